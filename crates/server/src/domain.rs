@@ -1,0 +1,16 @@
+//! What the application talks about: ids, time, events, deliveries, attempts and the rules that need
+//! nothing but values.
+//!
+//! Nothing here does I/O, reads a clock or draws a random number; time and entropy come in as arguments
+//! whose types live in [`time`] and [`entropy`].
+
+pub mod attempt;
+pub mod delivery;
+pub mod entropy;
+pub mod generations;
+pub mod mail_address;
+pub mod number;
+pub mod owner;
+pub mod retry;
+pub mod secret;
+pub mod time;

@@ -1,0 +1,173 @@
+//! Time as a value.
+//!
+//! [`TimeMs`] is milliseconds since the Unix epoch, UTC, as stored. [`Clock`] is the only way to get one;
+//! production uses [`Clock::system`], tests a [`Clock::manual`] that moves when told to.
+//!
+//! Two readings, because they answer different questions: *wall* time goes on the wire (signatures,
+//! timestamps); *schedule* time decides when something is due. Schedule time is the start's wall time plus
+//! monotonic time, so that a clock step neither fires a day of retries at once nor holds them back.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde::{Serialize, Serializer};
+
+/// Milliseconds since 1970-01-01T00:00:00Z.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct TimeMs(pub i64);
+
+impl TimeMs {
+    /// Due at once.
+    pub const ZERO: Self = Self(0);
+
+    /// This much later; saturates.
+    #[must_use]
+    pub fn after(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
+    }
+
+    /// How long from `earlier` to `self`; zero when it is not earlier.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// Whole seconds since the epoch, as signatures use them.
+    #[must_use]
+    pub fn unix_seconds(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+
+    /// RFC 3339 with milliseconds and `Z`.
+    #[must_use]
+    pub fn to_rfc3339(self) -> String {
+        self.to_string()
+    }
+
+    /// Parses an RFC 3339 date-time with an offset; precision below a millisecond is cut.
+    #[must_use]
+    pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        let timestamp: jiff::Timestamp = text.parse().ok()?;
+        Some(Self(timestamp.as_millisecond()))
+    }
+}
+
+impl fmt::Display for TimeMs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(timestamp) => write!(f, "{timestamp:.3}"),
+            Err(_) => write!(f, "{}ms", self.0),
+        }
+    }
+}
+
+impl Serialize for TimeMs {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Where the time comes from. Cheap to clone.
+#[derive(Clone)]
+pub struct Clock(Arc<Source>);
+
+enum Source {
+    System { start_wall: TimeMs, start: Instant },
+    Manual { now: AtomicI64 },
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match *self.0 {
+            Source::System { .. } => "Clock::System",
+            Source::Manual { .. } => "Clock::Manual",
+        })
+    }
+}
+
+impl Clock {
+    /// The machine's clock.
+    #[must_use]
+    pub fn system() -> Self {
+        Self(Arc::new(Source::System { start_wall: system_wall(), start: system_instant() }))
+    }
+
+    /// A clock that stands still until [`Clock::advance`] moves it.
+    #[must_use]
+    pub fn manual(now: TimeMs) -> Self {
+        Self(Arc::new(Source::Manual { now: AtomicI64::new(now.0) }))
+    }
+
+    /// What the calendar says: for signatures and timestamps.
+    #[must_use]
+    pub fn wall(&self) -> TimeMs {
+        match &*self.0 {
+            Source::System { .. } => system_wall(),
+            Source::Manual { now } => TimeMs(now.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// What decides whether something is due: never steps backwards.
+    #[must_use]
+    pub fn schedule(&self) -> TimeMs {
+        match &*self.0 {
+            Source::System { start_wall, start } => {
+                start_wall.after(system_instant().saturating_duration_since(*start))
+            }
+            Source::Manual { now } => TimeMs(now.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// Moves a manual clock forward. Does nothing to the system's.
+    pub fn advance(&self, by: Duration) {
+        if let Source::Manual { now } = &*self.0 {
+            now.fetch_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX), Ordering::SeqCst);
+        }
+    }
+
+    /// Whether the time passes by itself.
+    #[must_use]
+    pub fn is_system(&self) -> bool {
+        matches!(*self.0, Source::System { .. })
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+fn system_wall() -> TimeMs {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    TimeMs(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the monotonic clock")]
+fn system_instant() -> Instant {
+    Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_milliseconds_and_z() {
+        assert_eq!(TimeMs(1_780_000_000_250).to_string(), "2026-05-28T20:26:40.250Z");
+        assert_eq!(TimeMs(1_780_000_000_000).to_string(), "2026-05-28T20:26:40.000Z");
+    }
+
+    #[test]
+    fn parses_what_it_prints_and_offsets() {
+        assert_eq!(TimeMs::parse_rfc3339("2026-05-28T20:26:40.250Z"), Some(TimeMs(1_780_000_000_250)));
+        assert_eq!(TimeMs::parse_rfc3339("2026-05-28T22:26:40.25+02:00"), Some(TimeMs(1_780_000_000_250)));
+        assert_eq!(TimeMs::parse_rfc3339("2026-05-28"), None);
+        assert_eq!(TimeMs::parse_rfc3339("yesterday"), None);
+    }
+
+    #[test]
+    fn a_manual_clock_moves_only_when_told() {
+        let clock = Clock::manual(TimeMs(5));
+        assert_eq!(clock.wall(), TimeMs(5));
+        clock.advance(Duration::from_secs(1));
+        assert_eq!((clock.wall(), clock.schedule()), (TimeMs(1005), TimeMs(1005)));
+    }
+}

@@ -1,0 +1,148 @@
+//! The store: everything durable, behind verbs that are one transaction each.
+//!
+//! Promises: a verb that answers `Ok` has been committed and synced; a verb that answers a refusal or an
+//! error changed nothing. Reads see what was committed before they began.
+//!
+//! All writing goes through one thread with one connection ([`writer`]), which commits everything that
+//! queued up while the previous commit was being synced. Reading uses a few connections of its own
+//! ([`reader`]). No transaction, statement or dialect word leaves this module; nobody holds a transaction
+//! while waiting for a network.
+
+pub mod accept;
+pub mod attempts;
+pub mod cancel;
+pub mod claim;
+mod effects;
+pub mod error;
+pub mod events;
+pub mod facts;
+pub mod faults;
+mod heads;
+mod inbox;
+pub mod mail;
+mod migrate;
+pub mod organizations;
+pub mod queue;
+mod reader;
+mod rows;
+pub mod seal;
+pub mod settle;
+mod urls;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use error::StoreError;
+pub use writer::Tx;
+
+use crate::domain::entropy::Entropy;
+use crate::domain::generations::Generations;
+use crate::domain::number::OrganizationNo;
+use crate::domain::time::Clock;
+use faults::Faults;
+use seal::Sealer;
+
+/// What a store is opened with.
+#[derive(Debug)]
+pub struct StoreOptions {
+    /// Where the database file and its lock live.
+    pub data_dir: PathBuf,
+    /// Seals signing keys and auth tokens, and derives the key that API keys are looked up by.
+    pub sealer: Sealer,
+    /// Names this process in leases; another one at every start.
+    pub boot: i64,
+    /// Time, for rows that say when they were made.
+    pub clock: Clock,
+    /// Ids.
+    pub entropy: Entropy,
+    /// Raised after commits that an attempt must notice.
+    pub generations: Arc<Generations>,
+    /// Errors on demand; tests only.
+    pub faults: Faults,
+}
+
+/// A handle on the store. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    writer: Arc<writer::Writer>,
+    readers: Arc<reader::Readers>,
+    sealer: Sealer,
+    /// Held as long as the store is open, so that two servers never share a data directory.
+    _lock: Arc<migrate::DirectoryLock>,
+}
+
+impl Store {
+    /// Opens or creates the store in `data_dir`, brings its schema up to date and frees the leases of
+    /// earlier processes.
+    ///
+    /// # Errors
+    /// The directory is in use by another server, cannot be written, holds a newer schema, or was sealed
+    /// with another master key.
+    pub fn open(options: StoreOptions) -> Result<Self, StoreError> {
+        let lock = migrate::lock_directory(&options.data_dir)?;
+        let path = database_path(&options.data_dir);
+        let mut connection = migrate::open_writer(&path)?;
+        migrate::migrate(&mut connection)?;
+        seal::check_master_key(&connection, &options.sealer)?;
+        let readers = reader::Readers::open(&path, options.clock.clone())?;
+        let sealer = options.sealer.clone();
+        let writer = writer::Writer::start(connection, options)?;
+        Ok(Self { writer: Arc::new(writer), readers: Arc::new(readers), sealer, _lock: Arc::new(lock) })
+    }
+
+    /// Runs a change in the writer's next transaction. `run` must decide before its first write, and may
+    /// be called again when the group it was in fails.
+    async fn change<T, F>(&self, run: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.writer.change(run).await
+    }
+
+    /// Runs a publish: like [`Store::change`], but admitted by organisation and served round robin.
+    async fn admit<T, F>(&self, organization: OrganizationNo, bytes: usize, run: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.writer.admit(organization, bytes, run).await
+    }
+
+    /// Runs a read on a connection that cannot write.
+    async fn read<T, F>(&self, run: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&rusqlite::Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.readers.read(run).await
+    }
+
+    /// Seals and unseals what this store keeps secret.
+    pub(crate) fn sealer(&self) -> &Sealer {
+        &self.sealer
+    }
+
+    /// Whether a commit works right now: writes nothing, but goes the whole way through the writer.
+    ///
+    /// # Errors
+    /// The store cannot commit.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        self.change(|tx| tx.touch()).await
+    }
+
+    /// Resolves when a sync failed: nothing can be promised any more, and the process must end.
+    pub async fn failed(&self) {
+        self.writer.failed().await;
+    }
+
+    /// Commits what is queued and closes the writer; later verbs answer [`StoreError::Closed`].
+    pub async fn close(&self) {
+        self.writer.close().await;
+    }
+}
+
+fn database_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("inkhook.db")
+}

@@ -1,0 +1,34 @@
+//! What a commit has to tell the rest of the process before it is answered.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::domain::generations::Generations;
+use crate::domain::number::SubscriptionNo;
+
+/// Something to do after the commit and before the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// Attempts prepared under an older generation must not start.
+    Generation(SubscriptionNo, u64),
+    /// Cached API keys may be wrong.
+    Keys,
+}
+
+/// Where effects go.
+#[derive(Debug, Clone)]
+pub(super) struct Effects {
+    pub(super) generations: Arc<Generations>,
+    pub(super) keys_epoch: Arc<AtomicU64>,
+}
+
+impl Effects {
+    pub(super) fn apply(&self, effect: Effect) {
+        match effect {
+            Effect::Generation(subscription, generation) => self.generations.raise(subscription, generation),
+            Effect::Keys => {
+                self.keys_epoch.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+    }
+}

@@ -1,0 +1,432 @@
+//! The one thread that writes: group commit.
+//!
+//! Everything that queued up while the previous commit was being synced goes into the next one. There is
+//! no timer: an idle writer commits a lone operation at once, a busy one pays one sync for hundreds.
+//!
+//! Promises: an operation is answered `Ok` only when every statement of its group *and* the commit
+//! succeeded. A group that fails is rolled back and its operations are run one by one, so that only the
+//! culprit fails; what each kind of error leads to is in [`recovery`]. On a crash the database holds whole
+//! groups only, and nothing in the rest had been answered.
+
+mod recovery;
+
+use std::cell::Cell;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::thread;
+
+use rusqlite::{Connection, params};
+use tokio::sync::{oneshot, watch};
+
+use super::StoreOptions;
+use super::effects::{Effect, Effects};
+use super::error::StoreError;
+use super::faults::{Faults, Point};
+use super::inbox::Inbox;
+use super::seal::Sealer;
+use crate::domain::entropy::Entropy;
+use crate::domain::number::{OrganizationNo, Seq, SubscriptionNo};
+use crate::domain::time::Clock;
+
+/// Operations in one group at most.
+const GROUP_OPERATIONS: usize = 1_024;
+/// Delivery rows that one group writes at most, give or take its last operation.
+const GROUP_ROWS: usize = 4_096;
+/// Payload bytes in one group at most, give or take its last operation.
+const GROUP_BYTES: usize = 8 * 1024 * 1024;
+
+/// What an operation is, as far as the failure rules care.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A publish or a mail: answered 503 when the store cannot write.
+    Accept,
+    /// The end of an attempt: kept until it can be written.
+    Settle,
+    /// Everything else.
+    Change,
+}
+
+/// One operation: run inside a group's transaction, perhaps more than once, and answered once.
+pub(super) trait Op: Send {
+    fn kind(&self) -> Kind;
+    /// Does the work. An `Err` rolls the whole group back; a refusal is an `Ok` that wrote nothing.
+    fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError>;
+    /// Leaves out what may be the cause of a failure; false when there is nothing to leave out.
+    fn degrade(&mut self) -> bool {
+        false
+    }
+    /// Answers whoever waits.
+    fn finish(self: Box<Self>, result: Result<(), StoreError>);
+}
+
+/// A closure as an [`Op`].
+struct Job<T, F> {
+    kind: Kind,
+    run: F,
+    answer: Option<T>,
+    reply: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T: Send, F> Op for Job<T, F>
+where
+    F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send,
+{
+    fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        self.answer = Some((self.run)(tx)?);
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>, result: Result<(), StoreError>) {
+        let answer = match (result, self.answer) {
+            (Ok(()), Some(answer)) => Ok(answer),
+            (Ok(()), None) => Err(StoreError::Closed),
+            (Err(error), _) => Err(error),
+        };
+        // Nobody waits when the request was given up; the change stands all the same.
+        drop(self.reply.send(answer));
+    }
+}
+
+/// The group's transaction, as one operation sees it.
+pub struct Tx<'a> {
+    connection: &'a Connection,
+    next_seq: &'a mut i64,
+    effects: &'a mut Vec<Effect>,
+    rows: &'a Cell<usize>,
+    pub(super) context: &'a Context,
+}
+
+impl std::fmt::Debug for Tx<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tx")
+    }
+}
+
+/// What every transaction may use.
+#[derive(Debug, Clone)]
+pub(super) struct Context {
+    pub(super) clock: Clock,
+    pub(super) entropy: Entropy,
+    pub(super) sealer: Sealer,
+    pub(super) boot: i64,
+}
+
+impl Deref for Tx<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.connection
+    }
+}
+
+impl Tx<'_> {
+    /// Runs a statement through the cache and tells how many rows it changed.
+    pub(super) fn run(&self, sql: &'static str, params: impl rusqlite::Params) -> Result<usize, StoreError> {
+        Ok(self.connection.prepare_cached(sql)?.execute(params)?)
+    }
+
+    /// The next acceptance number.
+    pub(super) fn next_seq(&mut self) -> Seq {
+        let seq = *self.next_seq;
+        *self.next_seq += 1;
+        Seq(seq)
+    }
+
+    /// The newest acceptance number given out.
+    pub(super) fn last_seq(&self) -> Seq {
+        Seq(*self.next_seq - 1)
+    }
+
+    /// Counts delivery rows towards the group's bound.
+    pub(super) fn count_rows(&mut self, rows: usize) {
+        self.rows.set(self.rows.get() + rows);
+    }
+
+    /// After the commit, attempts prepared under an older generation must not start.
+    pub(super) fn raise_generation(&mut self, subscription: SubscriptionNo, generation: u64) {
+        self.effects.push(Effect::Generation(subscription, generation));
+    }
+
+    /// After the commit, cached API keys are looked up again.
+    pub(super) fn forget_keys(&mut self) {
+        self.effects.push(Effect::Keys);
+    }
+
+    /// Writes something that changes nothing.
+    pub(super) fn touch(&mut self) -> Result<(), StoreError> {
+        self.run(TOUCH, [])?;
+        Ok(())
+    }
+}
+
+const TOUCH: &str = "INSERT INTO meta (key, value) VALUES ('touched', x'') ON CONFLICT (key) DO UPDATE SET value = x''";
+
+/// The handle that the store keeps.
+pub(super) struct Writer {
+    inbox: Arc<Inbox>,
+    keys_epoch: Arc<AtomicU64>,
+    context: Context,
+    failed: watch::Receiver<bool>,
+    ended: watch::Receiver<bool>,
+}
+
+impl std::fmt::Debug for Writer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Writer")
+    }
+}
+
+impl Writer {
+    /// Starts the thread on a connection that nobody else writes with.
+    pub(super) fn start(connection: Connection, options: StoreOptions) -> Result<Self, StoreError> {
+        let next_seq: i64 = connection.query_row(LAST_SEQ, [], |row| row.get(0))?;
+        let inbox = Arc::new(Inbox::default());
+        let keys_epoch = Arc::new(AtomicU64::new(0));
+        let context = Context {
+            clock: options.clock,
+            entropy: options.entropy,
+            sealer: options.sealer,
+            boot: options.boot,
+        };
+        let (failed, watch_failed) = watch::channel(false);
+        let (ended, watch_ended) = watch::channel(false);
+        let worker = Worker {
+            connection,
+            inbox: inbox.clone(),
+            effects: Effects { generations: options.generations, keys_epoch: keys_epoch.clone() },
+            faults: options.faults,
+            context: context.clone(),
+            next_seq: next_seq + 1,
+            kept: Vec::new(),
+            failed,
+            ended,
+        };
+        worker.free_earlier_leases()?;
+        thread::Builder::new().name("store-writer".into()).spawn(move || worker.run()).map_err(|source| {
+            StoreError::Directory { path: options.data_dir, source }
+        })?;
+        Ok(Self { inbox, keys_epoch, context, failed: watch_failed, ended: watch_ended })
+    }
+
+    pub(super) fn context(&self) -> &Context {
+        &self.context
+    }
+
+    pub(super) fn keys_epoch(&self) -> &AtomicU64 {
+        &self.keys_epoch
+    }
+
+    pub(super) async fn change<T, F>(&self, run: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        self.inbox.push_control(Box::new(Job { kind: Kind::Change, run, answer: None, reply }));
+        answer.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    pub(super) async fn admit<T, F>(
+        &self,
+        organization: OrganizationNo,
+        bytes: usize,
+        run: F,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job = Job { kind: Kind::Accept, run, answer: None, reply };
+        self.inbox.push_admitted(organization, bytes, Box::new(job));
+        answer.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    pub(super) async fn tidy<T, F>(&self, run: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        self.inbox.push_tidying(Box::new(Job { kind: Kind::Change, run, answer: None, reply }));
+        answer.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Queues a settle; its own type, because it can be degraded.
+    pub(super) fn settle(&self, op: Box<dyn Op>) {
+        self.inbox.push_control(op);
+    }
+
+    pub(super) async fn failed(&self) {
+        let mut failed = self.failed.clone();
+        if failed.wait_for(|failed| *failed).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    pub(super) async fn close(&self) {
+        self.inbox.close();
+        let mut ended = self.ended.clone();
+        // An error means that the thread is gone, which is what is waited for.
+        drop(ended.wait_for(|ended| *ended).await);
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.inbox.close();
+    }
+}
+
+const LAST_SEQ: &str = "SELECT max(
+        (SELECT coalesce(max(seq), 0) FROM events),
+        (SELECT coalesce(max(no), 0) / 64 FROM queue),
+        (SELECT coalesce(max(no), 0) / 64 FROM deliveries))";
+
+/// Leases of earlier processes are free: the lock on the directory proves that their owner is gone.
+/// `boot` stays, so that the next claim writes the attempt that was lost.
+const FREE_LEASES: &str = "UPDATE queue SET due_ms = 0 WHERE boot IS NOT NULL AND boot <> $1";
+const FREE_HEADS: &str = "INSERT INTO queue_heads (subscription, class, due_ms)
+    SELECT DISTINCT subscription, class, 0 FROM queue WHERE boot IS NOT NULL AND boot <> $1
+    ON CONFLICT (subscription, class) DO UPDATE SET due_ms = 0";
+
+/// The thread's own state.
+struct Worker {
+    connection: Connection,
+    inbox: Arc<Inbox>,
+    effects: Effects,
+    faults: Faults,
+    context: Context,
+    next_seq: i64,
+    /// Settles that could not be written yet.
+    kept: Vec<Box<dyn Op>>,
+    failed: watch::Sender<bool>,
+    ended: watch::Sender<bool>,
+}
+
+/// How running a list of operations in one transaction ended.
+enum Group {
+    /// Committed: all of these are to be answered `Ok`.
+    Done(Vec<Box<dyn Op>>),
+    /// Rolled back, or not known to be committed.
+    Failed(Vec<Box<dyn Op>>, StoreError),
+}
+
+impl Worker {
+    fn free_earlier_leases(&self) -> Result<(), StoreError> {
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        self.connection.execute(FREE_HEADS, params![self.context.boot])?;
+        self.connection.execute(FREE_LEASES, params![self.context.boot])?;
+        self.connection.execute_batch("COMMIT")?;
+        Ok(())
+    }
+
+    fn run(mut self) {
+        while self.inbox.wait() {
+            let inbox = self.inbox.clone();
+            let rows = Cell::new(0);
+            let (mut operations, mut bytes) = (0, 0);
+            let ops = std::iter::from_fn(|| {
+                if operations >= GROUP_OPERATIONS || bytes >= GROUP_BYTES || rows.get() >= GROUP_ROWS {
+                    return None;
+                }
+                let (size, op) = inbox.pop()?;
+                operations += 1;
+                bytes += size;
+                Some(op)
+            });
+            let group = self.transaction(ops, &rows);
+            self.conclude(group);
+            if *self.failed.borrow() {
+                break;
+            }
+        }
+        // Whoever waits for the end may take the directory's lock over: close the database first.
+        drop(self.connection);
+        self.ended.send_replace(true);
+    }
+
+    fn conclude(&mut self, group: Group) {
+        match group {
+            Group::Done(ops) => ops.into_iter().for_each(|op| op.finish(Ok(()))),
+            Group::Failed(ops, error) => self.recover(ops, error),
+        }
+    }
+
+    /// Runs these operations again, all of them in one transaction.
+    fn again(&mut self, ops: Vec<Box<dyn Op>>) -> Group {
+        self.transaction(ops.into_iter(), &Cell::new(0))
+    }
+
+    /// Runs operations in one transaction until there are no more or one fails. An operation is taken from
+    /// the iterator only when the ones before it succeeded; `rows` counts the delivery rows they write.
+    fn transaction(&mut self, mut ops: impl Iterator<Item = Box<dyn Op>>, rows: &Cell<usize>) -> Group {
+        let mut done: Vec<Box<dyn Op>> = Vec::new();
+        let mut effects = Vec::new();
+        if let Err(error) = self.connection.execute_batch("BEGIN IMMEDIATE") {
+            done.extend(ops);
+            return Group::Failed(done, error.into());
+        }
+        let mut tx = Tx {
+            connection: &self.connection,
+            next_seq: &mut self.next_seq,
+            effects: &mut effects,
+            rows,
+            context: &self.context,
+        };
+        while let Some(mut op) = ops.next() {
+            let result = op.run(&mut tx).and_then(|()| injected(&self.faults, op.kind()));
+            done.push(op);
+            if let Err(error) = result {
+                self.roll_back();
+                return Group::Failed(done, error);
+            }
+        }
+        let committed = self.commit();
+        // Also when the result is unknown: noticing a change that did not happen costs nothing.
+        if matches!(committed, Ok(()) | Err(StoreError::UnknownCommit)) {
+            effects.into_iter().for_each(|effect| self.effects.apply(effect));
+        }
+        match committed {
+            Ok(()) => Group::Done(done),
+            Err(error) => Group::Failed(done, error),
+        }
+    }
+
+    fn commit(&self) -> Result<(), StoreError> {
+        let committed = match self.faults.take(Point::Commit) {
+            Some(fault) => Err(recovery::fault_error(fault)),
+            None => self.connection.execute_batch("COMMIT").map_err(StoreError::from),
+        };
+        if committed.is_err() {
+            self.roll_back();
+        }
+        committed?;
+        match self.faults.take(Point::AfterCommit) {
+            Some(fault) => Err(recovery::fault_error(fault)),
+            None => Ok(()),
+        }
+    }
+
+    fn roll_back(&self) {
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "rolling back failed");
+        }
+    }
+}
+
+fn injected(faults: &Faults, kind: Kind) -> Result<(), StoreError> {
+    let point = match kind {
+        Kind::Accept => Point::Accept,
+        Kind::Settle => Point::Settle,
+        Kind::Change => return Ok(()),
+    };
+    faults.take(point).map_or(Ok(()), |fault| Err(recovery::fault_error(fault)))
+}

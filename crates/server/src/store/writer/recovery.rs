@@ -1,0 +1,167 @@
+//! What the writer does when a group fails.
+//!
+//! | error | accepts and changes | settles |
+//! |---|---|---|
+//! | a statement's | run one by one; only the culprit fails | again without body and error text |
+//! | conflict | the whole group once more, then as above | the same |
+//! | disk full | answered [`StoreError::Full`] | kept, tried again every second |
+//! | commit's result unknown | answered [`StoreError::UnknownCommit`] | run again: fenced, so twice is once |
+//! | the disk refuses a write or a sync | [`StoreError::Closed`]; the writer ends and says so | the same |
+
+use std::time::Duration;
+
+use rusqlite::ffi;
+
+use super::super::error::StoreError;
+use super::super::faults::Fault;
+use super::{Group, Kind, Op, Worker};
+
+/// How often a full disk is tried again.
+const FULL_DISK_RETRY: Duration = Duration::from_secs(1);
+
+impl Worker {
+    /// Handles a group that was rolled back or may not have been committed.
+    pub(super) fn recover(&mut self, ops: Vec<Box<dyn Op>>, error: StoreError) {
+        let ops = match error {
+            error if error.is_conflict() => match self.again(ops) {
+                Group::Done(done) => return self.conclude(Group::Done(done)),
+                Group::Failed(ops, error) => return self.one_by_one_or_all(ops, error),
+            },
+            _ => ops,
+        };
+        self.one_by_one_or_all(ops, error);
+    }
+
+    fn one_by_one_or_all(&mut self, ops: Vec<Box<dyn Op>>, error: StoreError) {
+        if error.is_io() {
+            self.give_up(ops, &error);
+        } else if error.is_full() {
+            self.wait_for_room(ops);
+        } else if matches!(error, StoreError::UnknownCommit) {
+            self.repeat_settles(ops);
+        } else {
+            self.one_by_one(ops);
+        }
+    }
+
+    fn one_by_one(&mut self, ops: Vec<Box<dyn Op>>) {
+        let mut ops = ops.into_iter();
+        while let Some(op) = ops.next() {
+            match self.again(vec![op]) {
+                Group::Done(done) => self.conclude(Group::Done(done)),
+                Group::Failed(mut failed, error) => {
+                    if error.is_io() || error.is_full() || matches!(error, StoreError::UnknownCommit) {
+                        failed.extend(ops);
+                        return self.one_by_one_or_all(failed, error);
+                    }
+                    self.culprit(failed, error);
+                }
+            }
+        }
+    }
+
+    /// The one operation that fails by itself: a settle gets a second try with less to write.
+    fn culprit(&mut self, mut failed: Vec<Box<dyn Op>>, error: StoreError) {
+        tracing::error!(error = &error as &dyn std::error::Error, "an operation could not be stored");
+        let degraded = failed.iter_mut().fold(false, |any, op| op.degrade() || any);
+        if !degraded {
+            let mut error = Some(error);
+            for op in failed {
+                op.finish(Err(error.take().unwrap_or(StoreError::Closed)));
+            }
+            return;
+        }
+        match self.again(failed) {
+            Group::Failed(failed, error) if !error.is_io() && !error.is_full() => {
+                tracing::error!(error = &error as &dyn std::error::Error, "nor without its text");
+                let mut error = Some(error);
+                for op in failed {
+                    op.finish(Err(error.take().unwrap_or(StoreError::Closed)));
+                }
+            }
+            Group::Failed(failed, error) => self.one_by_one_or_all(failed, error),
+            done @ Group::Done(_) => self.conclude(done),
+        }
+    }
+
+    fn repeat_settles(&mut self, ops: Vec<Box<dyn Op>>) {
+        tracing::error!("the result of a commit is unknown; its settles are written again");
+        let settles = answer_all_but_settles(ops, || StoreError::UnknownCommit);
+        if !settles.is_empty() {
+            let group = self.again(settles);
+            self.conclude(group);
+        }
+    }
+
+    /// Refuses new work until the disk has room again; settles are kept meanwhile.
+    fn wait_for_room(&mut self, ops: Vec<Box<dyn Op>>) {
+        tracing::error!("the disk is full: publishing is refused until there is room");
+        self.kept.extend(answer_all_but_settles(ops, || StoreError::Full));
+        loop {
+            self.inbox.wait_at_most(FULL_DISK_RETRY);
+            while let Some((_, op)) = self.inbox.pop() {
+                self.kept.extend(answer_all_but_settles(vec![op], || StoreError::Full));
+            }
+            let mut kept = std::mem::take(&mut self.kept);
+            kept.push(Box::new(Touch));
+            match self.again(kept) {
+                Group::Failed(ops, error) if error.is_full() => {
+                    self.kept.extend(answer_all_but_settles(ops, || StoreError::Full));
+                }
+                group => {
+                    tracing::info!("the disk has room again");
+                    return self.conclude(group);
+                }
+            }
+            if self.inbox.is_closed() {
+                let kept = std::mem::take(&mut self.kept);
+                kept.into_iter().for_each(|op| op.finish(Err(StoreError::Full)));
+                return;
+            }
+        }
+    }
+
+    fn give_up(&mut self, ops: Vec<Box<dyn Op>>, error: &StoreError) {
+        tracing::error!(error = error as &dyn std::error::Error, "the disk refuses to write: giving up");
+        self.inbox.close();
+        let kept = std::mem::take(&mut self.kept);
+        ops.into_iter().chain(kept).for_each(|op| op.finish(Err(StoreError::Closed)));
+        while let Some((_, op)) = self.inbox.pop() {
+            op.finish(Err(StoreError::Closed));
+        }
+        self.failed.send_replace(true);
+    }
+}
+
+fn answer_all_but_settles(ops: Vec<Box<dyn Op>>, error: impl Fn() -> StoreError) -> Vec<Box<dyn Op>> {
+    let (settles, others): (Vec<_>, Vec<_>) = ops.into_iter().partition(|op| op.kind() == Kind::Settle);
+    others.into_iter().for_each(|op| op.finish(Err(error())));
+    settles
+}
+
+/// Tells whether the disk has room when no settle waits to be written.
+struct Touch;
+
+impl Op for Touch {
+    fn kind(&self) -> Kind {
+        Kind::Change
+    }
+
+    fn run(&mut self, tx: &mut super::Tx<'_>) -> Result<(), StoreError> {
+        tx.touch()
+    }
+
+    fn finish(self: Box<Self>, _: Result<(), StoreError>) {}
+}
+
+/// The error that a scripted fault stands for.
+pub(super) fn fault_error(fault: Fault) -> StoreError {
+    let code = match fault {
+        Fault::Statement => ffi::SQLITE_CONSTRAINT,
+        Fault::Full => ffi::SQLITE_FULL,
+        Fault::Conflict => ffi::SQLITE_BUSY,
+        Fault::Io => ffi::SQLITE_IOERR_FSYNC,
+        Fault::Unknown => return StoreError::UnknownCommit,
+    };
+    StoreError::Statement(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None))
+}
