@@ -5,6 +5,7 @@
 //! whose types live in [`time`] and [`entropy`].
 
 pub mod attempt;
+pub mod caller;
 pub mod delivery;
 pub mod entropy;
 pub mod generations;

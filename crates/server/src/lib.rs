@@ -1,1 +1,9 @@
+//! The inkhook server: webhook subscriptions and delivery for the mailboxes and phone numbers of agents.
+//!
+//! The flow, the rooms and who may import whom are described in `ARCHITECTURE.md`.
 
+pub mod api;
+pub mod app;
+pub mod domain;
+pub mod store;
+pub mod wake;

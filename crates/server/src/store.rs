@@ -8,25 +8,17 @@
 //! ([`reader`]). No transaction, statement or dialect word leaves this module; nobody holds a transaction
 //! while waiting for a network.
 
-pub mod accept;
-pub mod attempts;
-pub mod cancel;
-pub mod claim;
 mod effects;
 pub mod error;
-pub mod events;
 pub mod facts;
 pub mod faults;
 mod heads;
 mod inbox;
-pub mod mail;
 mod migrate;
 pub mod organizations;
-pub mod queue;
 mod reader;
 mod rows;
 pub mod seal;
-pub mod settle;
 mod urls;
 mod writer;
 
@@ -85,7 +77,7 @@ impl Store {
         let mut connection = migrate::open_writer(&path)?;
         migrate::migrate(&mut connection)?;
         seal::check_master_key(&connection, &options.sealer)?;
-        let readers = reader::Readers::open(&path, options.clock.clone())?;
+        let readers = reader::Readers::open(&path)?;
         let sealer = options.sealer.clone();
         let writer = writer::Writer::start(connection, options)?;
         Ok(Self { writer: Arc::new(writer), readers: Arc::new(readers), sealer, _lock: Arc::new(lock) })

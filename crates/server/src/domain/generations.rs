@@ -95,7 +95,10 @@ mod tests {
                 })
             });
             wait_entered.recv().expect("the write began");
-            assert!(generations.shard(SUBSCRIPTION).try_write().is_err(), "the lock is held during the write");
+            assert!(
+                generations.shard(SUBSCRIPTION).try_write().is_err(),
+                "the lock is held during the write"
+            );
             leave.send(()).expect("the writer waits");
             assert!(writer.join().expect("no panic"));
         });

@@ -164,7 +164,8 @@ impl Tx<'_> {
     }
 }
 
-const TOUCH: &str = "INSERT INTO meta (key, value) VALUES ('touched', x'') ON CONFLICT (key) DO UPDATE SET value = x''";
+const TOUCH: &str =
+    "INSERT INTO meta (key, value) VALUES ('touched', x'') ON CONFLICT (key) DO UPDATE SET value = x''";
 
 /// The handle that the store keeps.
 pub(super) struct Writer {
@@ -207,9 +208,10 @@ impl Writer {
             ended,
         };
         worker.free_earlier_leases()?;
-        thread::Builder::new().name("store-writer".into()).spawn(move || worker.run()).map_err(|source| {
-            StoreError::Directory { path: options.data_dir, source }
-        })?;
+        thread::Builder::new()
+            .name("store-writer".into())
+            .spawn(move || worker.run())
+            .map_err(|source| StoreError::Directory { path: options.data_dir, source })?;
         Ok(Self { inbox, keys_epoch, context, failed: watch_failed, ended: watch_ended })
     }
 
@@ -363,8 +365,8 @@ impl Worker {
         self.transaction(ops.into_iter(), &Cell::new(0))
     }
 
-    /// Runs operations in one transaction until there are no more or one fails. An operation is taken from
-    /// the iterator only when the ones before it succeeded; `rows` counts the delivery rows they write.
+    /// Runs operations in one transaction until there are no more or one fails; a failed group
+    /// holds all of them. `rows` counts the delivery rows they write.
     fn transaction(&mut self, mut ops: impl Iterator<Item = Box<dyn Op>>, rows: &Cell<usize>) -> Group {
         let mut done: Vec<Box<dyn Op>> = Vec::new();
         let mut effects = Vec::new();
@@ -384,6 +386,7 @@ impl Worker {
             done.push(op);
             if let Err(error) = result {
                 self.roll_back();
+                done.extend(ops);
                 return Group::Failed(done, error);
             }
         }

@@ -1,0 +1,58 @@
+//! Who stands behind an owner: looked up before a publish is checked, and again when it is stored.
+
+use inkhook_wire::id::IdentityId;
+use rusqlite::{Connection, Row, params};
+
+use super::error::StoreError;
+use super::{Store, rows};
+use crate::domain::caller::Scope;
+use crate::domain::owner::{Owner, OwnerFacts};
+
+const OF_MAILBOX: &str = "SELECT i.id, i.handle, m.id AS mailbox_id, m.address, n.id AS number_id, n.number
+    FROM mailboxes o JOIN identities i ON i.id = o.identity_id
+    LEFT JOIN mailboxes m ON m.identity_id = i.id LEFT JOIN phone_numbers n ON n.identity_id = i.id
+    WHERE o.id = $1 AND i.organization_id = $2 AND ($3 IS NULL OR i.id = $3)";
+const OF_NUMBER: &str = "SELECT i.id, i.handle, m.id AS mailbox_id, m.address, n.id AS number_id, n.number
+    FROM phone_numbers o JOIN identities i ON i.id = o.identity_id
+    LEFT JOIN mailboxes m ON m.identity_id = i.id LEFT JOIN phone_numbers n ON n.identity_id = i.id
+    WHERE o.id = $1 AND i.organization_id = $2 AND ($3 IS NULL OR i.id = $3)";
+const OF_IDENTITY: &str = "SELECT i.id, i.handle, m.id AS mailbox_id, m.address, n.id AS number_id, n.number
+    FROM identities i
+    LEFT JOIN mailboxes m ON m.identity_id = i.id LEFT JOIN phone_numbers n ON n.identity_id = i.id
+    WHERE i.id = $1 AND i.organization_id = $2 AND ($3 IS NULL OR i.id = $3)";
+
+impl Store {
+    /// What is known about `owner`, if the scope can see it.
+    pub async fn owner_facts(&self, scope: Scope, owner: Owner) -> Result<Option<OwnerFacts>, StoreError> {
+        self.read(move |connection| find(connection, scope, owner)).await
+    }
+}
+
+/// The same inside a transaction.
+pub(super) fn find(
+    connection: &Connection,
+    scope: Scope,
+    owner: Owner,
+) -> Result<Option<OwnerFacts>, StoreError> {
+    let sql = match owner {
+        Owner::Mailbox(_) => OF_MAILBOX,
+        Owner::PhoneNumber(_) => OF_NUMBER,
+        Owner::Identity(_) => OF_IDENTITY,
+    };
+    let identity = scope.identity.map(IdentityId::as_uuid);
+    let identity = identity.as_ref().map(|id| id.as_bytes());
+    let params = params![owner.uuid().as_bytes(), scope.organization.0, identity];
+    rows::optional(connection, sql, params, |row| read(row, owner))
+}
+
+fn read(row: &Row<'_>, owner: Owner) -> Result<OwnerFacts, StoreError> {
+    let address: Option<String> = row.get("address")?;
+    let number: Option<String> = row.get("number")?;
+    Ok(OwnerFacts {
+        owner,
+        identity_id: rows::id(row, "id")?,
+        agent_handle: row.get("handle")?,
+        mailbox: rows::optional_id(row, "mailbox_id")?.zip(address),
+        phone_number: rows::optional_id(row, "number_id")?.zip(number),
+    })
+}

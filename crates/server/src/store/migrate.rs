@@ -1,0 +1,115 @@
+//! Opening the database file: lock, settings, schema.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::error::StoreError;
+
+mod embedded {
+    refinery::embed_migrations!("../../migrations/sqlite");
+}
+
+/// Held while a store is open; the operating system frees it when the process ends, however it ends.
+#[derive(Debug)]
+pub(super) struct DirectoryLock(#[expect(dead_code, reason = "the lock lives as long as the file")] File);
+
+/// How long a reader waits for a lock that a checkpoint holds for a moment.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Statements that each connection keeps prepared.
+const CACHED_STATEMENTS: usize = 256;
+/// Memory that the writer's page cache may use.
+const WRITER_CACHE_KIB: i64 = 8 * 1024;
+/// Memory that each reader's page cache may use.
+const READER_CACHE_KIB: i64 = 2 * 1024;
+/// The write-ahead log is folded back whenever it has grown by this many pages (16 MiB).
+const CHECKPOINT_PAGES: i64 = 4_096;
+/// What is left of the write-ahead log's file after a checkpoint that emptied it.
+const JOURNAL_LIMIT_BYTES: i64 = 64 * 1024 * 1024;
+
+/// Makes the directory if it is missing and takes its lock.
+pub(super) fn lock_directory(data_dir: &Path) -> Result<DirectoryLock, StoreError> {
+    let unusable = |source| StoreError::Directory { path: data_dir.into(), source };
+    std::fs::create_dir_all(data_dir).map_err(unusable)?;
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true);
+    let file = options.open(data_dir.join("lock")).map_err(unusable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(DirectoryLock(file)),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(data_dir.into())),
+        Err(TryLockError::Error(source)) => Err(unusable(source)),
+    }
+}
+
+/// The connection that writes.
+pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
+    let connection = Connection::open(path)?;
+    // Must come before the first table: lets retention give space back piece by piece.
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.pragma_update(None, "journal_size_limit", JOURNAL_LIMIT_BYTES)?;
+    connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
+    configure(&connection)?;
+    Ok(connection)
+}
+
+/// A connection that cannot write.
+pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.pragma_update(None, "query_only", true)?;
+    connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
+    configure(&connection)?;
+    Ok(connection)
+}
+
+fn configure(connection: &Connection) -> Result<(), StoreError> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
+    Ok(())
+}
+
+/// Runs the migrations that this database has not seen.
+pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+    embedded::migrations::runner().run(connection)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_locked_once() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let held = lock_directory(directory.path()).expect("free");
+        assert!(matches!(lock_directory(directory.path()), Err(StoreError::InUse(_))));
+        drop(held);
+        lock_directory(directory.path()).expect("free again");
+    }
+
+    #[test]
+    fn the_settings_that_the_promises_need_are_in_force() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("x.db");
+        let mut connection = open_writer(&path).expect("opens");
+        migrate(&mut connection).expect("migrates");
+        migrate(&mut connection).expect("migrating again changes nothing");
+        let pragma = |name: &str| {
+            connection
+                .query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, rusqlite::types::Value>(0))
+                .expect("readable")
+        };
+        assert_eq!(pragma("journal_mode"), "wal".to_owned().into());
+        assert_eq!(pragma("synchronous"), 2.into(), "2 is FULL");
+        assert_eq!(pragma("foreign_keys"), 1.into());
+        assert_eq!(pragma("auto_vacuum"), 2.into(), "2 is INCREMENTAL");
+        let reader = open_reader(&path).expect("opens");
+        assert!(reader.execute("DELETE FROM meta", []).is_err(), "a reader cannot write");
+    }
+}
