@@ -41,7 +41,8 @@ pub(super) fn find(
     };
     let identity = scope.identity.map(IdentityId::as_uuid);
     let identity = identity.as_ref().map(|id| id.as_bytes());
-    let params = params![owner.uuid().as_bytes(), scope.organization.0, identity];
+    let owner_id = owner.uuid();
+    let params = params![owner_id.as_bytes(), scope.organization.0, identity];
     rows::optional(connection, sql, params, |row| read(row, owner))
 }
 
