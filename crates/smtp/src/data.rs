@@ -189,10 +189,12 @@ impl DataReader {
         if self.fault.is_some() {
             return;
         }
-        if length > self.max_message_bytes {
-            self.fail(DataFault::TooBig);
-        } else if self.in_header && length > self.max_header_bytes {
+        // Of two bounds passed at once the lower one is named, as if the octets came one by one.
+        let header_is_lower = self.max_header_bytes < self.max_message_bytes;
+        if self.in_header && header_is_lower && length > self.max_header_bytes {
             self.fail(DataFault::HeaderTooBig);
+        } else if length > self.max_message_bytes {
+            self.fail(DataFault::TooBig);
         } else {
             self.data.extend_from_slice(bytes);
         }

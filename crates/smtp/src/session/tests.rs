@@ -514,6 +514,37 @@ fn a_header_of_the_limit_and_one_octet_more() {
 }
 
 #[test]
+fn of_two_bounds_in_one_line_the_lower_speaks() {
+    for (max_header_bytes, expected) in [(20, "554"), (40, "552"), (60, "552")] {
+        let limits = Limits {
+            max_message_bytes: 40,
+            max_header_bytes,
+            ..Limits::default()
+        };
+        transcript_with(
+            &limits,
+            &format!(
+                r"
+                S: 220
+                C: HELO me
+                C: MAIL FROM:<a@b.example>
+                C: RCPT TO:<jo@example.com>
+                C: DATA
+                S: 250
+                S: 250
+                S: 250
+                S: 354
+                C: X: {}
+                C: .
+                S: {expected}
+                ",
+                "x".repeat(80)
+            ),
+        );
+    }
+}
+
+#[test]
 fn fifty_received_fields_and_one_more() {
     let limits = Limits::default();
     for (count, expected) in [(50, 250), (51, 554)] {
