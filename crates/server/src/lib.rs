@@ -1,1 +1,1 @@
-
+pub mod smtp_in;
