@@ -214,3 +214,47 @@ fn is_received(line: &[u8]) -> bool {
         && line[..NAME.len()].eq_ignore_ascii_case(NAME)
         && line[NAME.len()..].trim_ascii_start().starts_with(b":")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads it all, granting what is asked for; what is really allocated is what was granted.
+    fn read(reader: &mut DataReader, mut input: &[u8]) {
+        while let Progress::Reserve(bytes) = reader.read(&mut input) {
+            reader.grant(Some(bytes));
+            assert!(reader.data.capacity() <= reader.held());
+        }
+        assert!(input.is_empty());
+    }
+
+    #[test]
+    fn memory_is_held_as_granted_up_to_the_cap() {
+        let limits = Limits {
+            max_message_bytes: 1_000_000,
+            ..Limits::default()
+        };
+        let mut reader = DataReader::new(&limits);
+        assert_eq!((reader.held(), reader.data.capacity()), (0, 0));
+        read(&mut reader, b"\r\n");
+        read(&mut reader, &vec![b'x'; 999_998]);
+        assert_eq!(reader.data.len(), 1_000_000);
+        assert_eq!(
+            (reader.held(), reader.data.capacity()),
+            (1_000_000, 1_000_000)
+        );
+        read(&mut reader, b"x");
+        assert_eq!((reader.held(), reader.data.capacity()), (0, 0));
+    }
+
+    #[test]
+    fn a_fault_gives_memory_back_and_takes_no_more() {
+        let mut reader = DataReader::new(&Limits::default());
+        read(&mut reader, b"Subject: hi\r\n");
+        assert_eq!(reader.held(), MIN_RESERVE_BYTES);
+        read(&mut reader, b"bare\nLF");
+        read(&mut reader, &vec![b'x'; 100_000]);
+        assert_eq!((reader.held(), reader.data.capacity()), (0, 0));
+        assert_eq!(reader.finish(), Err(DataFault::BareLf));
+    }
+}
