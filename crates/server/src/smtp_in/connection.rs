@@ -105,10 +105,8 @@ impl Connection {
     async fn command_step(&mut self) -> io::Result<Option<Step>> {
         let soft = self.soft.clone();
         let within = self.config.idle_timeout;
-        // Asked first: commands that are already here must not begin another message.
-        if soft.is_cancelled() {
-            return Ok(Some(self.goodbye(Goodbye::ShuttingDown)));
-        }
+        // A token cancelled before is seen before anything else: commands that are already here
+        // must not begin another message.
         match soft
             .run_until_cancelled(timeout(within, self.next_step()))
             .await
