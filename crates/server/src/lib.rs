@@ -5,5 +5,6 @@
 pub mod api;
 pub mod app;
 pub mod domain;
+pub mod smtp_in;
 pub mod store;
 pub mod wake;
