@@ -23,7 +23,7 @@ pub struct MessageFacts<'a> {
 }
 
 #[derive(Serialize)]
-struct Message<'a> {
+struct Received<'a> {
     id: Uuid,
     mailbox_id: Uuid,
     thread_id: Uuid,
@@ -49,7 +49,7 @@ struct Message<'a> {
 /// The `data` JSON of the `message.received` event of one mailbox. An unavailable body is null.
 pub fn message_data(mail: &ParsedMail, facts: MessageFacts<'_>) -> String {
     let body = &mail.body;
-    let message = Message {
+    let message = Received {
         id: facts.message_uuid,
         mailbox_id: facts.mailbox_id,
         thread_id: facts.thread_id,

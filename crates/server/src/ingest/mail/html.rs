@@ -236,7 +236,7 @@ fn href(attributes: &str) -> Option<&str> {
             .get(..scheme.len())
             .is_some_and(|t| t.eq_ignore_ascii_case(scheme))
     };
-    leads.iter().any(|scheme| begins(scheme)).then_some(target)
+    leads.iter().any(begins).then_some(target)
 }
 
 /// Trims every line, makes no-break spaces plain, and leaves at most one empty line in a row.

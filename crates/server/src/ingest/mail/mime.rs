@@ -22,6 +22,15 @@ pub(super) enum Encoding {
     Identity,
 }
 
+/// How a part asks to be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Disposition {
+    Attachment,
+    Inline,
+    /// It does not say, or says something else.
+    Unsaid,
+}
+
 /// What a part holds.
 #[derive(Debug)]
 pub(super) enum Content<'x> {
@@ -38,8 +47,7 @@ pub(super) struct Part<'x> {
     pub(super) charset: Option<String>,
     pub(super) encoding: Encoding,
     pub(super) content: Content<'x>,
-    attached: bool,
-    inline: bool,
+    disposition: Disposition,
     named: bool,
     has_id: bool,
 }
@@ -74,8 +82,11 @@ impl<'x> Part<'x> {
             charset: attribute(&ctype, "charset"),
             encoding: encoding(header),
             content: Content::Leaf(content),
-            attached: disposition.as_ref().is_some_and(ContentType::is_attachment),
-            inline: disposition.as_ref().is_some_and(ContentType::is_inline),
+            disposition: match &disposition {
+                Some(field) if field.is_attachment() => Disposition::Attachment,
+                Some(field) if field.is_inline() => Disposition::Inline,
+                _ => Disposition::Unsaid,
+            },
             named: attribute(&disposition, "filename")
                 .or(attribute(&ctype, "name"))
                 .is_some(),
@@ -117,7 +128,7 @@ impl<'x> Part<'x> {
 
     /// Whether this leaf is text that a reader shows where it stands.
     pub(super) fn is_shown_text(&self) -> bool {
-        self.is_text() && !self.attached && !self.named
+        self.is_text() && self.disposition != Disposition::Attachment && !self.named
     }
 
     pub(super) fn is_text(&self) -> bool {
@@ -155,9 +166,10 @@ impl<'x> Part<'x> {
                 };
                 parts.iter().any(|part| part.holds_attachment(belongs))
             }
-            Content::Leaf(_) if self.attached => !self.is_signature(),
+            Content::Leaf(_) if self.disposition == Disposition::Attachment => !self.is_signature(),
             Content::Leaf(_) => {
-                let referred = self.inline && self.has_id && self.is_media();
+                let referred =
+                    self.disposition == Disposition::Inline && self.has_id && self.is_media();
                 !(belongs || self.is_shown_text() || self.is_signature() || referred)
             }
         }

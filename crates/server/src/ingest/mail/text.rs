@@ -73,7 +73,7 @@ pub(super) fn of(message: &Part<'_>) -> Option<String> {
         Content::Leaf(raw) if message.is_text() => Some(decode(message, raw)),
         _ => shown(message),
     }?;
-    Some(text.trim_end_matches('\n').to_owned())
+    Some(without_last_line_ends(text))
 }
 
 /// Text to show of a part. Recursion ends at the depth that the tree was built with.
@@ -107,20 +107,23 @@ fn has_plain(part: &Part<'_>) -> bool {
 
 fn joined(parts: &[Part<'_>]) -> Option<String> {
     let mut all: Option<String> = None;
-    for text in parts.iter().filter_map(shown) {
-        let text = text.trim_end_matches('\n');
+    for text in parts.iter().filter_map(shown).map(without_last_line_ends) {
         match &mut all {
-            None => all = Some(text.to_owned()),
+            None => all = Some(text),
             Some(_) if text.is_empty() => {}
+            Some(all) if all.is_empty() => *all = text,
             Some(all) => {
-                if !all.is_empty() {
-                    all.push_str("\n\n");
-                }
-                all.push_str(text);
+                all.push_str("\n\n");
+                all.push_str(&text);
             }
         }
     }
     all
+}
+
+fn without_last_line_ends(mut text: String) -> String {
+    text.truncate(text.trim_end_matches('\n').len());
+    text
 }
 
 /// The text of a leaf: transfer encoding undone, charset converted, line ends made LF.

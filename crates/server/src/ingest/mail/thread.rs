@@ -60,8 +60,8 @@ pub fn joins<'a>(sender: &str, earlier: impl IntoIterator<Item = &'a str>) -> bo
             .any(|address| normalise_address(address) == sender)
 }
 
-/// The ids of every field called `name`, in order, with angle brackets. White space that folding
-/// left in an id is taken out; an id longer than [`MAX_MESSAGE_ID_BYTES`] is left out.
+/// The ids of every field called `name`, in order, with angle brackets, which an id that came
+/// without them is given. White space that folding left in an id is taken out; an id longer than [`MAX_MESSAGE_ID_BYTES`] is left out.
 pub(super) fn ids(header: &Header<'_>, name: &[u8]) -> Vec<String> {
     let mut found = Vec::new();
     for value in header.all(name) {

@@ -182,7 +182,13 @@ proptest! {
     }
 
     #[test]
-    fn any_heap_of_mail_pieces_is_read_within_the_bounds(raw in hostile()) {
+    fn any_heap_of_mail_pieces_is_read_within_the_bounds(heap in hostile(), parts in any::<bool>()) {
+        let begin: &[u8] = if parts {
+            b"From: a@client.test\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"
+        } else {
+            b""
+        };
+        let raw = [begin, &heap].concat();
         content_hash(&raw);
         if let Ok(mail) = parse(&raw, Some("a@client.test")) {
             assert_within_bounds(&mail);
@@ -197,9 +203,10 @@ proptest! {
         encoding in any::<bool>(),
     ) {
         let text = lines.join("\r\n");
-        let (name, content) = match encoding {
-            true => ("base64", base64_lines(&text)),
-            false => ("quoted-printable", quoted_printable(&text)),
+        let (name, content) = if encoding {
+            ("base64", base64_lines(&text))
+        } else {
+            ("quoted-printable", quoted_printable(&text))
         };
         let leaf = format!(
             "Content-Type: text/plain; charset=utf-8\r\n\
