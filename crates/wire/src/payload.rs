@@ -74,3 +74,6 @@ pub struct AgentIdentity {
     pub agent_handle: String,
     pub display_name: Option<String>,
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -165,3 +165,6 @@ pub fn mail_participants(data: &RawValue) -> Result<MailParticipants, DataError>
 pub fn text_participants(data: &RawValue) -> Result<TextParticipants, DataError> {
     ParsedData::parse(data)?.text_participants()
 }
+
+#[cfg(test)]
+mod tests;

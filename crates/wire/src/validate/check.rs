@@ -15,6 +15,18 @@ pub(super) fn run(
     event_type: EventType,
     owner: &mut OwnerFacts<'_>,
 ) -> Result<String, DataError> {
+    let text = against(index, event_type, shapes::of(event_type), owner)?;
+    cross_checks(index, event_type)?;
+    Ok(text)
+}
+
+/// The check of one shape, without the rules over several keys.
+pub(super) fn against(
+    index: &Index<'_>,
+    event_type: EventType,
+    shape: &'static [Field],
+    owner: &mut OwnerFacts<'_>,
+) -> Result<String, DataError> {
     let mut check = Check {
         index,
         filler: Filler {
@@ -24,8 +36,7 @@ pub(super) fn run(
         },
         insertions: Vec::new(),
     };
-    check.value(Index::ROOT, Kind::Object(shapes::of(event_type)))?;
-    cross_checks(index, event_type)?;
+    check.value(Index::ROOT, Kind::Object(shape))?;
     Ok(splice(index.text(), check.insertions))
 }
 
