@@ -110,11 +110,11 @@ impl Slot {
     /// written. Returns the stage it was in and the gate, when it was not used.
     pub(crate) fn revoke(&self) -> (Stage, Option<Box<dyn Gate>>) {
         let mut state = self.lock();
-        let stage = state.stage;
-        if matches!(stage, Stage::Armed { .. }) {
+        let before = state.stage;
+        if matches!(before, Stage::Armed { .. }) {
             state.stage = Stage::Revoked;
         }
-        (stage, state.gate.take())
+        (before, state.gate.take())
     }
 
     /// As [`Slot::revoke`], but leaves the gate for the attempt to take back.
