@@ -120,8 +120,7 @@ impl Client {
         roots: Roots,
         resolver: ResolverConfig,
     ) -> Result<Self, BuildError> {
-        let resolver =
-            resolve::build(resolver).map_err(|error| BuildError::Resolver(Box::new(error)))?;
+        let resolver = resolve::build(resolver).map_err(|error| BuildError::Resolver(Box::new(error)))?;
         Ok(Self(Arc::new(Inner {
             connector: tls::connector(roots)?,
             pool: Pool::new(limits.max_idle_per_key, limits.max_idle),
@@ -162,13 +161,7 @@ impl Inner {
         request: Request,
         mut gate: Box<dyn Gate>,
     ) -> Result<BodyEnd, FailureKind> {
-        let Request {
-            tenant,
-            target,
-            headers,
-            body,
-            ..
-        } = request;
+        let Request { tenant, target, headers, body, .. } = request;
         let addresses = resolve::vetted(&self.resolver, &self.policy, &target).await?;
         let message = Message::new(&target, headers, body);
         while let Some(mut conn) = self.pool.take(tenant, &target, &addresses) {
@@ -186,10 +179,7 @@ impl Inner {
             }
         }
         let mut conn = self.open(attempt, &target, &addresses).await?;
-        match attempt
-            .send(&mut conn, message.into_request(), gate, false)
-            .await
-        {
+        match attempt.send(&mut conn, message.into_request(), gate, false).await {
             Ok(response) => {
                 let body = response.into_body();
                 self.finish(attempt, tenant, target, conn, body).await
@@ -227,9 +217,8 @@ impl Inner {
     ) -> Result<BodyEnd, FailureKind> {
         let end = attempt.read_body(body, self.limits.max_body_bytes).await?;
         if let (BodyEnd::Ended, Some(keep)) = (end, attempt.keep()) {
-            let promised = keep.promised.map_or(Duration::MAX, |time| {
-                time.saturating_sub(Limits::KEEP_ALIVE_MARGIN)
-            });
+            let promised =
+                keep.promised.map_or(Duration::MAX, |time| time.saturating_sub(Limits::KEEP_ALIVE_MARGIN));
             let wait = self.limits.idle.min(promised);
             if !wait.is_zero() && !conn.sender.is_closed() {
                 self.pool.put(tenant, target, conn, wait);
@@ -264,23 +253,13 @@ impl Message {
         }
         headers.insert(header::HOST, target.host_header());
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
-        headers.insert(
-            header::ACCEPT_ENCODING,
-            HeaderValue::from_static("identity"),
-        );
-        Self {
-            target: target.clone(),
-            headers,
-            body,
-        }
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        Self { target: target.clone(), headers, body }
     }
 
     fn copy(&self) -> http::Request<Full<Bytes>> {
-        let copy = Self {
-            target: self.target.clone(),
-            headers: self.headers.clone(),
-            body: self.body.clone(),
-        };
+        let copy =
+            Self { target: self.target.clone(), headers: self.headers.clone(), body: self.body.clone() };
         copy.into_request()
     }
 

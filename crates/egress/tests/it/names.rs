@@ -13,10 +13,7 @@ use crate::support::{SHORT, post, post_within};
 fn client(server: SocketAddr) -> Client {
     let policy = Policy {
         allow_http: true,
-        allow_cidrs: vec![
-            "127.0.0.1/32".parse().unwrap(),
-            "127.0.0.5/32".parse().unwrap(),
-        ],
+        allow_cidrs: vec!["127.0.0.1/32".parse().unwrap(), "127.0.0.5/32".parse().unwrap()],
         allow_hosts: Vec::new(),
     };
     let names = ResolverConfig::Nameservers(vec![server]);
@@ -36,10 +33,7 @@ async fn outside_and_inside() -> (Receiver, Receiver) {
 }
 
 fn forbidden(address: &str) -> FailureKind {
-    FailureKind::Forbidden {
-        address: address.parse().unwrap(),
-        reason: "loopback",
-    }
+    FailureKind::Forbidden { address: address.parse().unwrap(), reason: "loopback" }
 }
 
 #[tokio::test]
@@ -56,10 +50,7 @@ async fn a_name_that_changes_its_answer_is_refused_though_a_connection_waits() {
     assert_eq!(seen.header("host"), Some(&*host));
     let failure = post(&client, &url).await.unwrap_err();
     assert_eq!(failure.kind, forbidden("127.0.0.2"));
-    assert_eq!(
-        failure.to_string(),
-        "the address 127.0.0.2 is loopback and not allowed"
-    );
+    assert_eq!(failure.to_string(), "the address 127.0.0.2 is loopback and not allowed");
     assert!(!failure.request_started);
     inside.nobody_else();
     outside.nobody_else();
@@ -88,17 +79,13 @@ async fn a_waiting_connection_is_used_only_while_its_address_is_among_the_answer
     let outside = Receiver::bind().await;
     let port = outside.address().port();
     let moved = Receiver::bind_to(SocketAddr::from(([127, 0, 0, 5], port))).await;
-    let script: [Option<&[&str]>; 3] = [
-        Some(&["127.0.0.1"]),
-        Some(&["127.0.0.5"]),
-        Some(&["127.0.0.5", "127.0.0.1"]),
-    ];
+    let script: [Option<&[&str]>; 3] =
+        [Some(&["127.0.0.1"]), Some(&["127.0.0.5"]), Some(&["127.0.0.5", "127.0.0.1"])];
     let server = NameServer::start(&script).await;
     let client = client(server.address);
     let (first, (_one, _)) = tokio::join!(post(&client, &url(port)), outside.answer_one(EMPTY_200));
     assert!(!first.unwrap().reused);
-    let (second, (mut two, _)) =
-        tokio::join!(post(&client, &url(port)), moved.answer_one(EMPTY_200));
+    let (second, (mut two, _)) = tokio::join!(post(&client, &url(port)), moved.answer_one(EMPTY_200));
     let second = second.unwrap();
     assert_eq!((second.reused, second.peer), (false, moved.address()));
     let serve = async {
@@ -112,9 +99,7 @@ async fn a_waiting_connection_is_used_only_while_its_address_is_among_the_answer
 #[tokio::test]
 async fn http_to_an_address_that_is_public_but_not_opened_is_refused() {
     let server = NameServer::start(&[Some(&["93.184.215.14"])]).await;
-    let failure = post(&client(server.address), "http://hooks.example.com/")
-        .await
-        .unwrap_err();
+    let failure = post(&client(server.address), "http://hooks.example.com/").await.unwrap_err();
     let address = "93.184.215.14".parse().unwrap();
     assert_eq!(failure.kind, FailureKind::HttpToUnopened(address));
 }
@@ -161,10 +146,7 @@ async fn the_deadline_covers_the_lookup() {
     let silent = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let client = client(silent.local_addr().unwrap());
     let failure = post_within(&client, &url(1), SHORT).await.unwrap_err();
-    let deadline = FailureKind::Deadline {
-        phase: Phase::Resolve,
-        after: SHORT,
-    };
+    let deadline = FailureKind::Deadline { phase: Phase::Resolve, after: SHORT };
     assert_eq!(failure.kind, deadline);
     assert!(!failure.request_started);
 }
