@@ -37,7 +37,7 @@ pub struct Limits {
     pub idle: Duration,
     /// Idle connections of one tenant to one origin and address.
     pub max_idle_per_key: usize,
-    /// Idle connections in all.
+    /// Idle connections in all, rounded down to a multiple of 16.
     pub max_idle: usize,
 }
 
