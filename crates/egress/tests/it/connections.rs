@@ -303,3 +303,14 @@ async fn a_server_that_closes_on_sight_is_said_to_close() {
     assert!(closed, "{kind:?}");
     receiver.nobody_else();
 }
+
+#[tokio::test]
+async fn an_abandoned_attempt_closes_its_connection() {
+    let (receiver, client) = (Receiver::bind().await, client());
+    let attempt = tokio::spawn(post(&client, &receiver.url()));
+    let mut peer = receiver.accept().await;
+    peer.request().await;
+    attempt.abort();
+    assert_eq!(peer.closed().await, 0);
+    receiver.nobody_else();
+}

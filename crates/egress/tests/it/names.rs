@@ -188,6 +188,29 @@ async fn every_address_that_refused_is_named() {
 }
 
 #[tokio::test]
+async fn only_the_first_four_addresses_are_tried() {
+    let answers = [
+        "127.0.0.11",
+        "127.0.0.12",
+        "127.0.0.13",
+        "127.0.0.14",
+        "127.0.0.15",
+    ];
+    let server = NameServer::start(&[Some(&answers)]).await;
+    let names = ResolverConfig::Nameservers(vec![server.address]);
+    let (policy, roots) = (Policy::loopback_dev(), Roots::Given(Vec::new()));
+    let client = Client::new(policy, Limits::default(), roots, names).unwrap();
+    let free = Receiver::bind().await;
+    let port = free.address().port();
+    drop(free);
+    let failure = post(&client, &url(port)).await.unwrap_err();
+    let FailureKind::Connect { tried } = failure.kind else {
+        panic!("{failure}");
+    };
+    assert_eq!(tried.len(), 4, "{tried:?}");
+}
+
+#[tokio::test]
 async fn a_name_without_addresses_says_so() {
     let nothing: &[&str] = &[];
     for (answers, sentence) in [

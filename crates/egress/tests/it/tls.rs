@@ -238,16 +238,16 @@ async fn a_name_is_what_the_certificate_must_carry() {
             let name = peer.stream().get_ref().1.server_name().map(str::to_owned);
             Some((0, name))
         };
-        let (answer, served) = tokio::join!(post(&client, &url), serve);
+        let (outcome, seen) = tokio::join!(post(&client, &url), serve);
         if trusted {
-            assert_eq!(answer.unwrap().status, 200);
-            assert_eq!(served, Some((0, Some("hooks.example.com".to_owned()))));
+            assert_eq!(outcome.unwrap().status, 200);
+            assert_eq!(seen, Some((0, Some("hooks.example.com".to_owned()))));
         } else {
             assert_eq!(
-                answer.unwrap_err().to_string(),
+                outcome.unwrap_err().to_string(),
                 "TLS: certificate is not valid for hooks.example.com"
             );
-            assert_eq!(served.map_or(0, |(bytes, _)| bytes), 0);
+            assert_eq!(seen.map_or(0, |(bytes, _)| bytes), 0);
         }
     }
 }
