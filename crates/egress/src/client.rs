@@ -29,7 +29,7 @@ pub struct Limits {
     /// For the TCP connection, over all addresses tried.
     pub connect_timeout: Duration,
     /// Largest response head, status line included; also bounds trailers. A
-    /// head has at most 100 fields.
+    /// head has at most [`Limits::MAX_HEADER_FIELDS`] fields.
     pub max_header_bytes: usize,
     /// Where reading of a body stops.
     pub max_body_bytes: usize,
@@ -37,13 +37,15 @@ pub struct Limits {
     pub idle: Duration,
     /// Idle connections of one tenant to one origin and address.
     pub max_idle_per_key: usize,
-    /// Idle connections in all.
+    /// Idle connections in all, rounded down to a multiple of 16.
     pub max_idle: usize,
 }
 
 impl Limits {
     pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
     pub const MAX_HEADER_BYTES: usize = 32 * 1024;
+    /// hyper's own bound, which needs no allocation; a test pins it.
+    pub const MAX_HEADER_FIELDS: usize = 100;
     pub const MAX_BODY_BYTES: usize = 16 * 1024;
     pub const IDLE: Duration = Duration::from_millis(1_500);
     pub const MAX_IDLE_PER_KEY: usize = 64;

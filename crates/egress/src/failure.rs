@@ -23,7 +23,7 @@ pub struct Failure {
     pub body: Bytes,
     /// From the call to its end.
     pub duration: Duration,
-    /// The address that was connected to, or tried last and alone.
+    /// The address that was connected to.
     pub peer: Option<SocketAddr>,
     /// Whether that address was reachable only because `allow_cidrs` lists it.
     pub opened: bool,
@@ -152,6 +152,13 @@ impl fmt::Display for Span {
 
 /// Reads what hyper says of a connection that broke.
 pub(crate) fn broken(error: &hyper::Error, phase: Phase) -> FailureKind {
+    if error.is_canceled() {
+        // It broke before it took the request; the reason is one level down.
+        let reason = std::error::Error::source(error).and_then(|source| source.downcast_ref());
+        return reason.map_or(FailureKind::Closed { phase }, |reason| {
+            broken(reason, phase)
+        });
+    }
     if error.is_parse_too_large() {
         return FailureKind::Protocol("the response head has too many bytes or fields");
     }

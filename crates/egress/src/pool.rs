@@ -73,8 +73,8 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// `max` is spread over the shards, so it is a bound in all and about right
-    /// for each.
+    /// `max` is spread evenly over the shards, so that no shard has to ask the
+    /// others; a shard may be full before the pool is.
     pub(crate) fn new(max_per_key: usize, max: usize) -> Arc<Self> {
         Arc::new(Self {
             shards: std::array::from_fn(|_| Mutex::default()),

@@ -1,12 +1,17 @@
 //! Names are judged by what they resolve to, every time.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use inkhook_egress::{Client, FailureKind, Limits, Phase, Policy, ResolverConfig, Roots};
+use socket2::{Domain, Type};
 
 use crate::nameserver::NameServer;
 use crate::receiver::{EMPTY_200, Receiver};
 use crate::support::{SHORT, post, post_within};
+
+/// How long a connection to a listener whose queue has room may take.
+const QUEUE_WAIT: Duration = Duration::from_millis(100);
 
 /// 127.0.0.1 and 127.0.0.5 stand for public addresses: they are opened, the
 /// rest of loopback is not.
@@ -114,6 +119,46 @@ async fn the_next_address_is_tried_when_one_refuses() {
     assert_eq!(answer.unwrap().peer, outside.address());
 }
 
+/// A listener that answers nobody: its queue is full and stays so.
+fn full(address: SocketAddr) -> (socket2::Socket, Vec<std::net::TcpStream>) {
+    let listener = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    listener.bind(&address.into()).unwrap();
+    listener.listen(0).unwrap();
+    let mut queued = Vec::new();
+    while let Ok(stream) = std::net::TcpStream::connect_timeout(&address, QUEUE_WAIT) {
+        queued.push(stream);
+    }
+    (listener, queued)
+}
+
+#[tokio::test]
+async fn the_next_address_joins_in_when_one_does_not_answer() {
+    let outside = Receiver::bind().await;
+    let port = outside.address().port();
+    let _full = full(SocketAddr::from(([127, 0, 0, 5], port)));
+    let server = NameServer::start(&[Some(&["127.0.0.5", "127.0.0.1"])]).await;
+    let client = client(server.address);
+    let (answer, _peer) = tokio::join!(post(&client, &url(port)), outside.answer_one(EMPTY_200));
+    assert_eq!(answer.unwrap().peer, outside.address());
+}
+
+#[tokio::test]
+async fn connecting_has_a_limit_of_its_own() {
+    let outside = Receiver::bind().await;
+    let port = outside.address().port();
+    let _full = full(SocketAddr::from(([127, 0, 0, 5], port)));
+    let limits = Limits {
+        connect_timeout: SHORT,
+        ..Limits::default()
+    };
+    let client = crate::support::client_with(limits);
+    let failure = post(&client, &format!("http://127.0.0.5:{port}/"))
+        .await
+        .unwrap_err();
+    assert_eq!(failure.kind, FailureKind::ConnectTimeout { after: SHORT });
+    assert!(!failure.request_started);
+}
+
 #[tokio::test]
 async fn every_address_that_refused_is_named() {
     let outside = Receiver::bind().await;
@@ -125,6 +170,29 @@ async fn every_address_that_refused_is_named() {
         failure.to_string(),
         format!("connection refused by 127.0.0.5:{port}, connection refused by 127.0.0.1:{port}")
     );
+}
+
+#[tokio::test]
+async fn only_the_first_four_addresses_are_tried() {
+    let answers = [
+        "127.0.0.11",
+        "127.0.0.12",
+        "127.0.0.13",
+        "127.0.0.14",
+        "127.0.0.15",
+    ];
+    let server = NameServer::start(&[Some(&answers)]).await;
+    let names = ResolverConfig::Nameservers(vec![server.address]);
+    let (policy, roots) = (Policy::loopback_dev(), Roots::Given(Vec::new()));
+    let client = Client::new(policy, Limits::default(), roots, names).unwrap();
+    let free = Receiver::bind().await;
+    let port = free.address().port();
+    drop(free);
+    let failure = post(&client, &url(port)).await.unwrap_err();
+    let FailureKind::Connect { tried } = failure.kind else {
+        panic!("{failure}");
+    };
+    assert_eq!(tried.len(), 4, "{tried:?}");
 }
 
 #[tokio::test]

@@ -1,6 +1,5 @@
 //! Who is trusted, and what TLS may not change.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::nameserver::NameServer;
 use crate::receiver::{EMPTY_200, Peer, Receiver, Seen};
 use crate::support::{SHORT, post, post_within, request, within};
 
@@ -196,10 +196,35 @@ async fn a_session_closed_while_idle_is_replaced_and_not_resumed() {
 }
 
 #[tokio::test]
-async fn the_address_of_an_https_url_is_what_the_certificate_must_name() {
-    let server = Secure::bind(&["127.0.0.1"]).await;
-    let client = server.trusted();
-    let address: IpAddr = server.receiver.address().ip();
-    let (answer, _peer) = tokio::join!(post(&client, &server.url()), server.answer_one());
-    assert_eq!(answer.unwrap().peer.ip(), address);
+async fn a_name_is_what_the_certificate_must_carry() {
+    for (carried, trusted) in [("hooks.example.com", true), ("other.example.com", false)] {
+        let server = Secure::bind(&[carried]).await;
+        let nameserver = NameServer::start(&[Some(&["127.0.0.1"])]).await;
+        let roots = Roots::Given(vec![server.certificate.clone()]);
+        let names = ResolverConfig::Nameservers(vec![nameserver.address]);
+        let client = Client::new(Policy::loopback_dev(), Limits::default(), roots, names).unwrap();
+        let port = server.receiver.address().port();
+        let url = format!("https://hooks.example.com:{port}/");
+        let serve = async {
+            let mut peer = server.accept().await.ok()?;
+            if !trusted {
+                return Some((peer.closed().await, None));
+            }
+            peer.request().await;
+            peer.send(EMPTY_200.as_bytes()).await.unwrap();
+            let name = peer.stream().get_ref().1.server_name().map(str::to_owned);
+            Some((0, name))
+        };
+        let (outcome, seen) = tokio::join!(post(&client, &url), serve);
+        if trusted {
+            assert_eq!(outcome.unwrap().status, 200);
+            assert_eq!(seen, Some((0, Some("hooks.example.com".to_owned()))));
+        } else {
+            assert_eq!(
+                outcome.unwrap_err().to_string(),
+                "TLS: certificate is not valid for hooks.example.com"
+            );
+            assert_eq!(seen.map_or(0, |(bytes, _)| bytes), 0);
+        }
+    }
 }
