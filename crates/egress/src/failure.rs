@@ -155,9 +155,7 @@ pub(crate) fn broken(error: &hyper::Error, phase: Phase) -> FailureKind {
     if error.is_canceled() {
         // It broke before it took the request; the reason is one level down.
         let reason = std::error::Error::source(error).and_then(|source| source.downcast_ref());
-        return reason.map_or(FailureKind::Closed { phase }, |reason| {
-            broken(reason, phase)
-        });
+        return reason.map_or(FailureKind::Closed { phase }, |reason| broken(reason, phase));
     }
     if error.is_parse_too_large() {
         return FailureKind::Protocol("the response head has too many bytes or fields");

@@ -43,8 +43,7 @@ impl<T: FromStr> Visitor<'_> for IdVisitor<T> {
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
-        text.parse()
-            .map_err(|_| E::invalid_value(serde::de::Unexpected::Str(text), &self))
+        text.parse().map_err(|_| E::invalid_value(serde::de::Unexpected::Str(text), &self))
     }
 }
 
@@ -151,10 +150,7 @@ mod tests {
         assert_eq!(EventId::from(uuid).to_string(), format!("evt_{SAMPLE}"));
         assert_eq!(RequestId::from(uuid).to_string(), format!("req_{SAMPLE}"));
         assert_eq!(ApiKeyId::from(uuid).to_string(), format!("ApiKey_{SAMPLE}"));
-        assert_eq!(
-            OrganizationId::from(uuid).to_string(),
-            "org_0b9c6f1e5b1a4c9e8a533d0f5e1a1001"
-        );
+        assert_eq!(OrganizationId::from(uuid).to_string(), "org_0b9c6f1e5b1a4c9e8a533d0f5e1a1001");
         assert_eq!(EventId::from(uuid).as_uuid(), uuid);
     }
 

@@ -71,11 +71,7 @@ impl SigningKey {
             Ok(bytes) => keyed(&bytes),
             Err(_) => inkbox.clone(),
         };
-        Self {
-            secret,
-            inkbox,
-            standard,
-        }
+        Self { secret, inkbox, standard }
     }
 
     /// A new secret from 32 random bytes of the caller's: `whsec_` and their standard base64, so
@@ -227,9 +223,8 @@ where
     let names = [HEADER_REQUEST_ID, HEADER_TIMESTAMP, HEADER_SIGNATURE];
     let claim = Claim::read(names, headers)?;
     let digits = claim.signature.strip_prefix(INKBOX_PREFIX);
-    let is_hex = |d: &str| {
-        d.len() == 2 * DIGEST_BYTES && d.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-    };
+    let is_hex =
+        |d: &str| d.len() == 2 * DIGEST_BYTES && d.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     if !digits.is_some_and(is_hex) {
         return Err(VerifyError::Malformed(HEADER_SIGNATURE));
     }
@@ -268,11 +263,7 @@ where
     N: AsRef<str>,
     V: AsRef<[u8]>,
 {
-    let names = [
-        HEADER_WEBHOOK_ID,
-        HEADER_WEBHOOK_TIMESTAMP,
-        HEADER_WEBHOOK_SIGNATURE,
-    ];
+    let names = [HEADER_WEBHOOK_ID, HEADER_WEBHOOK_TIMESTAMP, HEADER_WEBHOOK_SIGNATURE];
     let claim = Claim::read(names, headers)?;
     let entries = || {
         let entries = claim.signature.split(' ');
@@ -286,18 +277,12 @@ where
     update(&mut mac, &claim.id, Timestamp::Text(&claim.timestamp), body);
     let right = base64_signature(mac);
     let none = Choice::from(0);
-    let found = entries().fold(none, |found, entry| {
-        found | right.as_bytes().ct_eq(entry.as_bytes())
-    });
+    let found = entries().fold(none, |found, entry| found | right.as_bytes().ct_eq(entry.as_bytes()));
     verdict(found)
 }
 
 fn verdict(matches: Choice) -> Result<(), VerifyError> {
-    if matches.into() {
-        Ok(())
-    } else {
-        Err(VerifyError::Mismatch)
-    }
+    if matches.into() { Ok(()) } else { Err(VerifyError::Mismatch) }
 }
 
 /// What a request says about itself.
@@ -321,8 +306,7 @@ impl Claim {
             let Some(i) = names.iter().position(|n| n.eq_ignore_ascii_case(name)) else {
                 continue;
             };
-            let value =
-                str::from_utf8(value.as_ref()).map_err(|_| VerifyError::Malformed(names[i]))?;
+            let value = str::from_utf8(value.as_ref()).map_err(|_| VerifyError::Malformed(names[i]))?;
             if found[i].replace(value.to_owned()).is_some() {
                 return Err(VerifyError::Duplicate(names[i]));
             }
@@ -350,16 +334,13 @@ impl Claim {
         if key.is_empty() {
             return Err(VerifyError::EmptySecret);
         }
-        let digits =
-            !self.timestamp.is_empty() && self.timestamp.bytes().all(|b| b.is_ascii_digit());
+        let digits = !self.timestamp.is_empty() && self.timestamp.bytes().all(|b| b.is_ascii_digit());
         let seconds = match self.timestamp.parse::<i64>() {
             Ok(seconds) if digits => seconds,
             _ => return Err(VerifyError::Malformed(timestamp_header)),
         };
         match now_unix {
-            Some(now) if now.abs_diff(seconds) > TOLERANCE_SECONDS => {
-                Err(VerifyError::OutOfTolerance)
-            }
+            Some(now) if now.abs_diff(seconds) > TOLERANCE_SECONDS => Err(VerifyError::OutOfTolerance),
             _ => Ok(()),
         }
     }

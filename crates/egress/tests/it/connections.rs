@@ -134,16 +134,10 @@ async fn the_server_says_whether_and_how_long() {
 
 #[tokio::test]
 async fn an_answer_before_the_request_is_read_ends_the_connection() {
-    let limits = Limits {
-        idle: Duration::from_mins(10),
-        ..Limits::default()
-    };
+    let limits = Limits { idle: Duration::from_mins(10), ..Limits::default() };
     let (receiver, client) = (Receiver::bind().await, client_with(limits));
     let body = Bytes::from(vec![b'r'; 64 * 1024 * 1024]);
-    let request = Request {
-        body: body.clone(),
-        ..request(&client, &receiver.url())
-    };
+    let request = Request { body: body.clone(), ..request(&client, &receiver.url()) };
     let serve = async {
         let mut peer = receiver.accept().await;
         peer.send(EMPTY_200.as_bytes()).await.unwrap();
@@ -181,19 +175,9 @@ async fn dropping_the_client_closes_what_is_idle() {
 #[tokio::test]
 async fn only_so_many_wait() {
     let idle = Duration::from_mins(10);
-    one_of_two_is_closed(Limits {
-        idle,
-        max_idle_per_key: 1,
-        ..Limits::default()
-    })
-    .await;
+    one_of_two_is_closed(Limits { idle, max_idle_per_key: 1, ..Limits::default() }).await;
     // One in each of the pool's sixteen parts, and one origin is in one part.
-    one_of_two_is_closed(Limits {
-        idle,
-        max_idle: 16,
-        ..Limits::default()
-    })
-    .await;
+    one_of_two_is_closed(Limits { idle, max_idle: 16, ..Limits::default() }).await;
 }
 
 async fn one_of_two_is_closed(limits: Limits) {

@@ -147,14 +147,9 @@ async fn connecting_has_a_limit_of_its_own() {
     let outside = Receiver::bind().await;
     let port = outside.address().port();
     let _full = full(SocketAddr::from(([127, 0, 0, 5], port)));
-    let limits = Limits {
-        connect_timeout: SHORT,
-        ..Limits::default()
-    };
+    let limits = Limits { connect_timeout: SHORT, ..Limits::default() };
     let client = crate::support::client_with(limits);
-    let failure = post(&client, &format!("http://127.0.0.5:{port}/"))
-        .await
-        .unwrap_err();
+    let failure = post(&client, &format!("http://127.0.0.5:{port}/")).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::ConnectTimeout { after: SHORT });
     assert!(!failure.request_started);
 }
@@ -174,13 +169,7 @@ async fn every_address_that_refused_is_named() {
 
 #[tokio::test]
 async fn only_the_first_four_addresses_are_tried() {
-    let answers = [
-        "127.0.0.11",
-        "127.0.0.12",
-        "127.0.0.13",
-        "127.0.0.14",
-        "127.0.0.15",
-    ];
+    let answers = ["127.0.0.11", "127.0.0.12", "127.0.0.13", "127.0.0.14", "127.0.0.15"];
     let server = NameServer::start(&[Some(&answers)]).await;
     let names = ResolverConfig::Nameservers(vec![server.address]);
     let (policy, roots) = (Policy::loopback_dev(), Roots::Given(Vec::new()));

@@ -238,21 +238,13 @@ async fn a_response_head_one_byte_too_long_fails() {
 
 #[tokio::test]
 async fn a_response_head_with_one_field_too_many_fails() {
-    for (fields, fits) in [
-        (Limits::MAX_HEADER_FIELDS, true),
-        (Limits::MAX_HEADER_FIELDS + 1, false),
-    ] {
+    for (fields, fits) in [(Limits::MAX_HEADER_FIELDS, true), (Limits::MAX_HEADER_FIELDS + 1, false)] {
         let (receiver, client) = (Receiver::bind().await, client());
         let others = "x: y\r\n".repeat(fields - 1);
         let response = format!("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n{others}\r\n");
-        let (answer, _peer) = tokio::join!(
-            post(&client, &receiver.url()),
-            receiver.answer_one(&response)
-        );
+        let (answer, _peer) = tokio::join!(post(&client, &receiver.url()), receiver.answer_one(&response));
         let too_large = FailureKind::Protocol("the response head has too many bytes or fields");
-        let failed = answer
-            .map(|answer| answer.status)
-            .map_err(|failure| failure.kind);
+        let failed = answer.map(|answer| answer.status).map_err(|failure| failure.kind);
         assert_eq!(failed, if fits { Ok(200) } else { Err(too_large) });
     }
 }

@@ -34,11 +34,7 @@ fn mail(event_type: EventType) -> Value {
         _ => "sent",
     };
     let (ours, theirs) = ("reception@mail.example.com", "noor@example.org");
-    let (from, to) = if inbound {
-        (theirs, ours)
-    } else {
-        (ours, theirs)
-    };
+    let (from, to) = if inbound { (theirs, ours) } else { (ours, theirs) };
     let body = "Is the workshop on Friday still on? I would bring two colleagues.";
     json!({
         "message": {

@@ -59,10 +59,7 @@ const CODES: &[(u16, &str)] = &[
 
 #[test]
 fn codes_and_names_are_pinned() {
-    let found: Vec<_> = EventType::ALL
-        .iter()
-        .map(|t| (t.code(), t.as_str()))
-        .collect();
+    let found: Vec<_> = EventType::ALL.iter().map(|t| (t.code(), t.as_str())).collect();
     assert_eq!(found, CODES);
     for code in 0..=u16::MAX {
         let known = CODES.iter().find(|(c, _)| *c == code);
@@ -82,19 +79,10 @@ fn names_parse_exactly() {
         assert_eq!(event_type.to_string(), name);
         let json = serde_json::to_string(event_type).unwrap();
         assert_eq!(json, format!("{name:?}"));
-        assert_eq!(
-            serde_json::from_str::<EventType>(&json).unwrap(),
-            *event_type
-        );
+        assert_eq!(serde_json::from_str::<EventType>(&json).unwrap(), *event_type);
         assert!(event_type.description().ends_with('.'));
     }
-    for name in [
-        "",
-        "message",
-        "message.receive",
-        "Message.received",
-        "message.received ",
-    ] {
+    for name in ["", "message", "message.receive", "Message.received", "message.received "] {
         assert_eq!(EventType::parse(name), None);
         assert_eq!(name.parse::<EventType>(), Err(UnknownEventType));
     }
@@ -119,10 +107,7 @@ fn each_owner_takes_its_channels() {
         let (mail, text) = (name.starts_with("message."), name.starts_with("text."));
         assert_eq!(event_type.fits(OwnerKind::Mailbox), mail);
         assert_eq!(event_type.subscribable_on(OwnerKind::Mailbox), mail);
-        assert_eq!(
-            event_type.fits(OwnerKind::PhoneNumber),
-            text || name == "call.ended"
-        );
+        assert_eq!(event_type.fits(OwnerKind::PhoneNumber), text || name == "call.ended");
         assert_eq!(event_type.subscribable_on(OwnerKind::PhoneNumber), text);
         assert!(event_type.fits(OwnerKind::Identity));
         assert!(event_type.subscribable_on(OwnerKind::Identity));
@@ -150,8 +135,5 @@ fn channels_follow_the_names() {
 #[test]
 fn owner_fields_have_the_wire_names() {
     let names = OwnerKind::ALL.map(OwnerKind::field_name);
-    assert_eq!(
-        names,
-        ["mailbox_id", "phone_number_id", "agent_identity_id"]
-    );
+    assert_eq!(names, ["mailbox_id", "phone_number_id", "agent_identity_id"]);
 }

@@ -46,27 +46,14 @@ fn the_standard_webhooks_vector_is_made_and_accepted() {
     let signature = sign_standard(&key, STANDARD_ID, STANDARD_SECONDS, STANDARD_BODY);
     assert_eq!(signature, STANDARD_VECTOR);
     let headers = standard(STANDARD_ID, "1614265330", STANDARD_VECTOR);
-    assert_eq!(
-        verify_standard(STANDARD_SECRET, headers, STANDARD_BODY, None),
-        Ok(())
-    );
+    assert_eq!(verify_standard(STANDARD_SECRET, headers, STANDARD_BODY, None), Ok(()));
 }
 
 #[test]
 fn a_secret_that_is_not_base64_is_its_own_standard_key() {
     let key = SigningKey::new(SECRET);
-    let inkbox = key
-        .inkbox
-        .clone()
-        .chain_update(b"x")
-        .finalize()
-        .into_bytes();
-    let standard = key
-        .standard
-        .clone()
-        .chain_update(b"x")
-        .finalize()
-        .into_bytes();
+    let inkbox = key.inkbox.clone().chain_update(b"x").finalize().into_bytes();
+    let standard = key.standard.clone().chain_update(b"x").finalize().into_bytes();
     assert_eq!(inkbox, standard);
 }
 
@@ -105,10 +92,7 @@ fn the_tolerance_is_five_minutes_either_way() {
 #[test]
 fn each_fault_has_its_own_error() {
     let all = inkbox(ID, "1780000000", VECTOR);
-    for (i, name) in [HEADER_REQUEST_ID, HEADER_TIMESTAMP, HEADER_SIGNATURE]
-        .into_iter()
-        .enumerate()
-    {
+    for (i, name) in [HEADER_REQUEST_ID, HEADER_TIMESTAMP, HEADER_SIGNATURE].into_iter().enumerate() {
         let mut without = all.to_vec();
         without.remove(i);
         let found = verify_inkbox(SECRET, without, BODY, None);
@@ -125,10 +109,7 @@ fn each_fault_has_its_own_error() {
         assert_eq!(found, Err(VerifyError::Malformed(name)));
     }
     let no_headers: [(&str, &str); 0] = [];
-    assert_eq!(
-        verify_inkbox(SECRET, no_headers, BODY, None),
-        Err(VerifyError::Missing(HEADER_REQUEST_ID))
-    );
+    assert_eq!(verify_inkbox(SECRET, no_headers, BODY, None), Err(VerifyError::Missing(HEADER_REQUEST_ID)));
     let other = verify_inkbox("whsec_other", all.clone(), BODY, None);
     assert_eq!(other, Err(VerifyError::Mismatch));
     for empty in ["", SECRET_PREFIX] {
@@ -145,14 +126,7 @@ fn malformed_values_are_told_from_wrong_ones() {
         let malformed = Err(VerifyError::Malformed(HEADER_SIGNATURE));
         assert_eq!(found, malformed, "{signature}");
     }
-    for timestamp in [
-        "",
-        "soon",
-        "-1",
-        "+1780000000",
-        "1780000000.0",
-        "99999999999999999999",
-    ] {
+    for timestamp in ["", "soon", "-1", "+1780000000", "1780000000.0", "99999999999999999999"] {
         let found = verify_inkbox(SECRET, inkbox(ID, timestamp, VECTOR), BODY, None);
         let malformed = Err(VerifyError::Malformed(HEADER_TIMESTAMP));
         assert_eq!(found, malformed, "{timestamp}");
@@ -170,10 +144,7 @@ fn bytes_cannot_move_between_id_timestamp_and_body() {
 #[test]
 fn the_secret_does_not_print() {
     let key = SigningKey::from_random_bytes([7; 32]);
-    assert_eq!(
-        key.secret(),
-        "whsec_BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc="
-    );
+    assert_eq!(key.secret(), "whsec_BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=");
     assert_eq!(format!("{key:?}"), "SigningKey([redacted])");
 }
 

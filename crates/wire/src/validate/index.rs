@@ -102,11 +102,7 @@ impl<'a> Index<'a> {
     /// What a string says; `None` for any other value.
     pub(super) fn string(&self, id: NodeId) -> Option<Cow<'a, str>> {
         let node = self.node(id);
-        let inner = Span {
-            start: node.span.start + 1,
-            end: node.span.end.saturating_sub(1),
-            ..node.span
-        };
+        let inner = Span { start: node.span.start + 1, end: node.span.end.saturating_sub(1), ..node.span };
         (node.kind == Kind::String).then(|| self.decoded(inner))
     }
 
@@ -117,11 +113,7 @@ impl<'a> Index<'a> {
 
     fn decoded(&self, span: Span) -> Cow<'a, str> {
         let raw = &self.text[span.start as usize..span.end as usize];
-        if span.escaped {
-            Cow::Owned(unescape(raw))
-        } else {
-            Cow::Borrowed(raw)
-        }
+        if span.escaped { Cow::Owned(unescape(raw)) } else { Cow::Borrowed(raw) }
     }
 
     /// An object's members or a list's items, in text order; nothing for any other value.
@@ -138,14 +130,12 @@ impl<'a> Index<'a> {
         if self.kind(object) != Kind::Object {
             return None;
         }
-        self.children(object)
-            .find(|child| self.has_key(*child, key))
+        self.children(object).find(|child| self.has_key(*child, key))
     }
 
     /// [`Index::member`], followed along a path.
     pub(super) fn path(&self, from: NodeId, keys: &[&str]) -> Option<NodeId> {
-        keys.iter()
-            .try_fold(from, |object, key| self.member(object, key))
+        keys.iter().try_fold(from, |object, key| self.member(object, key))
     }
 
     fn has_key(&self, id: NodeId, key: &str) -> bool {

@@ -43,24 +43,10 @@ const CONTEXT: Field = optional("context", Map);
 const CONTACTS: Field = filled("contacts", List(&Object(CONTACT)), Fill::EmptyList);
 const CONTACT: &[Field] = &[required("id", Uuid), nullable("name", Text), MEMORIES];
 
-const AGENT_IDENTITIES: Field = filled(
-    "agent_identities",
-    List(&Object(AGENT_IDENTITY)),
-    Fill::AgentIdentities,
-);
-const AGENT_IDENTITY: &[Field] = &[
-    required("id", Uuid),
-    required("agent_handle", Text),
-    nullable("display_name", Text),
-];
+const AGENT_IDENTITIES: Field =
+    filled("agent_identities", List(&Object(AGENT_IDENTITY)), Fill::AgentIdentities);
+const AGENT_IDENTITY: &[Field] =
+    &[required("id", Uuid), required("agent_handle", Text), nullable("display_name", Text)];
 
-const REACTION: Kind = OneOf(&[
-    "love",
-    "like",
-    "dislike",
-    "laugh",
-    "emphasize",
-    "question",
-    "eyes",
-    "custom",
-]);
+const REACTION: Kind =
+    OneOf(&["love", "like", "dislike", "laugh", "emphasize", "question", "eyes", "custom"]);

@@ -13,13 +13,7 @@ const HASH_KEYS_FROM: usize = 16;
 const EXPECTED_NODES: usize = 64;
 
 pub(super) fn run(text: &str) -> Checked<Index<'_>> {
-    let mut builder = Builder {
-        index: Index {
-            text,
-            nodes: Vec::with_capacity(EXPECTED_NODES),
-        },
-        pos: 0,
-    };
+    let mut builder = Builder { index: Index { text, nodes: Vec::with_capacity(EXPECTED_NODES) }, pos: 0 };
     builder.white_space();
     builder.value(0, Span::default())?;
     builder.white_space();
@@ -80,10 +74,7 @@ impl<'a> Builder<'a> {
             Some(b'f') => self.word("false", Kind::Bool)?,
             Some(b'n') => self.word("null", Kind::Null)?,
             Some(b'-' | b'0'..=b'9') => {
-                while matches!(
-                    self.peek(),
-                    Some(b'+' | b'-' | b'.' | b'e' | b'E' | b'0'..=b'9')
-                ) {
+                while matches!(self.peek(), Some(b'+' | b'-' | b'.' | b'e' | b'E' | b'0'..=b'9')) {
                     self.pos += 1;
                 }
                 Kind::Number
@@ -93,11 +84,7 @@ impl<'a> Builder<'a> {
         let end = narrow(self.pos);
         let node = &mut self.index.nodes[id as usize];
         node.kind = kind;
-        node.span = Span {
-            start,
-            end,
-            escaped,
-        };
+        node.span = Span { start, end, escaped };
         Ok(id)
     }
 
@@ -221,11 +208,7 @@ impl<'a> Builder<'a> {
             escaped = true;
             self.escape()?;
         }
-        let span = Span {
-            start: narrow(start),
-            end: narrow(self.pos),
-            escaped,
-        };
+        let span = Span { start: narrow(start), end: narrow(self.pos), escaped };
         self.pos += 1;
         Ok(span)
     }
@@ -239,11 +222,7 @@ impl<'a> Builder<'a> {
         let rest = &self.index.text.as_bytes()[self.pos..];
         let Some(unit) = unicode_escape(rest) else {
             self.pos += 2;
-            return if self.pos <= self.index.text.len() {
-                Ok(())
-            } else {
-                Err(self.syntax())
-            };
+            return if self.pos <= self.index.text.len() { Ok(()) } else { Err(self.syntax()) };
         };
         self.pos += 6;
         match unit {

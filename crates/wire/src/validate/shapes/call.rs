@@ -10,11 +10,7 @@ pub(in crate::validate) const CALL_DATA: &[Field] = &[
     AGENT_IDENTITIES,
     nullable("transcript", Object(TRANSCRIPT)),
     required("transcript_url", Text),
-    optional(
-        "outcome",
-        OneOf(&["completed", "no_answer", "declined", "failed"]),
-    )
-    .or_null(),
+    optional("outcome", OneOf(&["completed", "no_answer", "declined", "failed"])).or_null(),
     optional("post_call_action_items", List(&Map)),
 ];
 
@@ -23,32 +19,12 @@ pub(in crate::validate) const DEDICATED_NUMBER: &str = "dedicated_number";
 
 const CALL: &[Field] = &[
     ID,
-    required(
-        "origin",
-        OneOf(&[
-            DEDICATED_NUMBER,
-            "shared_imessage_number",
-            "dedicated_imessage_number",
-        ]),
-    ),
+    required("origin", OneOf(&[DEDICATED_NUMBER, "shared_imessage_number", "dedicated_imessage_number"])),
     filled("local_phone_number", Text, Fill::CallNumber).or_null(),
     required("remote_phone_number", Text),
     required("direction", DIRECTION),
-    required(
-        "status",
-        OneOf(&[
-            "initiated",
-            "ringing",
-            "answered",
-            "completed",
-            "failed",
-            "canceled",
-        ]),
-    ),
-    nullable(
-        "hangup_reason",
-        OneOf(&["local", "remote", "max_duration", "voicemail", "rejected"]),
-    ),
+    required("status", OneOf(&["initiated", "ringing", "answered", "completed", "failed", "canceled"])),
+    nullable("hangup_reason", OneOf(&["local", "remote", "max_duration", "voicemail", "rejected"])),
     nullable("started_at", Time),
     nullable("ended_at", Time),
     CREATED_AT,
@@ -60,8 +36,5 @@ const CALL: &[Field] = &[
     optional("connections", List(&Map)).or_null(),
 ];
 
-const TRANSCRIPT: &[Field] = &[
-    required("entries", List(&Map)),
-    required("abridged", Bool),
-    required("url", Text),
-];
+const TRANSCRIPT: &[Field] =
+    &[required("entries", List(&Map)), required("abridged", Bool), required("url", Text)];

@@ -1,19 +1,14 @@
 //! The shape of `imessage.*`.
 
 use super::{
-    AGENT_IDENTITIES, CONTACTS, CONTEXT, CREATED_AT, DIRECTION, ID, IS_READ, REACTION,
-    SENDER_ACCESS, UPDATED_AT,
+    AGENT_IDENTITIES, CONTACTS, CONTEXT, CREATED_AT, DIRECTION, ID, IS_READ, REACTION, SENDER_ACCESS,
+    UPDATED_AT,
 };
 use crate::validate::shape::Kind::{Bool, Integer, List, Map, Null, Object, OneOf, Text, Uuid};
 use crate::validate::shape::{Field, nullable, optional, required};
 
-pub(in crate::validate) const IMESSAGE_DATA: &[Field] = &[
-    required("message", Object(IMESSAGE)),
-    nullable("reaction", Null),
-    CONTACTS,
-    AGENT_IDENTITIES,
-    CONTEXT,
-];
+pub(in crate::validate) const IMESSAGE_DATA: &[Field] =
+    &[required("message", Object(IMESSAGE)), nullable("reaction", Null), CONTACTS, AGENT_IDENTITIES, CONTEXT];
 
 pub(in crate::validate) const IMESSAGE_REACTION_DATA: &[Field] = &[
     nullable("message", Null),
@@ -54,17 +49,8 @@ const IMESSAGE: &[Field] = &[
     SENDER_ACCESS,
 ];
 
-const IMESSAGE_STATUS: &[&str] = &[
-    "registered",
-    "pending",
-    "queued",
-    "accepted",
-    "sent",
-    "delivered",
-    "declined",
-    "error",
-    "received",
-];
+const IMESSAGE_STATUS: &[&str] =
+    &["registered", "pending", "queued", "accepted", "sent", "delivered", "declined", "error", "received"];
 
 const IMESSAGE_REACTION: &[Field] = &[
     ID,

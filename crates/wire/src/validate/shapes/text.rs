@@ -1,8 +1,7 @@
 //! The shape of `text.*`: complete.
 
 use super::{
-    AGENT_IDENTITIES, CONTACTS, CONTEXT, CREATED_AT, DIRECTION, ID, IS_READ, SENDER_ACCESS,
-    UPDATED_AT,
+    AGENT_IDENTITIES, CONTACTS, CONTEXT, CREATED_AT, DIRECTION, ID, IS_READ, SENDER_ACCESS, UPDATED_AT,
 };
 use crate::payload::text::{TextDeliveryStatus, TextOrigin, TextType};
 use crate::validate::shape::Kind::{Count, List, Object, OneOf, Text, Time, Uuid};
@@ -40,11 +39,8 @@ const TEXT_MESSAGE: &[Field] = &[
     SENDER_ACCESS,
 ];
 
-const TEXT_MEDIA: &[Field] = &[
-    required("content_type", Text),
-    required("size", Count),
-    required("url", Text),
-];
+const TEXT_MEDIA: &[Field] =
+    &[required("content_type", Text), required("size", Count), required("url", Text)];
 
 const TEXT_RECIPIENT: &[Field] = &[
     required("recipient_phone_number", Text),

@@ -1,8 +1,6 @@
 //! The shape of `whatsapp.*`.
 
-use super::{
-    AGENT_IDENTITIES, CONTACTS, CONTEXT, CREATED_AT, DIRECTION, ID, IS_READ, REACTION, UPDATED_AT,
-};
+use super::{AGENT_IDENTITIES, CONTACTS, CONTEXT, CREATED_AT, DIRECTION, ID, IS_READ, REACTION, UPDATED_AT};
 use crate::validate::shape::Kind::{Count, List, Map, Null, Object, OneOf, Text, Time, Uuid};
 use crate::validate::shape::{Field, Fill, filled, nullable, optional, required};
 
@@ -37,21 +35,9 @@ const WHATSAPP: &[Field] = &[
     filled("media", List(&Map), Fill::EmptyList),
     required(
         "status",
-        OneOf(&[
-            "received",
-            "queued",
-            "sending",
-            "sent",
-            "delivered",
-            "failed",
-            "uncertain",
-            "cancelled",
-        ]),
+        OneOf(&["received", "queued", "sending", "sent", "delivered", "failed", "uncertain", "cancelled"]),
     ),
-    nullable(
-        "delivery_state",
-        OneOf(&["pending", "delivered", "unknown"]),
-    ),
+    nullable("delivery_state", OneOf(&["pending", "delivered", "unknown"])),
     filled("recipients", List(&Map), Fill::EmptyList),
     IS_READ,
     nullable("error_code", Text),
