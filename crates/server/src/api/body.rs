@@ -7,6 +7,7 @@ use serde::de::{DeserializeOwned, Deserializer};
 use serde::{Deserialize, Serialize};
 
 use super::error::ApiError;
+pub use crate::domain::patch::Patch;
 
 /// A JSON body. An empty one reads as `{}`; unknown fields are refused when the type says
 /// `deny_unknown_fields`, which every request type here does.
@@ -94,18 +95,6 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
             })?;
         Ok(Self(value))
     }
-}
-
-/// A field of a PATCH: left out, null, or a value.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Patch<T> {
-    /// Keep what is there.
-    #[default]
-    Keep,
-    /// Set to null.
-    Clear,
-    /// Replace.
-    Set(T),
 }
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Patch<T> {
