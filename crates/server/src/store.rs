@@ -28,6 +28,7 @@ pub mod replay;
 mod rows;
 pub mod seal;
 pub mod settle;
+pub mod subscriptions;
 mod urls;
 mod writer;
 

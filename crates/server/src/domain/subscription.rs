@@ -9,6 +9,7 @@ use inkhook_wire::id::{IdentityId, SubscriptionId};
 
 use super::number::SubscriptionNo;
 use super::owner::Owner;
+use super::patch::Patch;
 use super::secret::Secret;
 use super::time::TimeMs;
 
@@ -105,6 +106,33 @@ pub struct NewSubscription {
     pub context_config: Option<ContextConfig>,
     /// Sent as `Authorization: Bearer`.
     pub auth_token: Option<Secret>,
+}
+
+/// What a change asks for, already checked but for what depends on the subscription itself.
+#[derive(Debug, Clone, Default)]
+pub struct SubscriptionChange {
+    /// Another URL.
+    pub url: Option<WebhookUrl>,
+    /// Another list of types, which replaces the whole.
+    pub event_types: Option<EventTypes>,
+    /// Another context setting, or none.
+    pub context_config: Patch<ContextConfig>,
+    /// Another auth token, or none.
+    pub auth_token: Patch<Secret>,
+}
+
+impl SubscriptionChange {
+    /// The subscription with this change.
+    #[must_use]
+    pub fn applied(self, before: Subscription) -> Subscription {
+        Subscription {
+            url: self.url.unwrap_or(before.url),
+            event_types: self.event_types.unwrap_or(before.event_types),
+            context_config: self.context_config.applied(before.context_config),
+            auth_token: self.auth_token.applied(before.auth_token),
+            ..before
+        }
+    }
 }
 
 /// An auth token that cannot be sent in a header, or is too long to be one.
