@@ -67,13 +67,7 @@ impl<'a> Index<'a> {
             let text = format!("is longer than {MAX_DATA_BYTES} bytes");
             return Err(Fault::new(DataErrorKind::TooLarge, text).into());
         }
-        let mut builder = Builder {
-            index: Self {
-                text,
-                nodes: Vec::with_capacity(64),
-            },
-            pos: 0,
-        };
+        let mut builder = Builder { index: Self { text, nodes: Vec::with_capacity(64) }, pos: 0 };
         builder.white_space();
         builder.value(0, Span::default())?;
         builder.white_space();
@@ -117,11 +111,7 @@ impl<'a> Index<'a> {
     /// What a string says; `None` for any other value.
     pub(super) fn string(&self, id: NodeId) -> Option<Cow<'a, str>> {
         let node = self.node(id);
-        let inner = Span {
-            start: node.span.start + 1,
-            end: node.span.end.saturating_sub(1),
-            ..node.span
-        };
+        let inner = Span { start: node.span.start + 1, end: node.span.end.saturating_sub(1), ..node.span };
         (node.kind == Kind::String).then(|| self.decoded(inner))
     }
 
@@ -132,11 +122,7 @@ impl<'a> Index<'a> {
 
     fn decoded(&self, span: Span) -> Cow<'a, str> {
         let raw = &self.text[span.start as usize..span.end as usize];
-        if span.escaped {
-            Cow::Owned(unescape(raw))
-        } else {
-            Cow::Borrowed(raw)
-        }
+        if span.escaped { Cow::Owned(unescape(raw)) } else { Cow::Borrowed(raw) }
     }
 
     /// An object's members or a list's items, in text order; nothing for any other value.
@@ -153,14 +139,12 @@ impl<'a> Index<'a> {
         if self.kind(object) != Kind::Object {
             return None;
         }
-        self.children(object)
-            .find(|child| self.has_key(*child, key))
+        self.children(object).find(|child| self.has_key(*child, key))
     }
 
     /// [`Index::member`], followed along a path.
     pub(super) fn path(&self, from: NodeId, keys: &[&str]) -> Option<NodeId> {
-        keys.iter()
-            .try_fold(from, |object, key| self.member(object, key))
+        keys.iter().try_fold(from, |object, key| self.member(object, key))
     }
 
     fn has_key(&self, id: NodeId, key: &str) -> bool {
@@ -224,10 +208,7 @@ impl<'a> Builder<'a> {
             Some(b'f') => self.word("false", Kind::Bool)?,
             Some(b'n') => self.word("null", Kind::Null)?,
             Some(b'-' | b'0'..=b'9') => {
-                while matches!(
-                    self.peek(),
-                    Some(b'+' | b'-' | b'.' | b'e' | b'E' | b'0'..=b'9')
-                ) {
+                while matches!(self.peek(), Some(b'+' | b'-' | b'.' | b'e' | b'E' | b'0'..=b'9')) {
                     self.pos += 1;
                 }
                 Kind::Number
@@ -237,11 +218,7 @@ impl<'a> Builder<'a> {
         let end = narrow(self.pos);
         let node = &mut self.index.nodes[id as usize];
         node.kind = kind;
-        node.span = Span {
-            start,
-            end,
-            escaped,
-        };
+        node.span = Span { start, end, escaped };
         Ok(id)
     }
 
@@ -365,11 +342,7 @@ impl<'a> Builder<'a> {
             escaped = true;
             self.escape()?;
         }
-        let span = Span {
-            start: narrow(start),
-            end: narrow(self.pos),
-            escaped,
-        };
+        let span = Span { start: narrow(start), end: narrow(self.pos), escaped };
         self.pos += 1;
         Ok(span)
     }
@@ -383,11 +356,7 @@ impl<'a> Builder<'a> {
         let rest = &self.index.text.as_bytes()[self.pos..];
         let Some(unit) = unicode_escape(rest) else {
             self.pos += 2;
-            return if self.pos <= self.index.text.len() {
-                Ok(())
-            } else {
-                Err(self.syntax())
-            };
+            return if self.pos <= self.index.text.len() { Ok(()) } else { Err(self.syntax()) };
         };
         self.pos += 6;
         match unit {

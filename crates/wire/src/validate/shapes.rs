@@ -2,9 +2,7 @@
 //! are complete (a test holds them against [`crate::payload`]); of the other channels the listed
 //! keys, their types and the closed lists.
 
-use super::shape::Kind::{
-    Any, Bool, Count, Integer, List, Map, Null, Object, OneOf, Text, Time, Uuid,
-};
+use super::shape::Kind::{Any, Bool, Count, Integer, List, Map, Null, Object, OneOf, Text, Time, Uuid};
 use super::shape::{Field, Fill, Kind, filled, nullable, optional, required};
 use crate::event::{Channel, EventType};
 use crate::payload::mail::{BodyState, Bucket, MailStatus};
@@ -39,25 +37,15 @@ const CONTEXT: Field = optional("context", Map);
 const CONTACTS: Field = filled("contacts", List(&Object(CONTACT)), Fill::EmptyList);
 const CONTACT: &[Field] = &[required("id", Uuid), nullable("name", Text), MEMORIES];
 
-const AGENT_IDENTITIES: Field = filled(
-    "agent_identities",
-    List(&Object(AGENT_IDENTITY)),
-    Fill::AgentIdentities,
-);
-const AGENT_IDENTITY: &[Field] = &[
-    required("id", Uuid),
-    required("agent_handle", Text),
-    nullable("display_name", Text),
-];
+const AGENT_IDENTITIES: Field =
+    filled("agent_identities", List(&Object(AGENT_IDENTITY)), Fill::AgentIdentities);
+const AGENT_IDENTITY: &[Field] =
+    &[required("id", Uuid), required("agent_handle", Text), nullable("display_name", Text)];
 
 pub(super) const MAIL_DATA: &[Field] = &[
     required("message", Object(MAIL_MESSAGE)),
     filled("contacts", List(&Object(MAIL_CONTACT)), Fill::EmptyList),
-    filled(
-        "agent_identities",
-        List(&Object(MAIL_AGENT_IDENTITY)),
-        Fill::AgentIdentities,
-    ),
+    filled("agent_identities", List(&Object(MAIL_AGENT_IDENTITY)), Fill::AgentIdentities),
     CONTEXT,
 ];
 
@@ -133,11 +121,8 @@ const TEXT_MESSAGE: &[Field] = &[
     SENDER_ACCESS,
 ];
 
-const TEXT_MEDIA: &[Field] = &[
-    required("content_type", Text),
-    required("size", Count),
-    required("url", Text),
-];
+const TEXT_MEDIA: &[Field] =
+    &[required("content_type", Text), required("size", Count), required("url", Text)];
 
 const TEXT_RECIPIENT: &[Field] = &[
     required("recipient_phone_number", Text),
@@ -151,13 +136,8 @@ const TEXT_RECIPIENT: &[Field] = &[
     nullable("failed_at", Time),
 ];
 
-const IMESSAGE_DATA: &[Field] = &[
-    required("message", Object(IMESSAGE)),
-    nullable("reaction", Null),
-    CONTACTS,
-    AGENT_IDENTITIES,
-    CONTEXT,
-];
+const IMESSAGE_DATA: &[Field] =
+    &[required("message", Object(IMESSAGE)), nullable("reaction", Null), CONTACTS, AGENT_IDENTITIES, CONTEXT];
 
 const IMESSAGE_REACTION_DATA: &[Field] = &[
     nullable("message", Null),
@@ -198,28 +178,11 @@ const IMESSAGE: &[Field] = &[
     SENDER_ACCESS,
 ];
 
-const IMESSAGE_STATUS: &[&str] = &[
-    "registered",
-    "pending",
-    "queued",
-    "accepted",
-    "sent",
-    "delivered",
-    "declined",
-    "error",
-    "received",
-];
+const IMESSAGE_STATUS: &[&str] =
+    &["registered", "pending", "queued", "accepted", "sent", "delivered", "declined", "error", "received"];
 
-const REACTION: Kind = OneOf(&[
-    "love",
-    "like",
-    "dislike",
-    "laugh",
-    "emphasize",
-    "question",
-    "eyes",
-    "custom",
-]);
+const REACTION: Kind =
+    OneOf(&["love", "like", "dislike", "laugh", "emphasize", "question", "eyes", "custom"]);
 
 const IMESSAGE_REACTION: &[Field] = &[
     ID,
@@ -241,11 +204,7 @@ const CALL_DATA: &[Field] = &[
     AGENT_IDENTITIES,
     nullable("transcript", Object(TRANSCRIPT)),
     required("transcript_url", Text),
-    optional(
-        "outcome",
-        OneOf(&["completed", "no_answer", "declined", "failed"]),
-    )
-    .or_null(),
+    optional("outcome", OneOf(&["completed", "no_answer", "declined", "failed"])).or_null(),
     optional("post_call_action_items", List(&Map)),
 ];
 
@@ -254,32 +213,12 @@ pub(super) const DEDICATED_NUMBER: &str = "dedicated_number";
 
 const CALL: &[Field] = &[
     ID,
-    required(
-        "origin",
-        OneOf(&[
-            DEDICATED_NUMBER,
-            "shared_imessage_number",
-            "dedicated_imessage_number",
-        ]),
-    ),
+    required("origin", OneOf(&[DEDICATED_NUMBER, "shared_imessage_number", "dedicated_imessage_number"])),
     filled("local_phone_number", Text, Fill::CallNumber).or_null(),
     required("remote_phone_number", Text),
     required("direction", DIRECTION),
-    required(
-        "status",
-        OneOf(&[
-            "initiated",
-            "ringing",
-            "answered",
-            "completed",
-            "failed",
-            "canceled",
-        ]),
-    ),
-    nullable(
-        "hangup_reason",
-        OneOf(&["local", "remote", "max_duration", "voicemail", "rejected"]),
-    ),
+    required("status", OneOf(&["initiated", "ringing", "answered", "completed", "failed", "canceled"])),
+    nullable("hangup_reason", OneOf(&["local", "remote", "max_duration", "voicemail", "rejected"])),
     nullable("started_at", Time),
     nullable("ended_at", Time),
     CREATED_AT,
@@ -291,11 +230,8 @@ const CALL: &[Field] = &[
     optional("connections", List(&Map)).or_null(),
 ];
 
-const TRANSCRIPT: &[Field] = &[
-    required("entries", List(&Map)),
-    required("abridged", Bool),
-    required("url", Text),
-];
+const TRANSCRIPT: &[Field] =
+    &[required("entries", List(&Map)), required("abridged", Bool), required("url", Text)];
 
 const A2A_PARTY: &[Field] = &[
     required("identity_id", Text),
@@ -380,21 +316,9 @@ const WHATSAPP: &[Field] = &[
     filled("media", List(&Map), Fill::EmptyList),
     required(
         "status",
-        OneOf(&[
-            "received",
-            "queued",
-            "sending",
-            "sent",
-            "delivered",
-            "failed",
-            "uncertain",
-            "cancelled",
-        ]),
+        OneOf(&["received", "queued", "sending", "sent", "delivered", "failed", "uncertain", "cancelled"]),
     ),
-    nullable(
-        "delivery_state",
-        OneOf(&["pending", "delivered", "unknown"]),
-    ),
+    nullable("delivery_state", OneOf(&["pending", "delivered", "unknown"])),
     filled("recipients", List(&Map), Fill::EmptyList),
     IS_READ,
     nullable("error_code", Text),
