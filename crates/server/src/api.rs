@@ -10,10 +10,12 @@
 
 pub mod auth;
 pub mod body;
+mod catalog;
 pub mod error;
 mod health;
 mod openapi;
 pub mod path;
+mod subscriptions;
 mod whoami;
 
 use std::any::Any;
@@ -36,7 +38,11 @@ pub const BODY_BYTES: usize = 1024 * 1024;
 
 /// The list of everything that is served.
 fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::with_openapi(openapi::frame()).merge(health::routes()).merge(whoami::routes())
+    OpenApiRouter::with_openapi(openapi::frame())
+        .merge(catalog::routes())
+        .merge(health::routes())
+        .merge(subscriptions::routes())
+        .merge(whoami::routes())
 }
 
 /// What a listener serves.

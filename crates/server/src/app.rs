@@ -21,6 +21,8 @@ pub struct App {
     pub bells: Bells,
     /// Knows the API keys.
     pub auth: Auth,
+    /// Makes requests, and knows which URLs it would refuse.
+    pub egress: inkhook_egress::Client,
     /// What the API needs of the configuration.
     pub settings: Arc<ApiSettings>,
 }
@@ -28,9 +30,16 @@ pub struct App {
 impl App {
     /// Puts the parts together.
     #[must_use]
-    pub fn new(store: Store, clock: Clock, entropy: Entropy, bells: Bells, settings: ApiSettings) -> Self {
+    pub fn new(
+        store: Store,
+        clock: Clock,
+        entropy: Entropy,
+        bells: Bells,
+        egress: inkhook_egress::Client,
+        settings: ApiSettings,
+    ) -> Self {
         let auth = Auth::new(clock.clone(), settings.requests_per_second);
-        Self { store, clock, entropy, bells, auth, settings: Arc::new(settings) }
+        Self { store, clock, entropy, bells, auth, egress, settings: Arc::new(settings) }
     }
 }
 

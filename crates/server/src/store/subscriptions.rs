@@ -73,8 +73,7 @@ macro_rules! list {
     };
 }
 
-const BY_ID: &str =
-    select!("s.id = $1 AND s.organization_id = $2 AND ($3 IS NULL OR s.identity_id = $3)");
+const BY_ID: &str = select!("s.id = $1 AND s.organization_id = $2 AND ($3 IS NULL OR s.identity_id = $3)");
 const LIST: &str = list!("s.organization_id = $1");
 // The sign keeps the organisation out of the choice of an index: an owner has 20 rows, an organisation any
 // number.
