@@ -13,6 +13,8 @@ pub mod generations;
 pub mod mail_address;
 pub mod number;
 pub mod owner;
+pub mod patch;
 pub mod retry;
 pub mod secret;
+pub mod subscription;
 pub mod time;

@@ -29,6 +29,7 @@ pub mod replay;
 mod rows;
 pub mod seal;
 pub mod settle;
+pub mod subscriptions;
 mod urls;
 mod writer;
 
@@ -145,6 +146,8 @@ impl Store {
     }
 }
 
-fn database_path(data_dir: &Path) -> PathBuf {
+/// The database file of a data directory.
+#[must_use]
+pub fn database_path(data_dir: &Path) -> PathBuf {
     data_dir.join("inkhook.db")
 }
