@@ -118,7 +118,7 @@ async fn execute(store: &Store, request: Request) -> Result<Answer, StoreError> 
         }
         Request::DeleteOrganization { name } => match find(store, &name).await? {
             Some(organization) => {
-                store.delete_organization(organization.no).await?;
+                store.delete_organization(organization.id).await?;
                 Ok(Answer::Deleted)
             }
             None => Ok(unknown(&name)),
@@ -148,7 +148,7 @@ async fn create_key(
         (KeyKind::Operator, _) => (KeyScope::Operator, None, true),
         (KeyKind::Agent { handle, claimed }, Some(no)) => {
             let scope = Scope { organization: no, identity: None };
-            match store.identity_by_handle(scope, handle.clone()).await? {
+            match store.identity(scope, handle.clone()).await? {
                 Some(identity) => (KeyScope::Agent, Some(identity.id), *claimed),
                 None => return Ok(Answer::Refused(format!("there is no identity '{handle}'"))),
             }

@@ -6,14 +6,11 @@ use std::path::PathBuf;
 use super::StartError;
 use crate::config::Config;
 use crate::config::security::write_private;
-use crate::domain::api_key::{self, KeyScope};
-use crate::domain::caller::Scope;
+use crate::domain::api_key;
 use crate::domain::entropy::Entropy;
-use crate::domain::number::OrganizationNo;
 use crate::domain::secret::Secret;
 use crate::store::Store;
-use crate::store::api_keys::NewApiKey;
-use crate::store::organizations::CreateOrganization;
+use crate::store::organizations::Bootstrap;
 
 /// The organisation that the first start makes.
 pub const DEFAULT_ORGANIZATION: &str = "default";
@@ -31,22 +28,14 @@ pub enum FirstKey {
     File(PathBuf),
 }
 
-/// Makes them if the store is empty. A start that was cut off in between is completed by the next one: the
-/// key is kept before it is made valid, and the store counts as empty until it has a key.
+/// Makes them if the store is empty. The key is kept before it is made valid, so that a start that is cut
+/// off in between is only repeated.
 pub(super) async fn run(
     config: &Config,
     store: &Store,
     entropy: &Entropy,
 ) -> Result<Option<FirstKey>, StartError> {
-    let organization = match store.create_organization(DEFAULT_ORGANIZATION.into()).await? {
-        CreateOrganization::Created(organization) => organization.no,
-        CreateOrganization::NameTaken => match store.organizations().await?.as_slice() {
-            [only] if only.name == DEFAULT_ORGANIZATION => only.no,
-            _ => return Ok(None),
-        },
-    };
-    let scope = Scope { organization, identity: None };
-    if !store.api_keys(scope).await?.is_empty() {
+    if !store.organizations().await?.is_empty() {
         return Ok(None);
     }
     let given = config.bootstrap.admin_key().ok().flatten();
@@ -58,21 +47,9 @@ pub(super) async fn run(
     } else {
         FirstKey::File(write(config, &text)?)
     };
-    store.mint_key(new_key(organization, text)).await?;
-    Ok(Some(first_key))
-}
-
-fn new_key(organization: OrganizationNo, text: Secret) -> NewApiKey {
-    NewApiKey {
-        organization: Some(organization),
-        scope: KeyScope::Admin,
-        identity: None,
-        claimed: true,
-        label: "first key".into(),
-        description: Some("made by the first start".into()),
-        created_by: "inkhook serve".into(),
-        expires_at: None,
-        text: Some(text),
+    match store.bootstrap(DEFAULT_ORGANIZATION.into(), Some(text)).await? {
+        Bootstrap::Made(..) => Ok(Some(first_key)),
+        Bootstrap::NotEmpty => Ok(None),
     }
 }
 

@@ -1,0 +1,6 @@
+//! Everything together: the real router on a real store.
+
+mod auth;
+mod openapi;
+mod shell;
+mod support;
