@@ -1,6 +1,9 @@
 //! Everything together: the real router on a real store.
 
+#![expect(unreachable_pub, reason = "a test binary has no public interface")]
+
 mod auth;
+mod flow;
 mod openapi;
 mod shell;
 mod support;

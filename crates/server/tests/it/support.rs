@@ -2,6 +2,7 @@
 //! when told to, randomness from a seed.
 
 mod organization;
+mod receiver;
 mod reply;
 mod request;
 
@@ -19,14 +20,18 @@ use inkhook_server::domain::api_key::KeyScope;
 use inkhook_server::domain::entropy::Entropy;
 use inkhook_server::domain::generations::Generations;
 use inkhook_server::domain::time::{Clock, TimeMs};
+use inkhook_server::engine::pump::Pump;
+use inkhook_server::engine::{EngineSettings, Parts};
 use inkhook_server::store::api_keys::{MintKey, NewApiKey};
 use inkhook_server::store::faults::Faults;
 use inkhook_server::store::organizations::CreateOrganization;
 use inkhook_server::store::seal::Sealer;
 use inkhook_server::store::{Store, StoreOptions};
 use inkhook_server::wake::Bells;
+use tokio_util::sync::CancellationToken;
 
 pub use organization::{Identity, Organization};
+pub use receiver::{Answer, Received, Receiver};
 pub use reply::Reply;
 pub use request::Request;
 
@@ -105,6 +110,32 @@ impl TestServer {
     /// The test ends with work in the queue, on purpose.
     pub fn leave_queued(&mut self) {
         self.leave_queued = true;
+    }
+
+    /// An engine whose loop is turned by hand.
+    pub fn pump(&self) -> Pump {
+        self.pump_with(EngineSettings { keep_inside_bodies: true, ..EngineSettings::default() })
+    }
+
+    pub fn pump_with(&self, settings: EngineSettings) -> Pump {
+        let app = &self.app;
+        let parts = Parts {
+            store: app.store.clone(),
+            egress: app.egress.clone(),
+            generations: self.generations.clone(),
+            clock: app.clock.clone(),
+            entropy: app.entropy.clone(),
+            bells: app.bells.clone(),
+            settings,
+        };
+        Pump::new(parts, CancellationToken::new())
+    }
+
+    /// Writes what deletes left, then turns the engine until it has nothing to do.
+    pub async fn settle_down(&self, pump: &Pump) {
+        pump.run_until_idle().await.expect("the store works");
+        let soft = CancellationToken::new();
+        inkhook_server::engine::janitor::tidy_up(&self.app.store, &soft).await.expect("the store works");
     }
 
     /// Moves the clock.
