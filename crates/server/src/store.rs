@@ -33,6 +33,7 @@ pub mod replay;
 mod rows;
 pub mod seal;
 pub mod settle;
+pub mod signing_keys;
 mod subscriptions_end;
 mod urls;
 mod writer;
