@@ -8,6 +8,7 @@
 //! Every route answers with and without a trailing slash, directly: one official client does not follow
 //! redirects. A handler that panics is answered with 500 and takes nothing down with it.
 
+mod api_keys;
 pub mod auth;
 pub mod body;
 mod catalog;
@@ -15,10 +16,15 @@ mod deliveries;
 pub mod error;
 mod events;
 mod health;
+mod identities;
+mod known;
 pub mod limit;
+mod mailboxes;
 mod openapi;
 pub mod page;
 pub mod path;
+mod phone_numbers;
+mod signing_keys;
 mod subscriptions;
 mod whoami;
 
@@ -43,10 +49,15 @@ pub const BODY_BYTES: usize = 1024 * 1024;
 /// The list of everything that is served.
 fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(openapi::frame())
+        .merge(api_keys::routes())
         .merge(catalog::routes())
         .merge(deliveries::routes())
         .merge(events::routes())
         .merge(health::routes())
+        .merge(identities::routes())
+        .merge(mailboxes::routes())
+        .merge(phone_numbers::routes())
+        .merge(signing_keys::routes())
         .merge(subscriptions::routes())
         .merge(whoami::routes())
 }

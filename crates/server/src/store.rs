@@ -33,6 +33,7 @@ pub mod replay;
 mod rows;
 pub mod seal;
 pub mod settle;
+pub mod signing_keys;
 pub mod subscriptions;
 mod urls;
 mod writer;

@@ -121,6 +121,17 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Patch<T> {
     }
 }
 
+impl<T> From<Patch<T>> for Option<Option<T>> {
+    /// `None` keeps, `Some(None)` clears.
+    fn from(patch: Patch<T>) -> Self {
+        match patch {
+            Patch::Keep => None,
+            Patch::Clear => Some(None),
+            Patch::Set(value) => Some(Some(value)),
+        }
+    }
+}
+
 impl<T: Serialize> Serialize for Patch<T> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {

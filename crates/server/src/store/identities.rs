@@ -11,7 +11,7 @@ use super::phone_numbers::{self, AddNumber, NewPhoneNumber};
 use super::writer::Tx;
 use super::{Store, api_keys, mailboxes, rows, subscriptions};
 use crate::domain::caller::Scope;
-use crate::domain::identity::{Identity, IdentityStatus, Settings};
+use crate::domain::identity::{FilterMode, Identity, IdentityStatus, Settings};
 use crate::domain::number::OrganizationNo;
 use crate::domain::time::TimeMs;
 
@@ -64,6 +64,10 @@ pub struct IdentityChange {
     pub imessage_enabled: Option<bool>,
     /// Settings to add or replace; null takes one away.
     pub settings: Settings,
+    /// How its mailbox's contact rules are to be read.
+    pub mail_filter_mode: Option<FilterMode>,
+    /// How its number's contact rules are to be read.
+    pub phone_filter_mode: Option<FilterMode>,
     /// Whether one of the settings is about a phone number, so that there must be one.
     pub needs_phone_number: bool,
 }
@@ -98,6 +102,10 @@ const ADD: &str = "INSERT INTO identities (id, organization_id, handle, display_
     VALUES ($1, $2, $3, $4, $5, 'active', $6, $7, $8, $8)";
 const CHANGE: &str = "UPDATE identities SET handle = $2, display_name = $3, description = $4, status = $5,
     imessage_enabled = $6, settings = $7, updated_ms = $8 WHERE id = $1";
+const MAIL_FILTER: &str =
+    "UPDATE mailboxes SET filter_mode = $2, updated_ms = $3 WHERE identity_id = $1 AND filter_mode <> $2";
+const PHONE_FILTER: &str =
+    "UPDATE phone_numbers SET filter_mode = $2, updated_ms = $3 WHERE identity_id = $1 AND filter_mode <> $2";
 const REMOVE: &str = "DELETE FROM identities WHERE id = $1";
 
 impl Store {
@@ -218,6 +226,11 @@ fn change(
         now.0,
     ];
     tx.run(CHANGE, params)?;
+    for (sql, mode) in [(MAIL_FILTER, change.mail_filter_mode), (PHONE_FILTER, change.phone_filter_mode)] {
+        if let Some(mode) = mode {
+            tx.run(sql, params![row.as_bytes(), mode.name(), now.0])?;
+        }
+    }
     let changed = by_handle(tx, scope, handle)?;
     Ok(ChangeIdentity::Changed(Box::new(changed.ok_or(StoreError::Corrupt("an identity just changed"))?)))
 }
@@ -244,6 +257,14 @@ pub(super) fn delete(
     Ok(())
 }
 
+/// Every identity of a scope, oldest first.
+pub(super) fn all(connection: &rusqlite::Connection, scope: Scope) -> Result<Vec<Identity>, StoreError> {
+    let identity = scope.identity.map(IdentityId::as_uuid);
+    let params = params![scope.organization.0, identity.as_ref().map(Uuid::as_bytes)];
+    rows::all(connection, &format!("SELECT {COLUMNS} ORDER BY i.created_ms, i.rowid"), params, read)
+}
+
+/// One identity of a scope.
 pub(super) fn by_handle(
     connection: &rusqlite::Connection,
     scope: Scope,
@@ -272,11 +293,4 @@ fn read(row: &Row<'_>) -> Result<Identity, StoreError> {
         mailbox: mailboxes::read_joined(row, id)?,
         phone_number: phone_numbers::read_joined(row, id)?,
     })
-}
-
-/// Every identity of a scope, oldest first.
-pub(super) fn all(connection: &rusqlite::Connection, scope: Scope) -> Result<Vec<Identity>, StoreError> {
-    let identity = scope.identity.map(IdentityId::as_uuid);
-    let params = params![scope.organization.0, identity.as_ref().map(Uuid::as_bytes)];
-    rows::all(connection, &format!("SELECT {COLUMNS} ORDER BY i.created_ms, i.rowid"), params, read)
 }

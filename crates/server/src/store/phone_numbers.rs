@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::error::StoreError;
 use super::names::{self, NameKind};
 use super::writer::Tx;
-use super::{Store, rows, subscriptions};
+use super::{Store, rows, signing_keys, subscriptions};
 use crate::domain::caller::Scope;
 use crate::domain::identity::{CallAction, FilterMode, IncomingCall, NumberKind, PhoneNumber, Settings};
 use crate::domain::number::OrganizationNo;
@@ -228,7 +228,7 @@ fn any_free(tx: &Tx<'_>, wanted: &NewPhoneNumber, now: TimeMs) -> Result<Option<
 
 /// Adds a number that was chosen in the same transaction.
 pub(super) fn add(
-    tx: &Tx<'_>,
+    tx: &mut Tx<'_>,
     organization: OrganizationNo,
     identity: IdentityId,
     new: &NewPhoneNumber,
@@ -251,6 +251,9 @@ pub(super) fn add(
         now.0,
     ];
     tx.run(ADD, params)?;
+    if new.incoming_call.webhook_url.is_some() {
+        signing_keys::mint_if_none(tx, organization, identity)?;
+    }
     Ok(id)
 }
 
@@ -280,6 +283,10 @@ fn change(
         tx.context.clock.wall().0,
     ];
     tx.run(CHANGE, params)?;
+    if call.webhook_url.is_some() {
+        // Whoever is asked about a call must be able to tell who asks.
+        signing_keys::mint_if_none(tx, scope.organization, found.identity_id.as_uuid())?;
+    }
     let changed = by_id(tx, scope, found.id)?.ok_or(StoreError::Corrupt("a number just changed"))?;
     Ok(ChangeNumber::Changed(Box::new(changed)))
 }
