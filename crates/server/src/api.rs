@@ -11,9 +11,13 @@
 pub mod auth;
 pub mod body;
 mod catalog;
+mod deliveries;
 pub mod error;
+mod events;
 mod health;
+pub mod limit;
 mod openapi;
+pub mod page;
 pub mod path;
 mod subscriptions;
 mod whoami;
@@ -42,6 +46,8 @@ fn routes() -> OpenApiRouter<App> {
         .merge(catalog::routes())
         .merge(health::routes())
         .merge(subscriptions::routes())
+        .merge(deliveries::routes())
+        .merge(events::routes())
         .merge(whoami::routes())
 }
 

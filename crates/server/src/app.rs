@@ -3,10 +3,15 @@
 use std::sync::Arc;
 
 use crate::api::auth::Auth;
+use crate::api::limit::Limiter;
 use crate::domain::entropy::Entropy;
+use crate::domain::number::OrganizationNo;
 use crate::domain::time::Clock;
 use crate::store::Store;
 use crate::wake::Bells;
+
+/// Replays and tests that one organisation may ask for in a second.
+const REPLAYS_PER_SECOND: u32 = 10;
 
 /// Handed to the API and whatever else serves requests. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -19,10 +24,12 @@ pub struct App {
     pub entropy: Entropy,
     /// Wakes the engine.
     pub bells: Bells,
+    /// Outbound rules and connections; the API asks it whether a URL may be delivered to.
+    pub egress: inkhook_egress::Client,
+    /// Replays and tests of each organisation.
+    pub replays: Arc<Limiter<OrganizationNo>>,
     /// Knows the API keys.
     pub auth: Auth,
-    /// Makes requests, and knows which URLs it would refuse.
-    pub egress: inkhook_egress::Client,
     /// What the API needs of the configuration.
     pub settings: Arc<ApiSettings>,
 }
@@ -39,7 +46,8 @@ impl App {
         settings: ApiSettings,
     ) -> Self {
         let auth = Auth::new(clock.clone(), settings.requests_per_second);
-        Self { store, clock, entropy, bells, auth, egress, settings: Arc::new(settings) }
+        let replays = Arc::new(Limiter::new(clock.clone(), REPLAYS_PER_SECOND));
+        Self { store, clock, entropy, bells, egress, replays, auth, settings: Arc::new(settings) }
     }
 }
 

@@ -127,7 +127,7 @@ impl Deref for Tx<'_> {
 impl Tx<'_> {
     /// Runs a statement through the cache and tells how many rows it changed.
     pub(super) fn run(&self, sql: &'static str, params: impl rusqlite::Params) -> Result<usize, StoreError> {
-        Ok(self.connection.prepare_cached(sql)?.execute(params)?)
+        Ok(super::rows::prepare(self.connection, sql)?.execute(params)?)
     }
 
     /// The next acceptance number.

@@ -10,7 +10,7 @@ use super::error::{Checked, DataErrorKind, Fault, echo};
 use super::index::{Index, NodeId};
 use super::participants::remote_numbers;
 use super::shape::Fill;
-use super::shapes::DEDICATED_NUMBER;
+use super::shapes::call::DEDICATED_NUMBER;
 use crate::event::EventType;
 use crate::payload::mail::BodyState;
 

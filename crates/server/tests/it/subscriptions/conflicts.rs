@@ -117,5 +117,9 @@ async fn a_change_can_be_a_duplicate_of_another_but_not_of_itself() {
     assert_eq!(bench.server.snapshot(), before, "a refusal has written nothing");
     let same = json!({"url": URL, "event_types": ["message.received"], "auth_token": "t"});
     bench.patch(&first, same).send().await.expect(200);
-    bench.patch(&first, json!({"event_types": ["message.received", "message.failed"]})).send().await.expect(200);
+    bench
+        .patch(&first, json!({"event_types": ["message.received", "message.failed"]}))
+        .send()
+        .await
+        .expect(200);
 }
