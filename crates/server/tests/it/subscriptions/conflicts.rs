@@ -33,7 +33,7 @@ async fn the_21st_active_subscription_of_an_owner_is_refused() {
     let repeated = bench.post(bench.body(json!({"url": numbered(0)}))).send().await.refused(409);
     assert!(reads_as_duplicate(&repeated), "{repeated}");
     let id = bench.identity.id.to_string();
-    let identity = json!({"mailbox_id": null, "agent_identity_id": id, "url": numbered(99)});
+    let identity = json!({"mailbox_id": null, "agent_identity_id": id, "url": numbered(98)});
     bench.create(identity).await;
     bench.delete(&ids[7]).send().await.expect(204);
     one_more().send().await.expect(201);

@@ -23,6 +23,9 @@ async fn the_answer_has_every_key_of_the_contract() {
     assert!(shown.get("signing_key").is_none(), "only a create shows it");
     shown["signing_key"] = created["signing_key"].clone();
     assert_eq!(shown, created);
+    let read: inkbox::webhooks::WebhookSubscriptionCreateResponse = serde_json::from_value(created).unwrap();
+    assert_eq!(read.subscription.owner_identity_id, Some(bench.identity.id.as_uuid()));
+    assert!(read.signing_key.is_some());
 }
 
 #[tokio::test]
