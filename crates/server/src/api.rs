@@ -44,10 +44,10 @@ pub const BODY_BYTES: usize = 1024 * 1024;
 fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(openapi::frame())
         .merge(catalog::routes())
-        .merge(health::routes())
-        .merge(subscriptions::routes())
         .merge(deliveries::routes())
         .merge(events::routes())
+        .merge(health::routes())
+        .merge(subscriptions::routes())
         .merge(whoami::routes())
 }
 

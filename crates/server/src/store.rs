@@ -150,6 +150,8 @@ impl Store {
     }
 }
 
-fn database_path(data_dir: &Path) -> PathBuf {
+/// The database file of a data directory.
+#[must_use]
+pub fn database_path(data_dir: &Path) -> PathBuf {
     data_dir.join("inkhook.db")
 }

@@ -108,12 +108,7 @@ impl Store {
 
     /// The identities that the scope can see, oldest first.
     pub async fn identities(&self, scope: Scope) -> Result<Vec<Identity>, StoreError> {
-        self.read(move |connection| {
-            let identity = scope.identity.map(IdentityId::as_uuid);
-            let params = params![scope.organization.0, identity.as_ref().map(Uuid::as_bytes)];
-            rows::all(connection, &format!("SELECT {COLUMNS} ORDER BY i.created_ms, i.rowid"), params, read)
-        })
-        .await
+        self.read(move |connection| all(connection, scope)).await
     }
 
     /// One identity by its handle, if the scope can see it.
@@ -277,4 +272,11 @@ fn read(row: &Row<'_>) -> Result<Identity, StoreError> {
         mailbox: mailboxes::read_joined(row, id)?,
         phone_number: phone_numbers::read_joined(row, id)?,
     })
+}
+
+/// Every identity of a scope, oldest first.
+pub(super) fn all(connection: &rusqlite::Connection, scope: Scope) -> Result<Vec<Identity>, StoreError> {
+    let identity = scope.identity.map(IdentityId::as_uuid);
+    let params = params![scope.organization.0, identity.as_ref().map(Uuid::as_bytes)];
+    rows::all(connection, &format!("SELECT {COLUMNS} ORDER BY i.created_ms, i.rowid"), params, read)
 }
