@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::de::{DeserializeOwned, Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 
-use super::error::ApiError;
+use super::error::{ApiError, QUOTED_CHARS};
 pub use crate::domain::patch::Patch;
 use crate::domain::secret::Secret;
 
@@ -43,7 +43,7 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let path: Vec<String> = error.path().iter().map(ToString::to_string).collect();
+        let path: Vec<String> = error.path().iter().map(|part| cut(&part.to_string())).collect();
         field_error("body", path, &error.into_inner())
     })?;
     deserializer.end().map_err(|error| field_error("body", Vec::new(), &error))?;
@@ -54,7 +54,7 @@ fn field_error(place: &str, mut path: Vec<String>, error: &serde_json::Error) ->
     if error.is_syntax() || error.is_eof() {
         return ApiError::invalid_at(vec![place.into()], format!("not valid JSON: {error}"), "invalid_json");
     }
-    let text = without_position(&error.to_string());
+    let text = with_value_cut(&without_position(&error.to_string()));
     let kind = if let Some(field) = between_ticks(&text, "missing field ") {
         path.push(field);
         "missing"
@@ -73,6 +73,20 @@ fn field_error(place: &str, mut path: Vec<String>, error: &serde_json::Error) ->
 /// serde_json ends its sentences with a position, which says nothing once the field is named.
 fn without_position(text: &str) -> String {
     text.rsplit_once(" at line ").map_or(text, |(sentence, _)| sentence).to_owned()
+}
+
+/// The deserializer quotes what the caller sent as it is, whatever its length.
+fn with_value_cut(text: &str) -> String {
+    let Some(start) = text.find(['"', '`']) else { return text.to_owned() };
+    let (before, rest) = text.split_at(start + 1);
+    let end = rest.rfind("\", expected").or_else(|| rest.rfind("`, expected")).unwrap_or(rest.len());
+    let (value, after) = rest.split_at(end);
+    format!("{before}{}{after}", cut(value))
+}
+
+fn cut(value: &str) -> String {
+    let shown = value.chars().take(QUOTED_CHARS).map(|c| if c.is_control() { '\u{fffd}' } else { c });
+    shown.chain(value.chars().nth(QUOTED_CHARS).map(|_| '…')).collect()
 }
 
 fn between_ticks(text: &str, before: &str) -> Option<String> {
@@ -173,10 +187,25 @@ mod tests {
     #[test]
     fn left_out_null_and_value_are_three_things() {
         let patch = |text: &str| parse::<Sample>(text.as_bytes()).unwrap().token;
+        assert_eq!(parse::<Sample>(br#"{"url":"u"}"#).unwrap().url, "u");
         assert_eq!(patch(r#"{"url":"u"}"#), Patch::Keep);
         assert_eq!(patch(r#"{"url":"u","token":null}"#), Patch::Clear);
         assert_eq!(patch(r#"{"url":"u","token":"t"}"#), Patch::Set("t".into()));
         assert!(parse::<Sample>(br#"{"url":"u","inner":{"count":3}}"#).unwrap().inner.unwrap().count == 3);
+    }
+
+    #[tokio::test]
+    async fn what_is_repeated_is_cut() {
+        let long = "x".repeat(QUOTED_CHARS + 1);
+        let shown = format!("{}…", "x".repeat(QUOTED_CHARS));
+        for text in [format!(r#"{{"url":"u","{long}":1}}"#), format!(r#"{{"url":"u","inner":"{long}"}}"#)] {
+            let (_, body) = refusal(&text).await;
+            let detail = body["detail"].as_str().unwrap();
+            assert!(detail.contains(&shown) && detail.contains("expected"), "{detail}");
+            assert!(!body.to_string().contains(&long), "{body}");
+        }
+        let (_, body) = refusal("{\"a\\nb\": 1}").await;
+        assert!(!body["detail"].as_str().unwrap().contains('\n'), "{body}");
     }
 
     #[tokio::test]

@@ -79,7 +79,7 @@ async fn create(
     };
     match app.store.create_subscription(caller.scope(), new).await? {
         CreateSubscription::Created { subscription, signing_key } => {
-            let subscription = Shown::new(caller.organization_id, subscription);
+            let subscription = Shown::new(caller.organization_id, *subscription);
             Ok((StatusCode::CREATED, Json(Created::new(subscription, signing_key))))
         }
         CreateSubscription::OwnerNotFound => Err(owner_not_found(owner)),
@@ -192,7 +192,7 @@ async fn patch(
         PatchSubscription::Patched(subscription) => {
             app.bells.queued.ring();
             app.bells.tidy.ring();
-            Ok(Json(Shown::new(caller.organization_id, subscription)))
+            Ok(Json(Shown::new(caller.organization_id, *subscription)))
         }
         PatchSubscription::NotFound => Err(not_found()),
         PatchSubscription::Refused(refusal) => Err(request::refused_types(&refusal)),

@@ -162,7 +162,7 @@ fn read(row: &Row<'_>, sealer: &Sealer) -> Result<Stored, StoreError> {
     let types = serde_json::from_str(&types).map_err(|_| StoreError::Corrupt("a list of event types"))?;
     let context: Option<String> = row.get("context_config")?;
     let context = context.map(|text| serde_json::from_str(&text)).transpose();
-    let sealed: Option<Vec<u8>> = row.get("auth_token")?;
+    let token: Option<Vec<u8>> = row.get("auth_token")?;
     let place = Place::auth_token(organization, id);
     let paused_at = rows::optional_time(row, "paused_ms")?;
     let reason: Option<String> = row.get("pause_reason")?;
@@ -175,7 +175,7 @@ fn read(row: &Row<'_>, sealer: &Sealer) -> Result<Stored, StoreError> {
         url: WebhookUrl { given: row.get("url")?, normalized: row.get("url_normalized")? },
         event_types: EventTypes::from_stored(types),
         context_config: context.map_err(|_| StoreError::Corrupt("a context setting"))?,
-        auth_token: sealed.map(|sealed| sealer.open(place, &sealed)).transpose()?,
+        auth_token: token.map(|token| sealer.open(place, &token)).transpose()?,
         paused: paused_at.zip(reason),
         created_at: rows::time(row, "created_ms")?,
         updated_at: rows::time(row, "updated_ms")?,

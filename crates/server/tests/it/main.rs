@@ -6,4 +6,5 @@ mod auth;
 mod flow;
 mod openapi;
 mod shell;
+mod subscriptions;
 mod support;

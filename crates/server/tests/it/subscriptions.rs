@@ -9,6 +9,7 @@ mod queue;
 mod secrets;
 mod tenancy;
 
+use inkhook_egress::Policy;
 use inkhook_server::domain::subscription::MAX_ACTIVE_PER_OWNER;
 use serde_json::{Value, json};
 
@@ -28,7 +29,11 @@ struct Bench {
 
 impl Bench {
     async fn new() -> Self {
-        let server = TestServer::with(Setup { requests_per_second: 10_000, ..Setup::default() });
+        let server = TestServer::with(Setup {
+            requests_per_second: 10_000,
+            policy: Policy::default(),
+            ..Setup::default()
+        });
         let organization = server.organization("acme").await;
         let identity = organization.identity_with_number("help").await;
         Self { server, organization, identity }

@@ -204,7 +204,6 @@ pub(super) enum SubscriptionScope {
 pub(super) struct ScopeQuery {
     /// Accepted, and without effect: an id names its subscription whatever it selects.
     #[param(value_type = Option<SubscriptionScope>)]
-    #[expect(dead_code, reason = "read so that a wrong value is refused")]
     scope: Option<SubscriptionScope>,
 }
 

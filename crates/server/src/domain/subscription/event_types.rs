@@ -158,6 +158,8 @@ impl EventTypes {
 
 #[cfg(test)]
 mod tests {
+    use OwnerKind::{Identity, Mailbox, PhoneNumber};
+
     use super::*;
 
     fn parse(names: &[&str]) -> Result<EventTypes, EventTypesRefusal> {
@@ -201,7 +203,6 @@ mod tests {
     #[test]
     fn each_owner_has_its_channels() {
         let fits = |name: &str, owner| parse(&[name]).unwrap().check_owner(owner).is_ok();
-        use OwnerKind::{Identity, Mailbox, PhoneNumber};
         let cases = [
             ("message.received", [true, false, true]),
             ("text.received", [false, true, true]),

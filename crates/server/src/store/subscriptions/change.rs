@@ -15,7 +15,7 @@ use crate::store::{Store, cancel, heads, urls};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PatchSubscription {
     /// As it is now, changed or as it was.
-    Patched(Subscription),
+    Patched(Box<Subscription>),
     /// Not there, deleted, or not for this scope to know.
     NotFound,
     /// The types do not fit the owner.
@@ -85,13 +85,13 @@ fn patch(
         return Ok(PatchSubscription::Refused(refusal));
     }
     if after == before.subscription {
-        return Ok(PatchSubscription::Patched(after));
+        return Ok(PatchSubscription::Patched(Box::new(after)));
     }
     if collides(tx, after.identity_id.as_uuid(), &after.url, &after.event_types, after.no)? {
         return Ok(PatchSubscription::Duplicate);
     }
     write(tx, &before, &mut after)?;
-    Ok(PatchSubscription::Patched(after))
+    Ok(PatchSubscription::Patched(Box::new(after)))
 }
 
 fn write(tx: &mut Tx<'_>, before: &Stored, after: &mut Subscription) -> Result<(), StoreError> {

@@ -23,7 +23,7 @@ pub enum CreateSubscription {
     /// Made.
     Created {
         /// As it is now.
-        subscription: Subscription,
+        subscription: Box<Subscription>,
         /// The identity's signing key, when this create made it: there is no other way to read it.
         signing_key: Option<Secret>,
     },
@@ -72,7 +72,7 @@ fn create(tx: &Tx<'_>, scope: Scope, new: &NewSubscription) -> Result<CreateSubs
     }
     let now = tx.context.clock.wall();
     let signing_key = mint_key_if_none(tx, scope.organization, identity, now)?;
-    let subscription = add(tx, scope.organization, identity, new, now)?;
+    let subscription = Box::new(add(tx, scope.organization, identity, new, now)?);
     Ok(CreateSubscription::Created { subscription, signing_key })
 }
 

@@ -11,7 +11,8 @@ async fn an_empty_change_changes_nothing() {
     let before = bench.shown(&id).await;
     let rows = bench.server.snapshot();
     bench.server.advance(Duration::from_secs(5));
-    let same = json!({"url": URL, "event_types": ["message.received"], "auth_token": "t", "context_config": {}});
+    let same =
+        json!({"url": URL, "event_types": ["message.received"], "auth_token": "t", "context_config": {}});
     for change in [json!({}), same] {
         assert_eq!(bench.patch(&id, change).send().await.expect(200).json, before);
     }

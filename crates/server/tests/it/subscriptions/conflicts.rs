@@ -33,7 +33,7 @@ async fn the_21st_active_subscription_of_an_owner_is_refused() {
     let repeated = bench.post(bench.body(json!({"url": numbered(0)}))).send().await.refused(409);
     assert!(reads_as_duplicate(&repeated), "{repeated}");
     let id = bench.identity.id.to_string();
-    let identity = json!({"mailbox_id": null, "agent_identity_id": id, "url": numbered(99)});
+    let identity = json!({"mailbox_id": null, "agent_identity_id": id, "url": numbered(98)});
     bench.create(identity).await;
     bench.delete(&ids[7]).send().await.expect(204);
     one_more().send().await.expect(201);
@@ -117,5 +117,9 @@ async fn a_change_can_be_a_duplicate_of_another_but_not_of_itself() {
     assert_eq!(bench.server.snapshot(), before, "a refusal has written nothing");
     let same = json!({"url": URL, "event_types": ["message.received"], "auth_token": "t"});
     bench.patch(&first, same).send().await.expect(200);
-    bench.patch(&first, json!({"event_types": ["message.received", "message.failed"]})).send().await.expect(200);
+    bench
+        .patch(&first, json!({"event_types": ["message.received", "message.failed"]}))
+        .send()
+        .await
+        .expect(200);
 }

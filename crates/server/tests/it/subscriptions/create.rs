@@ -23,6 +23,9 @@ async fn the_answer_has_every_key_of_the_contract() {
     assert!(shown.get("signing_key").is_none(), "only a create shows it");
     shown["signing_key"] = created["signing_key"].clone();
     assert_eq!(shown, created);
+    let read: inkbox::webhooks::WebhookSubscriptionCreateResponse = serde_json::from_value(created).unwrap();
+    assert_eq!(read.subscription.owner_identity_id, Some(bench.identity.id.as_uuid()));
+    assert!(read.signing_key.is_some());
 }
 
 #[tokio::test]
@@ -34,7 +37,8 @@ async fn each_selector_is_echoed_and_leads_to_the_identity() {
         ("agent_identity_id", bench.identity.id.to_string(), "imessage.sent"),
     ];
     for (field, id, event_type) in &owners {
-        let created = bench.create(json!({"mailbox_id": null, *field: id, "event_types": [event_type]})).await;
+        let created =
+            bench.create(json!({"mailbox_id": null, *field: id, "event_types": [event_type]})).await;
         for (other, _, _) in &owners {
             let expected = if other == field { json!(id) } else { Value::Null };
             assert_eq!(created.json[*other], expected, "{field} {other}");
@@ -52,7 +56,8 @@ async fn exactly_one_owner_is_named() {
     }
     let two = json!({"agent_identity_id": bench.identity.id.to_string()});
     bench.post(bench.body(two)).send().await.invalid(&["body", "agent_identity_id"], "invalid");
-    let all = json!({"agent_identity_id": bench.identity.id.to_string(), "phone_number_id": bench.number_id()});
+    let all =
+        json!({"agent_identity_id": bench.identity.id.to_string(), "phone_number_id": bench.number_id()});
     bench.post(bench.body(all)).send().await.invalid(&["body", "agent_identity_id"], "invalid");
     let wrong = json!({"mailbox_id": "post@example.com"});
     bench.post(bench.body(wrong)).send().await.invalid(&["body", "mailbox_id"], "invalid");
@@ -118,7 +123,11 @@ async fn event_types_are_known_distinct_and_some() {
         let reply = bench.post(bench.body(json!({"event_types": event_types}))).send().await;
         reply.invalid(&["body", "event_types"], "invalid");
     }
-    bench.post(bench.body(json!({"event_types": null}))).send().await.invalid(&["body", "event_types"], "missing");
+    bench
+        .post(bench.body(json!({"event_types": null})))
+        .send()
+        .await
+        .invalid(&["body", "event_types"], "missing");
 }
 
 #[tokio::test]

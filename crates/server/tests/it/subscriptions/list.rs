@@ -100,8 +100,13 @@ async fn an_agent_sees_what_is_its_identitys() {
     let bench = Bench::new().await;
     let made = rows(&bench).await;
     let reply = bench.server.get(PATH).by_agent(&bench.identity).send().await.expect(200);
-    let listed: Vec<&str> =
-        reply.json["subscriptions"].as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap()).collect();
-    let own: Vec<&str> = made.iter().rev().filter(|(name, _)| *name != "other").map(|(_, id)| &**id).collect();
+    let listed: Vec<&str> = reply.json["subscriptions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["id"].as_str().unwrap())
+        .collect();
+    let own: Vec<&str> =
+        made.iter().rev().filter(|(name, _)| *name != "other").map(|(_, id)| &**id).collect();
     assert_eq!(listed, own);
 }

@@ -170,3 +170,33 @@ async fn what_an_attempt_must_notice_raises_the_generation_before_the_answer() {
     bench.delete(&id).send().await.expect(204);
     assert!(!bench.may_start(before));
 }
+
+#[tokio::test]
+async fn an_owner_that_goes_takes_its_subscriptions_along() {
+    let bench = Bench::new().await;
+    let (number, identity) = (bench.number_id(), bench.identity.id.to_string());
+    let mail = bench.created_id(json!({})).await;
+    let text = json!({"mailbox_id": null, "phone_number_id": number, "event_types": ["text.sent"]});
+    let text = bench.created_id(text).await;
+    let any = json!({"mailbox_id": null, "agent_identity_id": identity, "event_types": ["message.sent"]});
+    let any = bench.created_id(any).await;
+    let colleague = bench.organization.identity("colleague").await;
+    let kept = bench.created_id(json!({"mailbox_id": colleague.mailbox.to_string()})).await;
+    bench.accept(RECEIVED).await;
+    let (store, scope) = (&bench.server.app.store, bench.organization.scope());
+    let number = number.parse().expect("an id");
+    assert!(store.delete_phone_number(scope, number).await.expect("deleted"));
+    bench.get(&one(&text)).send().await.refused(404);
+    bench.shown(&mail).await;
+    bench.shown(&any).await;
+    let generation = bench.generation();
+    assert!(store.delete_identity(scope, "help".into()).await.expect("deleted"));
+    for gone in [&mail, &any] {
+        bench.get(&one(gone)).send().await.refused(404);
+    }
+    bench.shown(&kept).await;
+    assert!(!bench.may_start(generation));
+    assert!(bench.claim().await.is_empty());
+    bench.tidy().await;
+    assert_eq!(bench.ended(), ["subscription_deleted"]);
+}

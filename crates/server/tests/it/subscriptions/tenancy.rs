@@ -85,7 +85,8 @@ async fn the_same_url_of_another_organisation_is_no_duplicate() {
     bench.create(json!({})).await;
     let other = bench.server.organization("rival").await;
     let agent = other.identity("spy").await;
-    let body = json!({"mailbox_id": agent.mailbox.to_string(), "url": URL, "event_types": ["message.received"]});
+    let body =
+        json!({"mailbox_id": agent.mailbox.to_string(), "url": URL, "event_types": ["message.received"]});
     let made = bench.server.post(PATH).by(&other).json(body).send().await.expect(201);
     assert_eq!(made.json["organization_id"], Value::from(other.id.to_string()));
     assert!(made.json["signing_key"].is_string());
