@@ -230,8 +230,11 @@ CREATE TABLE deliveries (
     attempts        INTEGER NOT NULL,
     created_ms      INTEGER NOT NULL,
     ended_ms        INTEGER NOT NULL,
-    open_claim      INTEGER                            -- an attempt that was in flight when it ended
+    open_claim      INTEGER,                           -- an attempt that was in flight when it ended
+    open_url        INTEGER,                           -- where that attempt went
+    open_started_ms INTEGER
 ) STRICT;
+CREATE INDEX deliveries_open ON deliveries (open_claim) WHERE open_claim IS NOT NULL;
 CREATE INDEX deliveries_by_event ON deliveries (event_seq) WHERE class IN (3, 4);
 
 CREATE TABLE attempts (
@@ -259,6 +262,7 @@ CREATE INDEX attempts_by_organization ON attempts (organization_id, no);
 CREATE INDEX attempts_by_subscription ON attempts (subscription, no);
 CREATE INDEX attempts_by_type ON attempts (organization_id, event_type, no);
 CREATE INDEX attempts_failed ON attempts (organization_id, no) WHERE outcome <> 1;
+CREATE INDEX attempts_of_replays ON attempts (delivery) WHERE is_replay = 1;
 CREATE INDEX attempts_unknown ON attempts (delivery) WHERE outcome = 3;
 
 -- Conversations of a mailbox: which thread a Message-ID belongs to, and who took part in it.

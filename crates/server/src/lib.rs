@@ -4,6 +4,12 @@
 
 pub mod api;
 pub mod app;
+pub mod deliver;
 pub mod domain;
+pub mod engine;
+pub mod ingest;
+pub mod lifecycle;
+pub mod record;
+pub mod smtp_in;
 pub mod store;
 pub mod wake;

@@ -8,17 +8,26 @@
 //! ([`reader`]). No transaction, statement or dialect word leaves this module; nobody holds a transaction
 //! while waiting for a network.
 
+pub mod accept;
+pub mod attempts;
+pub mod cancel;
+pub mod claim;
 mod effects;
 pub mod error;
+pub mod events;
 pub mod facts;
 pub mod faults;
 mod heads;
 mod inbox;
+pub mod mail;
 mod migrate;
 pub mod organizations;
+pub mod queue;
 mod reader;
+pub mod replay;
 mod rows;
 pub mod seal;
+pub mod settle;
 mod urls;
 mod writer;
 

@@ -196,7 +196,7 @@ impl Writer {
         };
         let (failed, watch_failed) = watch::channel(false);
         let (ended, watch_ended) = watch::channel(false);
-        let worker = Worker {
+        let mut worker = Worker {
             connection,
             inbox: inbox.clone(),
             effects: Effects { generations: options.generations, keys_epoch: keys_epoch.clone() },
@@ -297,6 +297,24 @@ const FREE_HEADS: &str = "INSERT INTO queue_heads (subscription, class, due_ms)
     SELECT DISTINCT subscription, class, 0 FROM queue WHERE boot IS NOT NULL AND boot <> $1
     ON CONFLICT (subscription, class) DO UPDATE SET due_ms = 0";
 
+/// The first operation of every start.
+struct FreeLeases;
+
+impl Op for FreeLeases {
+    fn kind(&self) -> Kind {
+        Kind::Change
+    }
+
+    fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        let boot = tx.context.boot;
+        tx.run(FREE_HEADS, params![boot])?;
+        tx.run(FREE_LEASES, params![boot])?;
+        super::settle::close_left_open(tx)
+    }
+
+    fn finish(self: Box<Self>, _: Result<(), StoreError>) {}
+}
+
 /// The thread's own state.
 struct Worker {
     connection: Connection,
@@ -320,12 +338,12 @@ enum Group {
 }
 
 impl Worker {
-    fn free_earlier_leases(&self) -> Result<(), StoreError> {
-        self.connection.execute_batch("BEGIN IMMEDIATE")?;
-        self.connection.execute(FREE_HEADS, params![self.context.boot])?;
-        self.connection.execute(FREE_LEASES, params![self.context.boot])?;
-        self.connection.execute_batch("COMMIT")?;
-        Ok(())
+    /// What earlier processes had under way is nobody's now.
+    fn free_earlier_leases(&mut self) -> Result<(), StoreError> {
+        match self.again(vec![Box::new(FreeLeases)]) {
+            Group::Done(_) => Ok(()),
+            Group::Failed(_, error) => Err(error),
+        }
     }
 
     fn run(mut self) {

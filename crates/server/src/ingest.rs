@@ -1,0 +1,3 @@
+//! How something that happened becomes an event.
+
+pub mod mail;

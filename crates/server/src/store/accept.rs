@@ -1,0 +1,288 @@
+//! Accepting an event: the event, its deliveries and what makes a repeat recognisable, in one transaction.
+//!
+//! The subscriptions are read inside the transaction, so there is no cache to invalidate and a delete that
+//! was answered before is always seen. Order: a repeat is recognised before anything that depends on time
+//! or subscriptions, so that it gets the first answer.
+
+use bytes::Bytes;
+use inkhook_wire::event::EventType;
+use inkhook_wire::id::{EventId, IdentityId};
+use rusqlite::{Connection, params};
+use uuid::Uuid;
+
+use super::error::StoreError;
+use super::writer::Tx;
+use super::{Store, facts, heads, rows};
+use crate::domain::caller::Scope;
+use crate::domain::delivery::Class;
+use crate::domain::number::{DeliveryNo, OrganizationNo, Seq, SubscriptionNo};
+use crate::domain::owner::{self, Owner};
+use crate::domain::time::TimeMs;
+
+/// How long an `Idempotency-Key` is kept.
+pub const IDEMPOTENCY_KEY_KEPT_MS: i64 = 24 * 3600 * 1000;
+/// Deliveries that one event can have: 20 subscriptions of its owner and 20 of its identity.
+pub const MAX_FAN_OUT: usize = 40;
+
+/// An event that is ready to be stored.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    /// Its id, new or given by the publisher.
+    pub id: EventId,
+    /// The publisher gave the id: a repeat of it is a duplicate.
+    pub id_given: bool,
+    /// `Idempotency-Key`.
+    pub idempotency_key: Option<String>,
+    /// What two requests must have in common to be the same.
+    pub request_hash: [u8; 32],
+    /// Whose it is.
+    pub organization: OrganizationNo,
+    /// Its type.
+    pub event_type: EventType,
+    /// What it happened to.
+    pub owner: Owner,
+    /// No attempt starts after this.
+    pub expires_at: Option<TimeMs>,
+    /// The body that will be signed and sent.
+    pub payload: Bytes,
+}
+
+/// What became of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Accept {
+    /// Stored, now or earlier.
+    Accepted(Accepted),
+    /// The owner is gone.
+    OwnerGone,
+    /// `expires_at` is not in the future.
+    Expired,
+    /// The `Idempotency-Key` was used for something else.
+    KeyReused,
+    /// The id was used for something else.
+    IdReused,
+    /// The key and the id name different events.
+    KeyAndIdDiffer,
+}
+
+/// The answer to a publish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    /// The event's id.
+    pub id: EventId,
+    /// How many deliveries were made when it was accepted.
+    pub deliveries: u32,
+    /// It had been accepted before; nothing was stored now.
+    pub duplicate: bool,
+}
+
+/// What a dedupe row is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DedupeKind {
+    Key = 1,
+    EventId = 2,
+    Mail = 3,
+}
+
+const FIND_DEDUPE: &str = "SELECT request_hash, event_id FROM dedupe
+    WHERE organization_id = $1 AND kind = $2 AND key = $3 AND (expires_ms IS NULL OR expires_ms > $4)";
+const ADD_DEDUPE: &str = "INSERT INTO dedupe (organization_id, kind, key, request_hash, event_id, expires_ms)
+    VALUES ($1, $2, $3, $4, $5, $6)
+    ON CONFLICT (organization_id, kind, key) DO UPDATE SET
+    request_hash = excluded.request_hash, event_id = excluded.event_id, expires_ms = excluded.expires_ms";
+const FAN_OUT_OF: &str = "SELECT fan_out FROM events WHERE organization_id = $1 AND id = $2";
+const MATCHING: &str = "SELECT s.no FROM subscriptions s
+    JOIN subscription_types t ON t.subscription = s.no AND t.event_type = $3
+    WHERE s.identity_id = $1 AND s.status = 'active' AND s.owner_id IN ($1, $2) ORDER BY s.no LIMIT 40";
+const ADD_EVENT: &str = "INSERT INTO events (seq, id, organization_id, event_type, owner_kind, owner_id,
+    identity_id, accepted_ms, expires_ms, fan_out, payload) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+const ADD_DELIVERY: &str = "INSERT INTO queue (no, organization_id, subscription, event_seq, event_type,
+    class, request_id, due_ms, expires_ms, created_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, $9)";
+
+impl Store {
+    /// Stores an event and its deliveries, or recognises a repeat.
+    pub async fn accept(&self, event: NewEvent) -> Result<Accept, StoreError> {
+        let bytes = event.payload.len();
+        self.admit(event.organization, bytes, move |tx| accept(tx, &event)).await
+    }
+}
+
+fn accept(tx: &mut Tx<'_>, event: &NewEvent) -> Result<Accept, StoreError> {
+    let now = tx.context.clock.wall();
+    if let Some(repeat) = find_repeat(tx, event, now)? {
+        return Ok(repeat);
+    }
+    if event.expires_at.is_some_and(|expires_at| expires_at <= now) {
+        return Ok(Accept::Expired);
+    }
+    let scope = Scope { organization: event.organization, identity: None };
+    let Some(facts) = facts::find(tx, scope, event.owner)? else {
+        return Ok(Accept::OwnerGone);
+    };
+    let deliveries = store_event(tx, event, facts.identity_id, now)?;
+    if let Some(key) = &event.idempotency_key {
+        let expires_at = TimeMs(now.0 + IDEMPOTENCY_KEY_KEPT_MS);
+        remember(tx, event, DedupeKind::Key, key.as_bytes(), Some(expires_at))?;
+    }
+    if event.id_given {
+        remember(tx, event, DedupeKind::EventId, event.id.as_uuid().as_bytes(), None)?;
+    }
+    Ok(Accept::Accepted(Accepted { id: event.id, deliveries, duplicate: false }))
+}
+
+fn find_repeat(tx: &Tx<'_>, event: &NewEvent, now: TimeMs) -> Result<Option<Accept>, StoreError> {
+    let by_key = match &event.idempotency_key {
+        Some(key) => find(tx, event.organization, DedupeKind::Key, key.as_bytes(), now)?,
+        None => None,
+    };
+    let by_id = if event.id_given {
+        find(tx, event.organization, DedupeKind::EventId, event.id.as_uuid().as_bytes(), now)?
+    } else {
+        None
+    };
+    if by_key.is_some_and(|known| known.request_hash != event.request_hash) {
+        return Ok(Some(Accept::KeyReused));
+    }
+    if by_id.is_some_and(|known| known.request_hash != event.request_hash) {
+        return Ok(Some(Accept::IdReused));
+    }
+    if let Some(known) = by_key
+        && event.id_given
+        && known.event != event.id
+    {
+        return Ok(Some(Accept::KeyAndIdDiffer));
+    }
+    let Some(known) = by_key.or(by_id) else { return Ok(None) };
+    let deliveries = fan_out_of(tx, event.organization, known.event)?;
+    Ok(Some(Accept::Accepted(Accepted { id: known.event, deliveries, duplicate: true })))
+}
+
+/// What an earlier request left.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known {
+    pub(super) request_hash: [u8; 32],
+    pub(super) event: EventId,
+}
+
+pub(super) fn find(
+    tx: &Connection,
+    organization: OrganizationNo,
+    kind: DedupeKind,
+    key: &[u8],
+    now: TimeMs,
+) -> Result<Option<Known>, StoreError> {
+    rows::optional(tx, FIND_DEDUPE, params![organization.0, kind as i64, key, now.0], |row| {
+        Ok(Known { request_hash: row.get("request_hash")?, event: rows::id(row, "event_id")? })
+    })
+}
+
+pub(super) fn remember(
+    tx: &Tx<'_>,
+    event: &NewEvent,
+    kind: DedupeKind,
+    key: &[u8],
+    expires_at: Option<TimeMs>,
+) -> Result<(), StoreError> {
+    let id: Uuid = event.id.as_uuid();
+    tx.run(
+        ADD_DEDUPE,
+        params![
+            event.organization.0,
+            kind as i64,
+            key,
+            &event.request_hash[..],
+            id.as_bytes(),
+            expires_at.map(|time| time.0)
+        ],
+    )?;
+    Ok(())
+}
+
+pub(super) fn fan_out_of(
+    tx: &Connection,
+    organization: OrganizationNo,
+    event: EventId,
+) -> Result<u32, StoreError> {
+    let id = event.as_uuid();
+    Ok(rows::scalar(tx, FAN_OUT_OF, params![organization.0, id.as_bytes()])?.unwrap_or(0))
+}
+
+/// Writes the event and one delivery for each subscription that matches; tells how many.
+pub(super) fn store_event(
+    tx: &mut Tx<'_>,
+    event: &NewEvent,
+    identity: IdentityId,
+    now: TimeMs,
+) -> Result<u32, StoreError> {
+    let seq = tx.next_seq();
+    let subscriptions = matching(tx, event, identity)?;
+    let fan_out = u32::try_from(subscriptions.len()).unwrap_or(u32::MAX);
+    let (id, owner_id, identity_id) = (event.id.as_uuid(), event.owner.uuid(), identity.as_uuid());
+    tx.run(
+        ADD_EVENT,
+        params![
+            seq.0,
+            id.as_bytes(),
+            event.organization.0,
+            event.event_type.code(),
+            owner::kind_code(event.owner.kind()),
+            owner_id.as_bytes(),
+            identity_id.as_bytes(),
+            now.0,
+            event.expires_at.map(|time| time.0),
+            fan_out,
+            &event.payload[..]
+        ],
+    )?;
+    for (position, subscription) in subscriptions.iter().enumerate() {
+        let delivery = NewDelivery {
+            no: DeliveryNo::new(seq, position),
+            organization: event.organization,
+            subscription: *subscription,
+            event: seq,
+            event_type: event.event_type,
+            class: Class::Live,
+            expires_at: event.expires_at,
+        };
+        enqueue(tx, &delivery, now)?;
+    }
+    tx.count_rows(subscriptions.len());
+    Ok(fan_out)
+}
+
+/// The subscriptions of the owner and of its identity that select the type.
+fn matching(tx: &Tx<'_>, event: &NewEvent, identity: IdentityId) -> Result<Vec<SubscriptionNo>, StoreError> {
+    let (identity, owner) = (identity.as_uuid(), event.owner.uuid());
+    let params = params![identity.as_bytes(), owner.as_bytes(), event.event_type.code()];
+    rows::all(tx, MATCHING, params, |row| Ok(SubscriptionNo(row.get(0)?)))
+}
+
+/// A delivery to be queued.
+pub(super) struct NewDelivery {
+    pub(super) no: DeliveryNo,
+    pub(super) organization: OrganizationNo,
+    pub(super) subscription: SubscriptionNo,
+    pub(super) event: Seq,
+    pub(super) event_type: EventType,
+    pub(super) class: Class,
+    pub(super) expires_at: Option<TimeMs>,
+}
+
+/// Queues a delivery, due at once.
+pub(super) fn enqueue(tx: &Tx<'_>, delivery: &NewDelivery, now: TimeMs) -> Result<(), StoreError> {
+    let request_id = tx.context.entropy.uuid();
+    tx.run(
+        ADD_DELIVERY,
+        params![
+            delivery.no.0,
+            delivery.organization.0,
+            delivery.subscription.0,
+            delivery.event.0,
+            delivery.event_type.code(),
+            delivery.class.code(),
+            request_id.as_bytes(),
+            delivery.expires_at.map(|time| time.0),
+            now.0
+        ],
+    )?;
+    heads::lower(tx, delivery.subscription, delivery.class, TimeMs::ZERO)
+}

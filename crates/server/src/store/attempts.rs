@@ -1,0 +1,199 @@
+//! Reading the attempt log.
+
+use inkhook_wire::event::EventType;
+use inkhook_wire::id::{AttemptId, EventId, PhoneNumberId, SubscriptionId};
+use rusqlite::types::Value;
+use rusqlite::{Connection, Row, params_from_iter};
+
+use super::error::StoreError;
+use super::{Store, rows};
+use crate::domain::attempt::Recorded;
+use crate::domain::caller::Scope;
+use crate::domain::number::DeliveryNo;
+use crate::domain::time::TimeMs;
+
+/// One line of the log, with what it needs from its event and subscription.
+#[derive(Debug, Clone)]
+pub struct AttemptView {
+    /// Its id.
+    pub id: AttemptId,
+    /// The subscription, which may be deleted by now.
+    pub subscription_id: SubscriptionId,
+    /// The subscription still exists.
+    pub subscription_active: bool,
+    /// The subscription selects the event's type now.
+    pub type_selected: bool,
+    /// The event.
+    pub event_id: EventId,
+    /// Its type.
+    pub event_type: EventType,
+    /// No attempt of it starts after this.
+    pub event_expires_at: Option<TimeMs>,
+    /// Where it was sent.
+    pub url: String,
+    /// The bytes that were signed and sent.
+    pub request_payload: Option<Vec<u8>>,
+    /// What came of it.
+    pub recorded: Recorded,
+    /// The answer's status.
+    pub status: Option<u16>,
+    /// What was kept of the answer.
+    pub response_body: Option<Vec<u8>>,
+    /// What went wrong.
+    pub error: Option<String>,
+    /// From beginning to end.
+    pub duration_ms: Option<u64>,
+    /// 1 for the delivery's first attempt.
+    pub attempt_no: u32,
+    /// Made by hand.
+    pub is_replay: bool,
+    /// When it was written.
+    pub created_at: TimeMs,
+}
+
+/// Which attempts to list.
+#[derive(Debug, Clone, Default)]
+pub struct AttemptFilter {
+    /// Of this subscription.
+    pub subscription: Option<SubscriptionId>,
+    /// Of calls to this number.
+    pub phone_number: Option<PhoneNumberId>,
+    /// Of this type.
+    pub event_type: Option<EventType>,
+    /// Answered 2xx in time, or not.
+    pub success: Option<bool>,
+    /// At most this many.
+    pub limit: u32,
+    /// After this many.
+    pub offset: u32,
+}
+
+const COLUMNS: &str = "SELECT a.id, s.id AS subscription_id, s.status AS subscription_status,
+    t.since_seq, e.id AS event_id, e.expires_ms, e.payload, a.event_type, u.url, a.outcome, a.status,
+    a.response_body, a.error, a.duration_ms, a.attempt_no, a.is_replay, a.created_ms
+    FROM attempts a JOIN subscriptions s ON s.no = a.subscription JOIN urls u ON u.no = a.url
+    JOIN events e ON e.seq = a.event_seq
+    LEFT JOIN subscription_types t ON t.subscription = a.subscription AND t.event_type = a.event_type
+    WHERE a.organization_id = ?";
+
+impl Store {
+    /// Attempts, newest first. One statement, however long the page.
+    pub async fn attempts(
+        &self,
+        scope: Scope,
+        filter: AttemptFilter,
+    ) -> Result<Vec<AttemptView>, StoreError> {
+        if filter.phone_number.is_some() {
+            // Incoming calls are not logged yet, and no other row has a phone number.
+            return Ok(Vec::new());
+        }
+        self.read(move |connection| {
+            let (sql, params) = list_statement(scope, &filter);
+            rows::all(connection, &sql, params_from_iter(params), read)
+        })
+        .await
+    }
+
+    /// One attempt.
+    pub async fn attempt(&self, scope: Scope, id: AttemptId) -> Result<Option<AttemptView>, StoreError> {
+        self.read(move |connection| find(connection, scope, id)).await
+    }
+
+    /// The attempt of a delivery that was made by hand, once the delivery has ended.
+    pub async fn manual_attempt(&self, scope: Scope, delivery: DeliveryNo) -> Result<ManualEnd, StoreError> {
+        self.read(move |connection| {
+            let waiting: Option<i64> = rows::scalar(connection, STILL_QUEUED, [delivery.0])?;
+            if waiting.is_some() {
+                return Ok(ManualEnd::Waiting);
+            }
+            let sql = format!("{COLUMNS} AND a.delivery = ? AND a.is_replay = 1 ORDER BY a.no DESC LIMIT 1");
+            let params = [scope.organization.0, delivery.0];
+            let attempt = rows::all(connection, &sql, params, read)?.pop();
+            Ok(attempt.map_or(ManualEnd::Ended, |attempt| ManualEnd::Attempted(Box::new(attempt))))
+        })
+        .await
+    }
+}
+
+/// What became of a delivery made by hand.
+#[derive(Debug, Clone)]
+pub enum ManualEnd {
+    /// It has not ended.
+    Waiting,
+    /// It ended without an attempt: cancelled or expired before it could start.
+    Ended,
+    /// It ended with this attempt.
+    Attempted(Box<AttemptView>),
+}
+
+const STILL_QUEUED: &str = "SELECT 1 FROM queue WHERE no = $1";
+
+pub(super) fn find(
+    connection: &Connection,
+    scope: Scope,
+    id: AttemptId,
+) -> Result<Option<AttemptView>, StoreError> {
+    let mut sql = format!("{COLUMNS} AND a.id = ?");
+    let mut params = vec![Value::from(scope.organization.0), id.as_uuid().as_bytes().to_vec().into()];
+    and_identity(scope, &mut sql, &mut params);
+    Ok(rows::all(connection, &sql, params_from_iter(params), read)?.pop())
+}
+
+fn and_identity(scope: Scope, sql: &mut String, params: &mut Vec<Value>) {
+    if let Some(identity) = scope.identity {
+        sql.push_str(" AND s.identity_id = ?");
+        params.push(identity.as_uuid().as_bytes().to_vec().into());
+    }
+}
+
+fn list_statement(scope: Scope, filter: &AttemptFilter) -> (String, Vec<Value>) {
+    let mut sql = COLUMNS.to_owned();
+    let mut params = vec![Value::from(scope.organization.0)];
+    and_identity(scope, &mut sql, &mut params);
+    if let Some(subscription) = filter.subscription {
+        sql.push_str(" AND a.subscription = (SELECT no FROM subscriptions WHERE id = ?)");
+        params.push(subscription.as_uuid().as_bytes().to_vec().into());
+    }
+    if let Some(event_type) = filter.event_type {
+        sql.push_str(" AND a.event_type = ?");
+        params.push(i64::from(event_type.code()).into());
+    }
+    match filter.success {
+        Some(true) => sql.push_str(" AND a.outcome = 1"),
+        Some(false) => sql.push_str(" AND a.outcome <> 1"),
+        None => {}
+    }
+    sql.push_str(" ORDER BY a.no DESC LIMIT ? OFFSET ?");
+    params.push(filter.limit.into());
+    params.push(filter.offset.into());
+    (sql, params)
+}
+
+fn read(row: &Row<'_>) -> Result<AttemptView, StoreError> {
+    let status: String = row.get("subscription_status")?;
+    let recorded = match row.get::<_, i64>("outcome")? {
+        1 => Recorded::Succeeded,
+        2 => Recorded::Failed,
+        3 => Recorded::Unknown,
+        _ => return Err(StoreError::Corrupt("an attempt's outcome")),
+    };
+    Ok(AttemptView {
+        id: rows::id(row, "id")?,
+        subscription_id: rows::id(row, "subscription_id")?,
+        subscription_active: status == "active",
+        type_selected: row.get::<_, Option<i64>>("since_seq")?.is_some(),
+        event_id: rows::id(row, "event_id")?,
+        event_type: rows::event_type(row, "event_type")?,
+        event_expires_at: rows::optional_time(row, "expires_ms")?,
+        url: row.get("url")?,
+        request_payload: row.get("payload")?,
+        recorded,
+        status: row.get("status")?,
+        response_body: row.get("response_body")?,
+        error: row.get("error")?,
+        duration_ms: row.get("duration_ms")?,
+        attempt_no: row.get("attempt_no")?,
+        is_replay: row.get("is_replay")?,
+        created_at: rows::time(row, "created_ms")?,
+    })
+}

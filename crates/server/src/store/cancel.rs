@@ -1,0 +1,91 @@
+//! Tidying up after a delete or a narrowed list of event types.
+//!
+//! Deleting and narrowing cost the same however much is queued: they leave a row in `cancellations`, and
+//! from then on every read says "cancelled" and no claim takes what is left. Here the rest is written, a
+//! chunk a transaction, behind everything that waits for the writer.
+
+use rusqlite::params;
+
+use super::error::StoreError;
+use super::queue::{self, QueueRow};
+use super::writer::Tx;
+use super::{Store, rows};
+use crate::domain::number::SubscriptionNo;
+
+/// Queue rows that one chunk looks at: a few milliseconds at most.
+pub const CHUNK_ROWS: usize = 100;
+
+/// What a chunk came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tidied {
+    /// Nothing is left to do.
+    Nothing,
+    /// There may be more.
+    More,
+}
+
+const ADD: &str = "INSERT INTO cancellations (subscription) VALUES ($1)";
+const FIRST: &str = "SELECT no, subscription, after_class, after_due_ms, after_no FROM cancellations
+    ORDER BY no LIMIT 1";
+const CHUNK: &str = "SELECT q.*, q.due_ms AS at_due_ms FROM queue q WHERE q.subscription = $1
+    AND (q.class, q.due_ms, q.no) > ($2, $3, $4) ORDER BY q.class, q.due_ms, q.no LIMIT $5";
+const MOVE: &str =
+    "UPDATE cancellations SET after_class = $2, after_due_ms = $3, after_no = $4 WHERE no = $1";
+const REMOVE: &str = "DELETE FROM cancellations WHERE no = $1";
+
+/// Leaves a note that some of what this subscription has queued is cancelled.
+pub(super) fn note(tx: &Tx<'_>, subscription: SubscriptionNo) -> Result<(), StoreError> {
+    tx.run(ADD, params![subscription.0])?;
+    Ok(())
+}
+
+impl Store {
+    /// Ends one chunk of cancelled deliveries.
+    pub async fn cancel_chunk(&self) -> Result<Tidied, StoreError> {
+        self.writer.tidy(|tx| cancel_chunk(tx)).await
+    }
+}
+
+struct Place {
+    no: i64,
+    subscription: i64,
+    class: i64,
+    due_ms: i64,
+    delivery: i64,
+}
+
+fn cancel_chunk(tx: &mut Tx<'_>) -> Result<Tidied, StoreError> {
+    let place = rows::optional(tx, FIRST, [], |row| {
+        Ok(Place {
+            no: row.get(0)?,
+            subscription: row.get(1)?,
+            class: row.get(2)?,
+            due_ms: row.get(3)?,
+            delivery: row.get(4)?,
+        })
+    })?;
+    let Some(place) = place else { return Ok(Tidied::Nothing) };
+    let params = params![place.subscription, place.class, place.due_ms, place.delivery, CHUNK_ROWS];
+    let chunk = rows::all(tx, CHUNK, params, |row| Ok((queue::read(row)?, row.get::<_, i64>("at_due_ms")?)))?;
+    for (row, _) in &chunk {
+        cancel(tx, row)?;
+    }
+    tx.count_rows(chunk.len());
+    match chunk.last() {
+        Some((row, due_ms)) if chunk.len() == CHUNK_ROWS => {
+            tx.run(MOVE, params![place.no, row.class.code(), due_ms, row.no.0])?;
+        }
+        _ => {
+            tx.run(REMOVE, params![place.no])?;
+        }
+    }
+    Ok(Tidied::More)
+}
+
+fn cancel(tx: &Tx<'_>, row: &QueueRow) -> Result<(), StoreError> {
+    match (queue::cancelled(tx, row)?, row.boot) {
+        (None, _) => Ok(()),
+        (Some(end), Some(boot)) if boot == tx.context.boot => queue::end_under_way(tx, row, end),
+        (Some(end), _) => queue::end(tx, row, end),
+    }
+}

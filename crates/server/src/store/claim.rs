@@ -1,0 +1,297 @@
+//! Claiming: leasing what is due to this process.
+//!
+//! One transaction looks at the queue heads that are due, takes what may be taken, and raises the heads.
+//! What it meets that must not be sent, it ends on the spot: deliveries of deleted subscriptions and
+//! removed types are cancelled, expired ones expire. An expired lease is nothing special: its row is due
+//! again, and the claim that takes it first writes the attempt that was lost.
+//!
+//! The work is bounded by the slots that are free, never by how much waits.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use inkhook_wire::event::EventType;
+use inkhook_wire::id::EventId;
+use inkhook_wire::sign::SigningKey;
+use rusqlite::{Row, params};
+
+use super::error::StoreError;
+use super::queue::{self, QueueRow};
+use super::seal::Place;
+use super::settle::{self, AttemptRow};
+use super::writer::Tx;
+use super::{Store, heads, rows};
+use crate::domain::delivery::{Claimed, ClaimedEvent, Class, DeliveryTarget, End};
+use crate::domain::number::{OrganizationNo, Seq, SubscriptionNo, UrlNo};
+use crate::domain::time::TimeMs;
+
+/// Added to an attempt's timeout to get its lease: what clocks, scheduling and the settle may take.
+pub const LEASE_SKEW: Duration = Duration::from_secs(5);
+/// Attempts whose outcome nobody knows that a delivery may have before it is given up.
+pub const MAX_UNKNOWN: u32 = 20;
+/// Queue heads that one claim looks at.
+const HEADS: usize = 1_024;
+/// Rows beyond the free slots that a claim looks at in one subscription: what it may have to end.
+const ROWS_TO_END: usize = 64;
+/// A subscription that cannot be read is looked at again after this.
+const UNREADABLE_WAIT: Duration = Duration::from_secs(60);
+
+/// What a claim may take.
+#[derive(Debug, Clone)]
+pub struct ClaimRequest {
+    /// Schedule time.
+    pub now: TimeMs,
+    /// Attempts that may be started in all.
+    pub free: usize,
+    /// Attempts that one subscription may have under way.
+    pub per_subscription: usize,
+    /// What each subscription has under way now.
+    pub busy: HashMap<SubscriptionNo, usize>,
+    /// The limit of a whole attempt.
+    pub timeout: Duration,
+}
+
+/// What a claim took, and when to look again if no bell rings.
+#[derive(Debug, Clone, Default)]
+pub struct Claims {
+    /// The deliveries leased to this process.
+    pub claimed: Vec<Claimed>,
+    /// Deliveries made by hand that ended in this claim.
+    pub ended_manual: bool,
+    /// The earliest time at which something else becomes due.
+    pub next_due: Option<TimeMs>,
+}
+
+const DUE_HEADS: &str = "SELECT subscription, class FROM queue_heads WHERE due_ms <= $1
+    ORDER BY due_ms, subscription LIMIT $2";
+const NEXT_HEAD: &str = "SELECT min(due_ms) FROM queue_heads WHERE due_ms > $1";
+const TARGET: &str = "SELECT s.id, s.organization_id, s.identity_id, s.status, s.generation, s.not_before_ms,
+    s.paused_ms, s.url AS url_no, u.url, s.auth_token, i.signing_key AS identity_key,
+    o.signing_key AS organization_key
+    FROM subscriptions s JOIN urls u ON u.no = s.url JOIN organizations o ON o.no = s.organization_id
+    LEFT JOIN identities i ON i.id = s.identity_id WHERE s.no = $1";
+const LEASE: &str =
+    "UPDATE queue SET claim_no = $2, boot = $3, claimed_ms = $4, due_ms = $5, claimed_url = $6
+    WHERE no = $1";
+const EVENT: &str = "SELECT id, payload FROM events WHERE seq = $1";
+
+impl Store {
+    /// Leases what is due, within the free slots.
+    pub async fn claim_due(&self, request: ClaimRequest) -> Result<Claims, StoreError> {
+        self.change(move |tx| claim(tx, &request)).await
+    }
+
+    /// Reads a claim's target again after its subscription changed; `None` when it must not be sent.
+    pub async fn retarget(&self, claimed: Claimed) -> Result<Option<Claimed>, StoreError> {
+        self.change(move |tx| {
+            let row = match queue::find(tx, claimed.delivery)? {
+                Some(row) if row.claim_no == claimed.claim_no => row,
+                _ => return Ok(None),
+            };
+            let Target::Open { target, .. } = load_target(tx, row.subscription, claimed.target.timeout)?
+            else {
+                return Ok(None);
+            };
+            if queue::cancelled(tx, &row)?.is_some() {
+                return Ok(None);
+            }
+            Ok(Some(Claimed { target: Arc::new(target), ..claimed.clone() }))
+        })
+        .await
+    }
+}
+
+fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Result<Claims, StoreError> {
+    let mut claims = Claims::default();
+    let mut busy = request.busy.clone();
+    let due: Vec<(SubscriptionNo, Class)> = rows::all(tx, DUE_HEADS, params![request.now.0, HEADS], |row| {
+        let class = Class::from_code(row.get(1)?).ok_or(StoreError::Corrupt("a queue head's class"))?;
+        Ok((SubscriptionNo(row.get(0)?), class))
+    })?;
+    let mut targets: HashMap<SubscriptionNo, Target> = HashMap::new();
+    for (subscription, class) in due {
+        let free = request.free.saturating_sub(claims.claimed.len());
+        let under_way = busy.get(&subscription).copied().unwrap_or(0);
+        let free = free.min(request.per_subscription.saturating_sub(under_way));
+        if free == 0 {
+            continue;
+        }
+        let target = match targets.entry(subscription) {
+            std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                entry.insert(load_target(tx, subscription, request.timeout)?)
+            }
+        };
+        let before = claims.claimed.len();
+        claim_head(tx, request, (subscription, class), target, free, &mut claims)?;
+        *busy.entry(subscription).or_default() += claims.claimed.len() - before;
+    }
+    tx.count_rows(claims.claimed.len());
+    let next: Option<Option<i64>> = rows::scalar(tx, NEXT_HEAD, params![request.now.0])?;
+    claims.next_due = next.flatten().map(TimeMs);
+    Ok(claims)
+}
+
+/// Takes what one subscription and class has due.
+fn claim_head(
+    tx: &mut Tx<'_>,
+    request: &ClaimRequest,
+    (subscription, class): (SubscriptionNo, Class),
+    target: &Target,
+    free: usize,
+    claims: &mut Claims,
+) -> Result<(), StoreError> {
+    let (target, held_until) = match target {
+        Target::Deleted => return heads::remove_all(tx, subscription),
+        Target::Unreadable => {
+            return heads::raise(tx, subscription, class, request.now.after(UNREADABLE_WAIT));
+        }
+        Target::Open { target, held_until } => (target, *held_until),
+    };
+    if class != Class::Manual && held_until > request.now {
+        return heads::raise(tx, subscription, class, held_until);
+    }
+    let target = Arc::new(target.clone());
+    let mut taken = 0;
+    for mut row in queue::due(tx, subscription, class, request.now, free + ROWS_TO_END)? {
+        if taken == free {
+            // Slots ran out, not the queue: the head stays where it is.
+            return Ok(());
+        }
+        if row.boot.is_some() {
+            write_lost_attempt(tx, &mut row)?;
+        }
+        if let Some(end) = end_of(tx, &row, request.now)? {
+            queue::end(tx, &row, end)?;
+            claims.ended_manual |= class == Class::Manual;
+            continue;
+        }
+        claims.claimed.push(take(tx, request, &row, &target)?);
+        taken += 1;
+    }
+    heads::raise(tx, subscription, class, TimeMs::ZERO)
+}
+
+/// Why a due delivery is not to be sent, if so.
+fn end_of(tx: &Tx<'_>, row: &QueueRow, now: TimeMs) -> Result<Option<End>, StoreError> {
+    if let Some(end) = queue::cancelled(tx, row)? {
+        return Ok(Some(end));
+    }
+    if row.expires_at.is_some_and(|expires_at| expires_at <= now) {
+        return Ok(Some(End::EventExpired));
+    }
+    // A delivery made by hand has one attempt; whoever asked is told that its outcome is unknown.
+    let lost = row.unknown >= MAX_UNKNOWN || (row.unknown > 0 && row.class == Class::Manual);
+    Ok(lost.then_some(End::Lost))
+}
+
+/// Leases one row.
+fn take(
+    tx: &Tx<'_>,
+    request: &ClaimRequest,
+    row: &QueueRow,
+    target: &Arc<DeliveryTarget>,
+) -> Result<Claimed, StoreError> {
+    let claim_no = row.claim_no + 1;
+    let lease_until = request.now.after(request.timeout).after(LEASE_SKEW);
+    let wall = tx.context.clock.wall();
+    tx.run(LEASE, params![row.no.0, claim_no, tx.context.boot, wall.0, lease_until.0, target.url_no.0])?;
+    let event = load_event(tx, row.event, row.event_type)?;
+    Ok(Claimed {
+        delivery: row.no,
+        claim_no,
+        lease_until,
+        claimed_at: request.now,
+        attempt_no: row.attempts + 1,
+        failures: row.failures,
+        class: row.class,
+        request_id: row.request_id,
+        maybe_received: row.maybe_received,
+        expires_at: row.expires_at,
+        event,
+        target: target.clone(),
+    })
+}
+
+/// The lease of an attempt expired, or its process is gone: what came of it is unknown.
+fn write_lost_attempt(tx: &Tx<'_>, row: &mut QueueRow) -> Result<(), StoreError> {
+    settle::write_attempt(tx, row, &AttemptRow::lost(tx, row))?;
+    row.attempts += 1;
+    row.unknown += 1;
+    row.maybe_received = true;
+    queue::write_counts(tx, row)
+}
+
+fn load_event(tx: &Tx<'_>, seq: Seq, event_type: EventType) -> Result<ClaimedEvent, StoreError> {
+    let event = rows::optional(tx, EVENT, params![seq.0], |row| {
+        let id: EventId = rows::id(row, "id")?;
+        let payload: Vec<u8> = row.get("payload")?;
+        Ok(ClaimedEvent { seq, id, event_type, payload: Bytes::from(payload) })
+    })?;
+    event.ok_or(StoreError::Corrupt("a queued delivery without its event"))
+}
+
+/// A subscription as a claim finds it.
+enum Target {
+    /// No longer there.
+    Deleted,
+    /// Its secrets do not open, or it has no signing key: nothing is ever sent unsigned.
+    Unreadable,
+    /// May be delivered to, though perhaps not yet.
+    Open { target: DeliveryTarget, held_until: TimeMs },
+}
+
+fn load_target(tx: &Tx<'_>, no: SubscriptionNo, timeout: Duration) -> Result<Target, StoreError> {
+    let target = rows::optional(tx, TARGET, params![no.0], |row| {
+        let status: String = row.get("status")?;
+        if status != "active" {
+            return Ok(Target::Deleted);
+        }
+        read_target(tx, row, no, timeout).or_else(|error| match error {
+            StoreError::Seal(_) | StoreError::Corrupt(_) => {
+                tracing::error!(subscription = no.0, %error, "a subscription cannot be delivered to");
+                Ok(Target::Unreadable)
+            }
+            error => Err(error),
+        })
+    })?;
+    Ok(target.unwrap_or(Target::Deleted))
+}
+
+fn read_target(
+    tx: &Tx<'_>,
+    row: &Row<'_>,
+    no: SubscriptionNo,
+    timeout: Duration,
+) -> Result<Target, StoreError> {
+    let organization = OrganizationNo(row.get("organization_id")?);
+    let id: uuid::Uuid = rows::id(row, "id")?;
+    let identity: uuid::Uuid = rows::id(row, "identity_id")?;
+    let sealer = &tx.context.sealer;
+    let auth_token: Option<Vec<u8>> = row.get("auth_token")?;
+    let auth_token =
+        auth_token.map(|sealed| sealer.open(Place::auth_token(organization, id), &sealed)).transpose()?;
+    let identity_key: Option<Vec<u8>> = row.get("identity_key")?;
+    let organization_key: Option<Vec<u8>> = row.get("organization_key")?;
+    let key = match (identity_key, organization_key) {
+        (Some(sealed), _) => sealer.open(Place::identity_key(organization, identity), &sealed)?,
+        (None, Some(sealed)) => sealer.open(Place::organization_key(organization), &sealed)?,
+        (None, None) => return Err(StoreError::Corrupt("a subscription without a signing key")),
+    };
+    let paused = rows::optional_time(row, "paused_ms")?;
+    let held_until = if paused.is_some() { TimeMs(i64::MAX) } else { rows::time(row, "not_before_ms")? };
+    let target = DeliveryTarget {
+        subscription: no,
+        subscription_id: id.into(),
+        organization,
+        generation: row.get("generation")?,
+        url: row.get("url")?,
+        url_no: UrlNo(row.get("url_no")?),
+        auth_token,
+        signing_key: Arc::new(SigningKey::new(key.expose())),
+        timeout,
+    };
+    Ok(Target::Open { target, held_until })
+}

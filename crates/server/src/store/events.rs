@@ -1,0 +1,232 @@
+//! Reading what was accepted, and where each delivery stands.
+
+use inkhook_wire::event::EventType;
+use inkhook_wire::id::{EventId, IdentityId, RequestId, SubscriptionId};
+use rusqlite::types::Value;
+use rusqlite::{Connection, Row, params, params_from_iter};
+
+use super::error::StoreError;
+use super::{Store, rows};
+use crate::domain::caller::Scope;
+use crate::domain::delivery::State;
+use crate::domain::number::{DELIVERIES_PER_SEQ, Seq};
+use crate::domain::owner::{self, Owner};
+use crate::domain::time::TimeMs;
+
+/// An accepted event.
+#[derive(Debug, Clone)]
+pub struct EventView {
+    /// Its id.
+    pub id: EventId,
+    /// Its acceptance number.
+    pub seq: Seq,
+    /// Its type.
+    pub event_type: EventType,
+    /// What it happened to.
+    pub owner: Owner,
+    /// The identity behind the owner.
+    pub identity_id: IdentityId,
+    /// When it was accepted.
+    pub accepted_at: TimeMs,
+    /// No attempt starts after this.
+    pub expires_at: Option<TimeMs>,
+    /// The body that is signed and sent; left out of lists.
+    pub payload: Option<Vec<u8>>,
+    /// Its deliveries, oldest first.
+    pub deliveries: Vec<DeliveryView>,
+}
+
+/// A delivery of an event.
+#[derive(Debug, Clone)]
+pub struct DeliveryView {
+    /// The wire's name of it.
+    pub request_id: RequestId,
+    /// Where it goes.
+    pub subscription_id: SubscriptionId,
+    /// Where it stands.
+    pub state: State,
+    /// Why it ended, when that needs a word.
+    pub reason: Option<String>,
+    /// Attempts made, unknown ones included.
+    pub attempts: u32,
+    /// Made by hand.
+    pub is_replay: bool,
+    /// When it is tried next, while it waits.
+    pub next_attempt_at: Option<TimeMs>,
+    /// When it ended.
+    pub ended_at: Option<TimeMs>,
+}
+
+/// Which events to list.
+#[derive(Debug, Clone, Default)]
+pub struct EventFilter {
+    /// Of this owner.
+    pub owner: Option<Owner>,
+    /// Of this type.
+    pub event_type: Option<EventType>,
+    /// Accepted before this one.
+    pub before: Option<EventId>,
+    /// At most this many.
+    pub limit: u32,
+    /// After this many.
+    pub offset: u32,
+}
+
+const ONE: &str = "SELECT * FROM events WHERE organization_id = $1 AND id = $2";
+const WAITING: &str = "SELECT q.event_seq, q.no, q.request_id, s.id AS subscription_id, q.attempts, q.class,
+    q.due_ms, q.boot, CASE WHEN s.status <> 'active' THEN 'subscription_deleted'
+    WHEN t.since_seq IS NULL OR q.no / 64 <= t.since_seq THEN 'event_type_not_selected' END AS cancelled
+    FROM events e JOIN queue q ON q.no BETWEEN e.seq * 64 AND e.seq * 64 + 63
+    JOIN subscriptions s ON s.no = q.subscription
+    LEFT JOIN subscription_types t ON t.subscription = q.subscription AND t.event_type = q.event_type
+    WHERE e.organization_id = $1 AND e.seq BETWEEN $2 AND $3
+    UNION ALL SELECT q.event_seq, q.no, q.request_id, s.id, q.attempts, q.class, q.due_ms, q.boot,
+    CASE WHEN s.status <> 'active' THEN 'subscription_deleted'
+    WHEN t.since_seq IS NULL OR q.no / 64 <= t.since_seq THEN 'event_type_not_selected' END
+    FROM events e JOIN queue q ON q.event_seq = e.seq AND q.class IN (3, 4)
+    JOIN subscriptions s ON s.no = q.subscription
+    LEFT JOIN subscription_types t ON t.subscription = q.subscription AND t.event_type = q.event_type
+    WHERE e.organization_id = $1 AND e.seq BETWEEN $2 AND $3 ORDER BY 2";
+const ENDED: &str = "SELECT d.event_seq, d.no, d.request_id, s.id AS subscription_id, d.attempts, d.class,
+    d.state, d.reason, d.ended_ms
+    FROM events e JOIN deliveries d ON d.no BETWEEN e.seq * 64 AND e.seq * 64 + 63
+    JOIN subscriptions s ON s.no = d.subscription WHERE e.organization_id = $1 AND e.seq BETWEEN $2 AND $3
+    UNION ALL SELECT d.event_seq, d.no, d.request_id, s.id, d.attempts, d.class, d.state, d.reason, d.ended_ms
+    FROM events e JOIN deliveries d ON d.event_seq = e.seq AND d.class IN (3, 4)
+    JOIN subscriptions s ON s.no = d.subscription WHERE e.organization_id = $1 AND e.seq BETWEEN $2 AND $3
+    ORDER BY 2";
+
+impl Store {
+    /// One event with its payload and deliveries.
+    pub async fn event(&self, scope: Scope, id: EventId) -> Result<Option<EventView>, StoreError> {
+        self.read(move |connection| {
+            let uuid = id.as_uuid();
+            let event =
+                rows::optional(connection, ONE, params![scope.organization.0, uuid.as_bytes()], |row| {
+                    read(row, true)
+                })?;
+            let Some(event) = event.filter(|event| visible(scope, event)) else { return Ok(None) };
+            let mut events = vec![event];
+            add_deliveries(connection, scope, &mut events)?;
+            Ok(events.pop())
+        })
+        .await
+    }
+
+    /// Events without their payload, newest first. Three statements, however long the page.
+    pub async fn events(&self, scope: Scope, filter: EventFilter) -> Result<Vec<EventView>, StoreError> {
+        self.read(move |connection| {
+            let (sql, params) = list_statement(scope, &filter);
+            let mut events = rows::all(connection, &sql, params_from_iter(params), |row| read(row, false))?;
+            add_deliveries(connection, scope, &mut events)?;
+            Ok(events)
+        })
+        .await
+    }
+}
+
+fn visible(scope: Scope, event: &EventView) -> bool {
+    scope.identity.is_none_or(|identity| identity == event.identity_id)
+}
+
+fn list_statement(scope: Scope, filter: &EventFilter) -> (String, Vec<Value>) {
+    let mut sql = String::from(
+        "SELECT seq, id, event_type, owner_kind, owner_id, identity_id, accepted_ms, expires_ms
+        FROM events WHERE organization_id = ?",
+    );
+    let mut params = vec![Value::from(scope.organization.0)];
+    let mut and = |clause: &str, value: Value| {
+        sql.push_str(clause);
+        params.push(value);
+    };
+    if let Some(identity) = scope.identity {
+        and(" AND identity_id = ?", identity.as_uuid().as_bytes().to_vec().into());
+    }
+    if let Some(owner) = filter.owner {
+        and(" AND owner_id = ?", owner.uuid().as_bytes().to_vec().into());
+    }
+    if let Some(event_type) = filter.event_type {
+        and(" AND event_type = ?", i64::from(event_type.code()).into());
+    }
+    if let Some(before) = filter.before {
+        let clause = " AND seq < (SELECT seq FROM events WHERE id = ? AND organization_id = ?)";
+        and(clause, before.as_uuid().as_bytes().to_vec().into());
+        params.push(scope.organization.0.into());
+    }
+    sql.push_str(" ORDER BY seq DESC LIMIT ? OFFSET ?");
+    params.push(filter.limit.into());
+    params.push(filter.offset.into());
+    (sql, params)
+}
+
+fn read(row: &Row<'_>, with_payload: bool) -> Result<EventView, StoreError> {
+    let kind = owner::kind_from_code(row.get("owner_kind")?);
+    let kind = kind.ok_or(StoreError::Corrupt("an event's owner kind"))?;
+    Ok(EventView {
+        id: rows::id(row, "id")?,
+        seq: Seq(row.get("seq")?),
+        event_type: rows::event_type(row, "event_type")?,
+        owner: Owner::new(kind, rows::id(row, "owner_id")?),
+        identity_id: rows::id(row, "identity_id")?,
+        accepted_at: rows::time(row, "accepted_ms")?,
+        expires_at: rows::optional_time(row, "expires_ms")?,
+        payload: if with_payload { Some(row.get("payload")?) } else { None },
+        deliveries: Vec::new(),
+    })
+}
+
+fn add_deliveries(connection: &Connection, scope: Scope, events: &mut [EventView]) -> Result<(), StoreError> {
+    let Some(newest) = events.iter().map(|event| event.seq.0).max() else { return Ok(()) };
+    let oldest = events.iter().map(|event| event.seq.0).min().unwrap_or(newest);
+    let range = params![scope.organization.0, oldest, newest];
+    let mut found = rows::all(connection, WAITING, range, |row| Ok((position(row)?, read_waiting(row)?)))?;
+    found.extend(rows::all(connection, ENDED, range, |row| Ok((position(row)?, read_ended(row)?)))?);
+    found.sort_by_key(|((_, no), _)| *no);
+    for ((seq, _), delivery) in found {
+        // A filtered list has gaps: deliveries of events between two listed ones are not asked for.
+        if let Some(event) = events.iter_mut().find(|event| event.seq == seq) {
+            event.deliveries.push(delivery);
+        }
+    }
+    Ok(())
+}
+
+fn position(row: &Row<'_>) -> Result<(Seq, i64), StoreError> {
+    debug_assert_eq!(DELIVERIES_PER_SEQ, 64, "the statements above spell the number out");
+    Ok((Seq(row.get("event_seq")?), row.get("no")?))
+}
+
+fn read_waiting(row: &Row<'_>) -> Result<DeliveryView, StoreError> {
+    let cancelled: Option<String> = row.get("cancelled")?;
+    let under_way = row.get::<_, Option<i64>>("boot")?.is_some();
+    let state = match (&cancelled, under_way) {
+        (Some(_), _) => State::Cancelled,
+        (None, true) => State::Delivering,
+        (None, false) => State::Queued,
+    };
+    let due = rows::time(row, "due_ms")?;
+    Ok(DeliveryView {
+        request_id: rows::id(row, "request_id")?,
+        subscription_id: rows::id(row, "subscription_id")?,
+        state,
+        reason: cancelled,
+        attempts: row.get("attempts")?,
+        is_replay: row.get::<_, i64>("class")? == 4,
+        next_attempt_at: (state == State::Queued && due > TimeMs::ZERO).then_some(due),
+        ended_at: None,
+    })
+}
+
+fn read_ended(row: &Row<'_>) -> Result<DeliveryView, StoreError> {
+    let state = State::from_code(row.get("state")?).ok_or(StoreError::Corrupt("a delivery's state"))?;
+    Ok(DeliveryView {
+        request_id: rows::id(row, "request_id")?,
+        subscription_id: rows::id(row, "subscription_id")?,
+        state,
+        reason: row.get("reason")?,
+        attempts: row.get("attempts")?,
+        is_replay: row.get::<_, i64>("class")? == 4,
+        next_attempt_at: None,
+        ended_at: rows::optional_time(row, "ended_ms")?,
+    })
+}

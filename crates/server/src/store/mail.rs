@@ -1,0 +1,212 @@
+//! Accepting a mail: one event for each of our mailboxes that it is addressed to, in one transaction.
+//!
+//! A repeat is the same mailbox, the same Message-ID *and* the same content, within seven days: a guessed
+//! Message-ID alone suppresses nothing. A mail joins a thread only if its sender took part in it before;
+//! otherwise it starts one.
+
+use std::sync::Arc;
+
+use inkhook_wire::id::{EventId, IdentityId, MailboxId};
+use rusqlite::{Connection, Row, params};
+use uuid::Uuid;
+
+use super::accept::{self, DedupeKind, NewEvent, store_event};
+use super::error::StoreError;
+use super::writer::Tx;
+use super::{Store, rows};
+use crate::domain::number::OrganizationNo;
+use crate::domain::time::TimeMs;
+
+/// How long a mail is recognised when it comes again.
+pub const MAIL_KEPT_MS: i64 = 7 * 24 * 3600 * 1000;
+
+/// A mailbox that mail can be for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MailboxRef {
+    /// Its id.
+    pub id: MailboxId,
+    /// Whose it is.
+    pub organization: OrganizationNo,
+    /// The identity that it belongs to.
+    pub identity: IdentityId,
+    /// Its address.
+    pub address: String,
+}
+
+/// A mailbox as the resolver of addresses reports it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownAddress {
+    /// The address.
+    pub address: String,
+    /// Whose it is.
+    pub identity: IdentityId,
+    /// That identity's handle.
+    pub agent_handle: String,
+    /// That identity's name.
+    pub display_name: Option<String>,
+}
+
+/// Makes the event for one mailbox, once its thread is known.
+pub type BuildEvent = Arc<dyn Fn(&MailboxRef, Uuid) -> NewEvent + Send + Sync>;
+
+/// A mail that is ready to be stored.
+#[derive(Clone)]
+pub struct NewMail {
+    /// Addresses of ours that it is for, normalised.
+    pub recipients: Vec<String>,
+    /// Whose inbox it waits in: the first recipient's.
+    pub organization: OrganizationNo,
+    /// Its Message-ID, if it has one.
+    pub message_id: Option<String>,
+    /// SHA-256 of its content without the leading trace fields.
+    pub content_hash: [u8; 32],
+    /// Who sent it, normalised.
+    pub sender: String,
+    /// Message-IDs that it may answer, likeliest first.
+    pub parents: Vec<String>,
+    /// From, To and Cc, normalised.
+    pub participants: Vec<String>,
+    /// Its size as it came.
+    pub bytes: usize,
+    /// Makes the event for one mailbox.
+    pub build: BuildEvent,
+}
+
+impl std::fmt::Debug for NewMail {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewMail").field("recipients", &self.recipients.len()).finish_non_exhaustive()
+    }
+}
+
+/// What became of a mail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AcceptMail {
+    /// Stored, now or earlier: one event a mailbox.
+    Accepted(Vec<EventId>),
+    /// None of its mailboxes exists any more.
+    NobodyLeft,
+}
+
+const MAILBOX: &str = "SELECT id, organization_id, identity_id, address FROM mailboxes WHERE address = $1";
+const KNOWN: &str = "SELECT m.address, i.id, i.handle, i.display_name FROM mailboxes m
+    JOIN identities i ON i.id = m.identity_id WHERE m.address = $1 AND m.organization_id = $2";
+const THREADS_OF: &str = "SELECT thread_id FROM mail_references WHERE mailbox_id = $1 AND message_id = $2";
+const TOOK_PART: &str = "SELECT 1 FROM mail_participants WHERE thread_id = $1 AND address = $2";
+const ADD_REFERENCE: &str = "INSERT INTO mail_references (mailbox_id, message_id, thread_id, seen_ms)
+    VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+const ADD_PARTICIPANT: &str =
+    "INSERT INTO mail_participants (thread_id, address) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+
+impl Store {
+    /// The mailbox with this normalised address.
+    pub async fn mailbox_by_address(&self, address: String) -> Result<Option<MailboxRef>, StoreError> {
+        self.read(move |connection| find_mailbox(connection, &address)).await
+    }
+
+    /// Which of these normalised addresses are mailboxes of the organisation, in the order given.
+    pub async fn known_addresses(
+        &self,
+        organization: OrganizationNo,
+        addresses: Vec<String>,
+    ) -> Result<Vec<KnownAddress>, StoreError> {
+        self.read(move |connection| {
+            let mut known = Vec::new();
+            for address in addresses {
+                let params = params![address, organization.0];
+                known.extend(rows::optional(connection, KNOWN, params, read_known)?);
+            }
+            Ok(known)
+        })
+        .await
+    }
+
+    /// Stores a mail's events, or recognises a repeat.
+    pub async fn accept_mail(&self, mail: NewMail) -> Result<AcceptMail, StoreError> {
+        self.admit(mail.organization, mail.bytes, move |tx| accept_mail(tx, &mail)).await
+    }
+}
+
+fn accept_mail(tx: &mut Tx<'_>, mail: &NewMail) -> Result<AcceptMail, StoreError> {
+    let mut events = Vec::new();
+    for address in &mail.recipients {
+        if let Some(mailbox) = find_mailbox(tx, address)? {
+            events.push(accept_for(tx, mail, &mailbox)?);
+        }
+    }
+    Ok(if events.is_empty() { AcceptMail::NobodyLeft } else { AcceptMail::Accepted(events) })
+}
+
+fn accept_for(tx: &mut Tx<'_>, mail: &NewMail, mailbox: &MailboxRef) -> Result<EventId, StoreError> {
+    let now = tx.context.clock.wall();
+    let key = mail.message_id.as_ref().map(|message_id| dedupe_key(mailbox, message_id, mail));
+    if let Some(key) = &key
+        && let Some(known) = accept::find(tx, mailbox.organization, DedupeKind::Mail, key, now)?
+    {
+        return Ok(known.event);
+    }
+    let thread = find_thread(tx, mail, mailbox)?.unwrap_or_else(|| tx.context.entropy.uuid());
+    write_thread(tx, mail, mailbox, thread, now)?;
+    let event = (mail.build)(mailbox, thread);
+    store_event(tx, &event, mailbox.identity, now)?;
+    if let Some(key) = &key {
+        accept::remember(tx, &event, DedupeKind::Mail, key, Some(TimeMs(now.0 + MAIL_KEPT_MS)))?;
+    }
+    Ok(event.id)
+}
+
+/// Mailbox, content and Message-ID together: another content under the same Message-ID is another key.
+fn dedupe_key(mailbox: &MailboxRef, message_id: &str, mail: &NewMail) -> Vec<u8> {
+    [&mailbox.id.as_uuid().as_bytes()[..], &mail.content_hash, message_id.as_bytes()].concat()
+}
+
+fn find_thread(tx: &Tx<'_>, mail: &NewMail, mailbox: &MailboxRef) -> Result<Option<Uuid>, StoreError> {
+    let mailbox_id = mailbox.id.as_uuid();
+    for parent in &mail.parents {
+        let params = params![mailbox_id.as_bytes(), parent];
+        let threads: Vec<Uuid> = rows::all(tx, THREADS_OF, params, |row| rows::id(row, "thread_id"))?;
+        for thread in threads {
+            let took_part: Option<i64> =
+                rows::scalar(tx, TOOK_PART, params![thread.as_bytes(), mail.sender])?;
+            if took_part.is_some() {
+                return Ok(Some(thread));
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn write_thread(
+    tx: &Tx<'_>,
+    mail: &NewMail,
+    mailbox: &MailboxRef,
+    thread: Uuid,
+    now: TimeMs,
+) -> Result<(), StoreError> {
+    let Some(message_id) = &mail.message_id else { return Ok(()) };
+    let mailbox_id = mailbox.id.as_uuid();
+    tx.run(ADD_REFERENCE, params![mailbox_id.as_bytes(), message_id, thread.as_bytes(), now.0])?;
+    for participant in &mail.participants {
+        tx.run(ADD_PARTICIPANT, params![thread.as_bytes(), participant])?;
+    }
+    Ok(())
+}
+
+fn find_mailbox(connection: &Connection, address: &str) -> Result<Option<MailboxRef>, StoreError> {
+    rows::optional(connection, MAILBOX, params![address], |row| {
+        Ok(MailboxRef {
+            id: rows::id(row, "id")?,
+            organization: OrganizationNo(row.get("organization_id")?),
+            identity: rows::id(row, "identity_id")?,
+            address: row.get("address")?,
+        })
+    })
+}
+
+fn read_known(row: &Row<'_>) -> Result<KnownAddress, StoreError> {
+    Ok(KnownAddress {
+        address: row.get("address")?,
+        identity: rows::id(row, "id")?,
+        agent_handle: row.get("handle")?,
+        display_name: row.get("display_name")?,
+    })
+}

@@ -1,0 +1,173 @@
+//! The queue's rows: deliveries that have not ended.
+
+use inkhook_wire::event::EventType;
+use inkhook_wire::id::RequestId;
+use rusqlite::{Connection, Row, params};
+
+use super::error::StoreError;
+use super::writer::Tx;
+use super::{Store, rows};
+use crate::domain::delivery::{Class, End};
+use crate::domain::number::{DeliveryNo, OrganizationNo, Seq, SubscriptionNo, UrlNo};
+use crate::domain::time::TimeMs;
+
+/// A delivery that has not ended, as stored.
+#[derive(Debug, Clone)]
+pub(super) struct QueueRow {
+    pub(super) no: DeliveryNo,
+    pub(super) organization: OrganizationNo,
+    pub(super) subscription: SubscriptionNo,
+    pub(super) event: Seq,
+    pub(super) event_type: EventType,
+    pub(super) class: Class,
+    pub(super) request_id: RequestId,
+    pub(super) expires_at: Option<TimeMs>,
+    pub(super) created_at: TimeMs,
+    pub(super) failures: u32,
+    pub(super) attempts: u32,
+    pub(super) unknown: u32,
+    pub(super) maybe_received: bool,
+    pub(super) claim_no: u32,
+    pub(super) boot: Option<i64>,
+    pub(super) claimed_at: Option<TimeMs>,
+    pub(super) claimed_url: Option<UrlNo>,
+}
+
+const FIND: &str = "SELECT * FROM queue WHERE no = $1";
+const DUE: &str = "SELECT * FROM queue WHERE subscription = $1 AND class = $2 AND due_ms <= $3
+    ORDER BY due_ms, no LIMIT $4";
+const STANDING: &str = "SELECT s.status, t.since_seq FROM subscriptions s
+    LEFT JOIN subscription_types t ON t.subscription = s.no AND t.event_type = $2 WHERE s.no = $1";
+const REMOVE: &str = "DELETE FROM queue WHERE no = $1";
+const ADD_ENDED: &str = "INSERT INTO deliveries (no, organization_id, subscription, event_seq, event_type,
+    class, request_id, state, reason, attempts, created_ms, ended_ms, open_claim, open_url, open_started_ms)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
+const WRITE_COUNTS: &str =
+    "UPDATE queue SET attempts = $2, unknown = $3, failures = $4, maybe_received = $5 WHERE no = $1";
+const TOTAL: &str = "SELECT count(*) FROM queue";
+
+impl Store {
+    /// How many deliveries have not ended, in all organisations.
+    pub async fn queued_total(&self) -> Result<u64, StoreError> {
+        self.read(|connection| Ok(rows::scalar(connection, TOTAL, [])?.unwrap_or(0))).await
+    }
+}
+
+/// One row.
+pub(super) fn find(connection: &Connection, no: DeliveryNo) -> Result<Option<QueueRow>, StoreError> {
+    rows::optional(connection, FIND, params![no.0], read)
+}
+
+/// What is due, in the order in which it is to be sent.
+pub(super) fn due(
+    connection: &Connection,
+    subscription: SubscriptionNo,
+    class: Class,
+    now: TimeMs,
+    limit: usize,
+) -> Result<Vec<QueueRow>, StoreError> {
+    rows::all(connection, DUE, params![subscription.0, class.code(), now.0, limit], read)
+}
+
+/// Why this delivery counts as cancelled although its row still waits, if so.
+pub(super) fn cancelled(connection: &Connection, row: &QueueRow) -> Result<Option<End>, StoreError> {
+    let params = params![row.subscription.0, row.event_type.code()];
+    let end = rows::optional(connection, STANDING, params, |standing| {
+        let status: String = standing.get(0)?;
+        let since: Option<i64> = standing.get(1)?;
+        if status != "active" {
+            return Ok(Some(End::SubscriptionDeleted));
+        }
+        let selected = since.is_some_and(|since| row.no.seq() > Seq(since));
+        Ok((!selected).then_some(End::TypeNotSelected))
+    })?;
+    Ok(end.unwrap_or(Some(End::SubscriptionDeleted)))
+}
+
+/// Moves a delivery to the ended ones.
+pub(super) fn end(tx: &Tx<'_>, row: &QueueRow, end: End) -> Result<(), StoreError> {
+    move_to_ended(tx, row, end, false)
+}
+
+/// The same while an attempt of this process is under way; its settle will find the open claim.
+pub(super) fn end_under_way(tx: &Tx<'_>, row: &QueueRow, end: End) -> Result<(), StoreError> {
+    move_to_ended(tx, row, end, true)
+}
+
+fn move_to_ended(tx: &Tx<'_>, row: &QueueRow, end: End, under_way: bool) -> Result<(), StoreError> {
+    tx.run(REMOVE, params![row.no.0])?;
+    let request_id = row.request_id.as_uuid();
+    tx.run(
+        ADD_ENDED,
+        params![
+            row.no.0,
+            row.organization.0,
+            row.subscription.0,
+            row.event.0,
+            row.event_type.code(),
+            row.class.code(),
+            request_id.as_bytes(),
+            end.code(),
+            end.reason(),
+            row.attempts,
+            row.created_at.0,
+            tx.context.clock.wall().0,
+            under_way.then_some(row.claim_no),
+            row.claimed_url.filter(|_| under_way).map(|url| url.0),
+            row.claimed_at.filter(|_| under_way).map(|time| time.0)
+        ],
+    )?;
+    Ok(())
+}
+
+/// Writes what the attempts came to.
+pub(super) fn write_counts(tx: &Tx<'_>, row: &QueueRow) -> Result<(), StoreError> {
+    tx.run(WRITE_COUNTS, params![row.no.0, row.attempts, row.unknown, row.failures, row.maybe_received])?;
+    Ok(())
+}
+
+/// Reads a whole row.
+pub(super) fn read(row: &Row<'_>) -> Result<QueueRow, StoreError> {
+    Ok(QueueRow {
+        no: DeliveryNo(row.get("no")?),
+        organization: OrganizationNo(row.get("organization_id")?),
+        subscription: SubscriptionNo(row.get("subscription")?),
+        event: Seq(row.get("event_seq")?),
+        event_type: rows::event_type(row, "event_type")?,
+        class: Class::from_code(row.get("class")?).ok_or(StoreError::Corrupt("a delivery's class"))?,
+        request_id: rows::id(row, "request_id")?,
+        expires_at: rows::optional_time(row, "expires_ms")?,
+        created_at: rows::time(row, "created_ms")?,
+        failures: row.get("failures")?,
+        attempts: row.get("attempts")?,
+        unknown: row.get("unknown")?,
+        maybe_received: row.get("maybe_received")?,
+        claim_no: row.get("claim_no")?,
+        boot: row.get("boot")?,
+        claimed_at: rows::optional_time(row, "claimed_ms")?,
+        claimed_url: row.get::<_, Option<i64>>("claimed_url")?.map(UrlNo),
+    })
+}
+
+/// Reads an ended delivery whose last attempt was under way when it ended, as the row it was.
+pub(super) fn read_ended(row: &Row<'_>) -> Result<QueueRow, StoreError> {
+    Ok(QueueRow {
+        no: DeliveryNo(row.get("no")?),
+        organization: OrganizationNo(row.get("organization_id")?),
+        subscription: SubscriptionNo(row.get("subscription")?),
+        event: Seq(row.get("event_seq")?),
+        event_type: rows::event_type(row, "event_type")?,
+        class: Class::from_code(row.get("class")?).ok_or(StoreError::Corrupt("a delivery's class"))?,
+        request_id: rows::id(row, "request_id")?,
+        expires_at: None,
+        created_at: rows::time(row, "created_ms")?,
+        failures: 0,
+        attempts: row.get("attempts")?,
+        unknown: 0,
+        maybe_received: false,
+        claim_no: row.get::<_, Option<u32>>("open_claim")?.unwrap_or(0),
+        boot: None,
+        claimed_at: rows::optional_time(row, "open_started_ms")?,
+        claimed_url: row.get::<_, Option<i64>>("open_url")?.map(UrlNo),
+    })
+}

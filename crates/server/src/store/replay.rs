@@ -1,0 +1,69 @@
+//! Replaying: a delivery made by hand for an event that was attempted before.
+
+use inkhook_wire::id::AttemptId;
+use rusqlite::params;
+
+use super::accept::{NewDelivery, enqueue};
+use super::error::StoreError;
+use super::writer::Tx;
+use super::{Store, attempts, rows};
+use crate::domain::caller::Scope;
+use crate::domain::delivery::Class;
+use crate::domain::number::{DeliveryNo, Seq, SubscriptionNo};
+
+/// What became of a replay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replay {
+    /// Queued; its attempt will be logged under this delivery.
+    Queued(DeliveryNo),
+    /// No such attempt, or not the caller's.
+    NotFound,
+    /// Its subscription was deleted.
+    SubscriptionDeleted,
+    /// Its subscription no longer selects the event's type.
+    TypeNotSelected,
+    /// The event's `expires_at` passed.
+    EventExpired,
+}
+
+const SOURCE: &str = "SELECT subscription, event_seq FROM attempts WHERE id = $1";
+
+impl Store {
+    /// Queues one attempt of the event that this attempt was for, to where its subscription points now.
+    pub async fn replay(&self, scope: Scope, attempt: AttemptId) -> Result<Replay, StoreError> {
+        self.change(move |tx| replay(tx, scope, attempt)).await
+    }
+}
+
+fn replay(tx: &mut Tx<'_>, scope: Scope, id: AttemptId) -> Result<Replay, StoreError> {
+    let Some(attempt) = attempts::find(tx, scope, id)? else { return Ok(Replay::NotFound) };
+    if !attempt.subscription_active {
+        return Ok(Replay::SubscriptionDeleted);
+    }
+    if !attempt.type_selected {
+        return Ok(Replay::TypeNotSelected);
+    }
+    let now = tx.context.clock.wall();
+    if attempt.event_expires_at.is_some_and(|expires_at| expires_at <= now) {
+        return Ok(Replay::EventExpired);
+    }
+    let uuid = id.as_uuid();
+    let source = rows::optional(tx, SOURCE, params![uuid.as_bytes()], |row| {
+        Ok((SubscriptionNo(row.get(0)?), Seq(row.get(1)?)))
+    })?;
+    let Some((subscription, event)) = source else { return Ok(Replay::NotFound) };
+    // A number of its own: a type that is removed and added again later must not revive it.
+    let no = DeliveryNo::new(tx.next_seq(), 0);
+    let delivery = NewDelivery {
+        no,
+        organization: scope.organization,
+        subscription,
+        event,
+        event_type: attempt.event_type,
+        class: Class::Manual,
+        expires_at: attempt.event_expires_at,
+    };
+    enqueue(tx, &delivery, now)?;
+    tx.count_rows(1);
+    Ok(Replay::Queued(no))
+}

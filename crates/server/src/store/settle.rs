@@ -1,0 +1,299 @@
+//! Settling: the attempt, the delivery's state and its next due time, in one transaction.
+//!
+//! Fenced by the claim's number: a settle whose claim was taken over only completes the log row that the
+//! taker wrote; a settle whose delivery was cancelled meanwhile writes its attempt and leaves the state,
+//! except that an answered 2xx makes it `succeeded`. Settling twice is settling once.
+
+use bytes::Bytes;
+use rusqlite::params;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::error::StoreError;
+use super::queue::{self, QueueRow};
+use super::writer::{Kind, Op, Tx};
+use super::{Store, heads, rows};
+use crate::domain::attempt::Recorded;
+use crate::domain::delivery::{Class, End};
+use crate::domain::number::DeliveryNo;
+use crate::domain::time::TimeMs;
+
+/// How an attempt is to be recorded and what happens next.
+#[derive(Debug, Clone)]
+pub struct Settlement {
+    /// Which delivery.
+    pub delivery: DeliveryNo,
+    /// Which claim.
+    pub claim_no: u32,
+    /// The attempt; `None` when none was made.
+    pub attempt: Option<AttemptRow>,
+    /// What becomes of the delivery.
+    pub next: Next,
+    /// Nothing automatic is sent to the subscription before this.
+    pub hold_until: Option<TimeMs>,
+}
+
+/// What becomes of a delivery after an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// It has ended.
+    End(End),
+    /// It failed and is tried again.
+    Retry {
+        /// Not before this.
+        due: TimeMs,
+        /// The receiver may have got it.
+        maybe_received: bool,
+    },
+    /// No verdict: it is due again at once, and the schedule has not moved.
+    Release {
+        /// The receiver may have got it.
+        maybe_received: bool,
+    },
+}
+
+/// One line of the attempt log.
+#[derive(Debug, Clone)]
+pub struct AttemptRow {
+    /// Its public id.
+    pub id: Uuid,
+    /// What came of it.
+    pub recorded: Recorded,
+    /// The answer's status.
+    pub status: Option<u16>,
+    /// What went wrong.
+    pub error: Option<String>,
+    /// What was kept of the answer.
+    pub response_body: Option<Bytes>,
+    /// How much of the answer was read.
+    pub response_bytes: Option<u64>,
+    /// From beginning to end.
+    pub duration_ms: Option<u64>,
+    /// Wall clock.
+    pub started_at: TimeMs,
+}
+
+impl AttemptRow {
+    /// The line for an attempt whose process is gone or whose lease is over.
+    pub(super) fn lost(tx: &Tx<'_>, row: &QueueRow) -> Self {
+        Self {
+            id: tx.context.entropy.uuid_at(tx.context.clock.wall()),
+            recorded: Recorded::Unknown,
+            status: None,
+            error: Some("outcome unknown: the server stopped before it had read an answer".into()),
+            response_body: None,
+            response_bytes: None,
+            duration_ms: None,
+            started_at: row.claimed_at.unwrap_or(TimeMs::ZERO),
+        }
+    }
+}
+
+/// What a settle did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// Attempt and state are written.
+    Done,
+    /// The delivery had been cancelled; the attempt is written.
+    AfterEnd,
+    /// The lease had been taken over; the lost attempt's row is completed.
+    Late,
+    /// There was nothing left to write: settled before.
+    Nothing,
+}
+
+const ADD_ATTEMPT: &str = "INSERT INTO attempts (id, organization_id, delivery, subscription, event_seq,
+    event_type, attempt_no, claim_no, url, is_replay, outcome, status, error, response_body, response_bytes,
+    duration_ms, started_ms, created_ms)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
+const COMPLETE_LOST: &str = "UPDATE attempts SET outcome = $3, status = $4, error = $5, response_body = $6,
+    response_bytes = $7, duration_ms = $8 WHERE delivery = $1 AND claim_no = $2 AND outcome = 3";
+const RETRY: &str = "UPDATE queue SET class = $2, due_ms = $3, failures = $4, attempts = $5,
+    maybe_received = $6, boot = NULL WHERE no = $1";
+const HOLD: &str = "UPDATE subscriptions SET not_before_ms = $2 WHERE no = $1 AND not_before_ms < $2";
+const PAUSE: &str =
+    "UPDATE subscriptions SET paused_ms = $2, pause_reason = 'gone', generation = generation + 1
+    WHERE no = $1 AND status = 'active' AND paused_ms IS NULL";
+const GENERATION: &str = "SELECT generation FROM subscriptions WHERE no = $1";
+const ENDED_OPEN: &str = "SELECT * FROM deliveries WHERE no = $1 AND open_claim = $2";
+const CLOSE_ENDED: &str = "UPDATE deliveries SET open_claim = NULL, open_url = NULL, open_started_ms = NULL,
+    attempts = attempts + 1, state = $2,
+    reason = $3 WHERE no = $1";
+
+impl Store {
+    /// Records an attempt. Kept and written again when the store cannot write just now.
+    pub async fn settle(&self, settlement: Settlement) -> Result<Settled, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.writer.settle(Box::new(SettleOp { settlement, settled: Settled::Nothing, reply }));
+        answer.await.unwrap_or(Err(StoreError::Closed))
+    }
+}
+
+struct SettleOp {
+    settlement: Settlement,
+    settled: Settled,
+    reply: oneshot::Sender<Result<Settled, StoreError>>,
+}
+
+impl Op for SettleOp {
+    fn kind(&self) -> Kind {
+        Kind::Settle
+    }
+
+    fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        self.settled = settle(tx, &self.settlement)?;
+        Ok(())
+    }
+
+    /// Leaves out what a receiver or the network had to say.
+    fn degrade(&mut self) -> bool {
+        let Some(attempt) = &mut self.settlement.attempt else { return false };
+        let had_text = attempt.response_body.take().is_some() | attempt.error.take().is_some();
+        had_text
+    }
+
+    fn finish(self: Box<Self>, result: Result<(), StoreError>) {
+        // Nobody waits when the process is stopping; the row stands all the same.
+        drop(self.reply.send(result.map(|()| self.settled)));
+    }
+}
+
+fn settle(tx: &mut Tx<'_>, settlement: &Settlement) -> Result<Settled, StoreError> {
+    let Some(mut row) = queue::find(tx, settlement.delivery)? else {
+        return settle_ended(tx, settlement);
+    };
+    if row.claim_no != settlement.claim_no || row.boot.is_none() {
+        return complete_lost(tx, settlement);
+    }
+    if let Some(attempt) = &settlement.attempt {
+        write_attempt(tx, &row, attempt)?;
+        row.attempts += 1;
+    }
+    if let Some(until) = settlement.hold_until {
+        tx.run(HOLD, params![row.subscription.0, until.0])?;
+    }
+    match (settlement.next, queue::cancelled(tx, &row)?) {
+        (Next::Retry { .. } | Next::Release { .. }, Some(cancelled)) => queue::end(tx, &row, cancelled)?,
+        (Next::End(end), _) => {
+            if end == End::Gone {
+                pause_gone(tx, &row)?;
+            }
+            queue::end(tx, &row, end)?;
+        }
+        (Next::Retry { due, maybe_received }, None) => retry(tx, row, due, maybe_received)?,
+        (Next::Release { maybe_received }, None) => {
+            row.maybe_received |= maybe_received;
+            requeue(tx, &row, row.class, TimeMs::ZERO)?;
+        }
+    }
+    Ok(Settled::Done)
+}
+
+/// Back into the queue, or to an end when it would come too late.
+fn retry(tx: &Tx<'_>, mut row: QueueRow, due: TimeMs, maybe_received: bool) -> Result<(), StoreError> {
+    row.failures += 1;
+    row.maybe_received |= maybe_received;
+    if row.expires_at.is_some_and(|expires_at| expires_at <= due) {
+        return queue::end(tx, &row, End::EventExpired);
+    }
+    let class = if row.class == Class::Live { Class::Retry } else { row.class };
+    requeue(tx, &row, class, due)
+}
+
+fn requeue(tx: &Tx<'_>, row: &QueueRow, class: Class, due: TimeMs) -> Result<(), StoreError> {
+    tx.run(RETRY, params![row.no.0, class.code(), due.0, row.failures, row.attempts, row.maybe_received])?;
+    heads::lower(tx, row.subscription, class, due)
+}
+
+/// 410: the receiver wants nothing more, so nothing more is sent until somebody says otherwise.
+fn pause_gone(tx: &mut Tx<'_>, row: &QueueRow) -> Result<(), StoreError> {
+    let now = tx.context.clock.wall();
+    if tx.run(PAUSE, params![row.subscription.0, now.0])? > 0
+        && let Some(generation) = rows::scalar(tx, GENERATION, params![row.subscription.0])?
+    {
+        tx.raise_generation(row.subscription, generation);
+    }
+    Ok(())
+}
+
+/// The delivery was cancelled while the attempt was under way.
+fn settle_ended(tx: &Tx<'_>, settlement: &Settlement) -> Result<Settled, StoreError> {
+    let params = params![settlement.delivery.0, settlement.claim_no];
+    let ended = rows::optional(tx, ENDED_OPEN, params, |row| {
+        Ok((queue::read_ended(row)?, row.get::<_, i64>("state")?, row.get::<_, Option<String>>("reason")?))
+    })?;
+    let Some((row, state, reason)) = ended else { return complete_lost(tx, settlement) };
+    let Some(attempt) = &settlement.attempt else { return Ok(Settled::Nothing) };
+    write_attempt(tx, &row, attempt)?;
+    let (state, reason) = match attempt.recorded {
+        Recorded::Succeeded => (End::Succeeded.code(), None),
+        Recorded::Failed | Recorded::Unknown => (state, reason),
+    };
+    tx.run(CLOSE_ENDED, params![row.no.0, state, reason])?;
+    Ok(Settled::AfterEnd)
+}
+
+/// Another claim took the delivery over and wrote this attempt as unknown: now it is known.
+fn complete_lost(tx: &Tx<'_>, settlement: &Settlement) -> Result<Settled, StoreError> {
+    let Some(attempt) = &settlement.attempt else { return Ok(Settled::Nothing) };
+    if attempt.recorded == Recorded::Unknown {
+        return Ok(Settled::Nothing);
+    }
+    let changed = tx.run(
+        COMPLETE_LOST,
+        params![
+            settlement.delivery.0,
+            settlement.claim_no,
+            attempt.recorded.code(),
+            attempt.status,
+            attempt.error,
+            attempt.response_body.as_deref(),
+            attempt.response_bytes,
+            attempt.duration_ms
+        ],
+    )?;
+    Ok(if changed > 0 { Settled::Late } else { Settled::Nothing })
+}
+
+/// Writes one line of the log for the claim that the row holds.
+pub(super) fn write_attempt(tx: &Tx<'_>, row: &QueueRow, attempt: &AttemptRow) -> Result<(), StoreError> {
+    let url = row.claimed_url.ok_or(StoreError::Corrupt("a claim without its URL"))?;
+    tx.run(
+        ADD_ATTEMPT,
+        params![
+            attempt.id.as_bytes(),
+            row.organization.0,
+            row.no.0,
+            row.subscription.0,
+            row.event.0,
+            row.event_type.code(),
+            row.attempts + 1,
+            row.claim_no,
+            url.0,
+            row.class == Class::Manual,
+            attempt.recorded.code(),
+            attempt.status,
+            attempt.error,
+            attempt.response_body.as_deref(),
+            attempt.response_bytes,
+            attempt.duration_ms,
+            attempt.started_at.0,
+            tx.context.clock.wall().0
+        ],
+    )?;
+    Ok(())
+}
+
+const LEFT_OPEN: &str = "SELECT * FROM deliveries WHERE open_claim IS NOT NULL";
+
+/// At the start: attempts that an earlier process had under way when their delivery ended are lost.
+pub(super) fn close_left_open(tx: &Tx<'_>) -> Result<(), StoreError> {
+    let left = rows::all(tx, LEFT_OPEN, [], |row| {
+        Ok((queue::read_ended(row)?, row.get::<_, i64>("state")?, row.get::<_, Option<String>>("reason")?))
+    })?;
+    for (row, state, reason) in left {
+        write_attempt(tx, &row, &AttemptRow::lost(tx, &row))?;
+        tx.run(CLOSE_ENDED, params![row.no.0, state, reason])?;
+    }
+    Ok(())
+}
