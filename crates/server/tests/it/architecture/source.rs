@@ -199,9 +199,8 @@ fn raw_string_end(chars: &[char], at: usize) -> usize {
     if chars.get(at + 1 + hashes) != Some(&'"') {
         return at; // a raw identifier
     }
-    let closes = |rest: &[char]| {
-        rest[0] == '"' && rest.len() > hashes && rest[1..=hashes].iter().all(|c| *c == '#')
-    };
+    let closes =
+        |rest: &[char]| rest[0] == '"' && rest.len() > hashes && rest[1..=hashes].iter().all(|c| *c == '#');
     find(chars, at + 2 + hashes, closes) + 1 + hashes
 }
 
