@@ -60,25 +60,13 @@ const V6: &[(Ipv6Addr, u32, &str)] = &[
     (METADATA_GOOGLE_V6, 128, METADATA),
     (Ipv6Addr::UNSPECIFIED, 128, UNSPECIFIED),
     (Ipv6Addr::LOCALHOST, 128, LOOPBACK),
-    (
-        Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0),
-        7,
-        "unique-local",
-    ),
+    (Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7, "unique-local"),
     (Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10, LINK_LOCAL),
     (Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8, MULTICAST),
     (Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 0), 48, BENCHMARKING),
     (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23, RESERVED),
-    (
-        Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0),
-        32,
-        DOCUMENTATION,
-    ),
-    (
-        Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0),
-        20,
-        DOCUMENTATION,
-    ),
+    (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32, DOCUMENTATION),
+    (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20, DOCUMENTATION),
 ];
 
 /// Why `address` is not public, or `None` when it is.
@@ -118,8 +106,7 @@ fn forbidden_v6(address: Ipv6Addr) -> Option<&'static str> {
         [0x2002, high, low, ..] => return forbidden_v4(join(high, low)),
         // Teredo: its server in the clear, its client with every bit turned.
         [0x2001, 0, server_high, server_low, _, _, high, low] => {
-            return forbidden_v4(join(server_high, server_low))
-                .or_else(|| forbidden_v4(join(!high, !low)));
+            return forbidden_v4(join(server_high, server_low)).or_else(|| forbidden_v4(join(!high, !low)));
         }
         // IPv4-compatible: no longer routed at all; the reason names what it carries.
         [0, 0, 0, 0, 0, 0, high, low] if high != 0 => {

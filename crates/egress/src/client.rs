@@ -29,7 +29,7 @@ pub struct Limits {
     /// For the TCP connection, over all addresses tried.
     pub connect_timeout: Duration,
     /// Largest response head, status line included; also bounds trailers. A
-    /// head has at most 100 fields.
+    /// head has at most [`Limits::MAX_HEADER_FIELDS`] fields.
     pub max_header_bytes: usize,
     /// Where reading of a body stops.
     pub max_body_bytes: usize,
@@ -37,13 +37,15 @@ pub struct Limits {
     pub idle: Duration,
     /// Idle connections of one tenant to one origin and address.
     pub max_idle_per_key: usize,
-    /// Idle connections in all.
+    /// Idle connections in all, rounded down to a multiple of 16.
     pub max_idle: usize,
 }
 
 impl Limits {
     pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
     pub const MAX_HEADER_BYTES: usize = 32 * 1024;
+    /// hyper's own bound, which needs no allocation; a test pins it.
+    pub const MAX_HEADER_FIELDS: usize = 100;
     pub const MAX_BODY_BYTES: usize = 16 * 1024;
     pub const IDLE: Duration = Duration::from_millis(1_500);
     pub const MAX_IDLE_PER_KEY: usize = 64;
@@ -120,8 +122,7 @@ impl Client {
         roots: Roots,
         resolver: ResolverConfig,
     ) -> Result<Self, BuildError> {
-        let resolver =
-            resolve::build(resolver).map_err(|error| BuildError::Resolver(Box::new(error)))?;
+        let resolver = resolve::build(resolver).map_err(|error| BuildError::Resolver(Box::new(error)))?;
         Ok(Self(Arc::new(Inner {
             connector: tls::connector(roots)?,
             pool: Pool::new(limits.max_idle_per_key, limits.max_idle),
@@ -162,13 +163,7 @@ impl Inner {
         request: Request,
         mut gate: Box<dyn Gate>,
     ) -> Result<BodyEnd, FailureKind> {
-        let Request {
-            tenant,
-            target,
-            headers,
-            body,
-            ..
-        } = request;
+        let Request { tenant, target, headers, body, .. } = request;
         let addresses = resolve::vetted(&self.resolver, &self.policy, &target).await?;
         let message = Message::new(&target, headers, body);
         while let Some(mut conn) = self.pool.take(tenant, &target, &addresses) {
@@ -186,10 +181,7 @@ impl Inner {
             }
         }
         let mut conn = self.open(attempt, &target, &addresses).await?;
-        match attempt
-            .send(&mut conn, message.into_request(), gate, false)
-            .await
-        {
+        match attempt.send(&mut conn, message.into_request(), gate, false).await {
             Ok(response) => {
                 let body = response.into_body();
                 self.finish(attempt, tenant, target, conn, body).await
@@ -227,9 +219,8 @@ impl Inner {
     ) -> Result<BodyEnd, FailureKind> {
         let end = attempt.read_body(body, self.limits.max_body_bytes).await?;
         if let (BodyEnd::Ended, Some(keep)) = (end, attempt.keep()) {
-            let promised = keep.promised.map_or(Duration::MAX, |time| {
-                time.saturating_sub(Limits::KEEP_ALIVE_MARGIN)
-            });
+            let promised =
+                keep.promised.map_or(Duration::MAX, |time| time.saturating_sub(Limits::KEEP_ALIVE_MARGIN));
             let wait = self.limits.idle.min(promised);
             if !wait.is_zero() && !conn.sender.is_closed() {
                 self.pool.put(tenant, target, conn, wait);
@@ -264,23 +255,13 @@ impl Message {
         }
         headers.insert(header::HOST, target.host_header());
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
-        headers.insert(
-            header::ACCEPT_ENCODING,
-            HeaderValue::from_static("identity"),
-        );
-        Self {
-            target: target.clone(),
-            headers,
-            body,
-        }
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        Self { target: target.clone(), headers, body }
     }
 
     fn copy(&self) -> http::Request<Full<Bytes>> {
-        let copy = Self {
-            target: self.target.clone(),
-            headers: self.headers.clone(),
-            body: self.body.clone(),
-        };
+        let copy =
+            Self { target: self.target.clone(), headers: self.headers.clone(), body: self.body.clone() };
         copy.into_request()
     }
 

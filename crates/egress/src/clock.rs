@@ -5,10 +5,7 @@
 
 use std::time::Instant;
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the deadline of a network attempt is real time"
-)]
+#[expect(clippy::disallowed_methods, reason = "the deadline of a network attempt is real time")]
 pub(crate) fn now() -> Instant {
     Instant::now()
 }

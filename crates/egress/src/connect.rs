@@ -76,10 +76,7 @@ impl Drop for Conn {
 }
 
 /// Connects over TCP to the first of `addresses` that answers.
-pub(crate) async fn tcp(
-    addresses: &[Vetted],
-    limit: Duration,
-) -> Result<(TcpStream, Vetted), FailureKind> {
+pub(crate) async fn tcp(addresses: &[Vetted], limit: Duration) -> Result<(TcpStream, Vetted), FailureKind> {
     match timeout(limit, race(addresses)).await {
         Ok(result) => result,
         Err(_) => Err(FailureKind::ConnectTimeout { after: limit }),
@@ -133,9 +130,7 @@ pub(crate) async fn secure(
     let name = tls::server_name(target).map_err(|reason| FailureKind::Tls { reason })?;
     match connector.connect(name, io).await {
         Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
-        Err(error) => Err(FailureKind::Tls {
-            reason: tls::reason(&error),
-        }),
+        Err(error) => Err(FailureKind::Tls { reason: tls::reason(&error) }),
     }
 }
 
@@ -147,9 +142,7 @@ pub(crate) async fn http(
     max_header_bytes: usize,
 ) -> Result<Conn, hyper::Error> {
     let mut builder = http1::Builder::new();
-    builder
-        .max_buf_size(max_header_bytes.max(MIN_READ_BUFFER))
-        .max_header_size(max_header_bytes);
+    builder.max_buf_size(max_header_bytes.max(MIN_READ_BUFFER)).max_header_size(max_header_bytes);
     let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
     let task = tokio::spawn(async move {
         // What ends it reaches the attempt through the sender.
@@ -157,12 +150,7 @@ pub(crate) async fn http(
             tracing::trace!(%error, "connection ended");
         }
     });
-    Ok(Conn {
-        sender,
-        slot,
-        to,
-        task: Some(task.abort_handle()),
-    })
+    Ok(Conn { sender, slot, to, task: Some(task.abort_handle()) })
 }
 
 /// A connection's bytes, plain or in TLS.
@@ -173,11 +161,7 @@ pub(crate) enum Stream {
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_read(cx, buf),
             Self::Tls(io) => Pin::new(io).poll_read(cx, buf),
@@ -186,11 +170,7 @@ impl AsyncRead for Stream {
 }
 
 impl AsyncWrite for Stream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_write(cx, buf),
             Self::Tls(io) => Pin::new(io).poll_write(cx, buf),

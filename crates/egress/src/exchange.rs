@@ -156,11 +156,7 @@ impl Attempt {
     }
 
     /// Reads the body to its end or to `cap` bytes, whichever comes first.
-    pub(crate) async fn read_body(
-        &mut self,
-        mut body: Incoming,
-        cap: usize,
-    ) -> Result<BodyEnd, FailureKind> {
+    pub(crate) async fn read_body(&mut self, mut body: Incoming, cap: usize) -> Result<BodyEnd, FailureKind> {
         while !body.is_end_stream() {
             if self.body.len() >= cap {
                 return Ok(BodyEnd::CapReached);
@@ -250,9 +246,7 @@ fn keep(response: &Response<Incoming>) -> Option<Keep> {
     let reusable = response.version() == Version::HTTP_11
         && response.status() != StatusCode::SWITCHING_PROTOCOLS
         && !has_token(response.headers(), "close");
-    reusable.then(|| Keep {
-        promised: promised(response.headers()),
-    })
+    reusable.then(|| Keep { promised: promised(response.headers()) })
 }
 
 fn has_token(headers: &HeaderMap, token: &str) -> bool {

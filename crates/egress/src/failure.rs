@@ -23,7 +23,7 @@ pub struct Failure {
     pub body: Bytes,
     /// From the call to its end.
     pub duration: Duration,
-    /// The address that was connected to, or tried last and alone.
+    /// The address that was connected to.
     pub peer: Option<SocketAddr>,
     /// Whether that address was reachable only because `allow_cidrs` lists it.
     pub opened: bool,
@@ -44,18 +44,13 @@ pub enum Phase {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FailureKind {
     /// One of the target's addresses is not public.
-    Forbidden {
-        address: IpAddr,
-        reason: &'static str,
-    },
+    Forbidden { address: IpAddr, reason: &'static str },
     /// The URL is http and the address is not one that the operator opened.
     HttpToUnopened(IpAddr),
     /// The name has no usable address; the reason continues "… NAME".
     Resolve { host: String, reason: &'static str },
     /// Every address refused or failed, in the order tried.
-    Connect {
-        tried: Vec<(SocketAddr, io::ErrorKind)>,
-    },
+    Connect { tried: Vec<(SocketAddr, io::ErrorKind)> },
     /// No address answered in time.
     ConnectTimeout { after: Duration },
     /// The handshake failed, most often over the certificate.
@@ -157,6 +152,11 @@ impl fmt::Display for Span {
 
 /// Reads what hyper says of a connection that broke.
 pub(crate) fn broken(error: &hyper::Error, phase: Phase) -> FailureKind {
+    if error.is_canceled() {
+        // It broke before it took the request; the reason is one level down.
+        let reason = std::error::Error::source(error).and_then(|source| source.downcast_ref());
+        return reason.map_or(FailureKind::Closed { phase }, |reason| broken(reason, phase));
+    }
     if error.is_parse_too_large() {
         return FailureKind::Protocol("the response head has too many bytes or fields");
     }
@@ -181,13 +181,9 @@ fn broken_io(error: &io::Error, phase: Phase) -> FailureKind {
         return FailureKind::Tls { reason };
     }
     match error.kind() {
-        Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe => {
-            FailureKind::Reset { phase }
-        }
+        Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe => FailureKind::Reset { phase },
         Kind::UnexpectedEof => FailureKind::Closed { phase },
-        Kind::InvalidData | Kind::InvalidInput => {
-            FailureKind::Protocol("the response body is malformed")
-        }
+        Kind::InvalidData | Kind::InvalidInput => FailureKind::Protocol("the response body is malformed"),
         error => FailureKind::Io { phase, error },
     }
 }
@@ -222,30 +218,19 @@ mod tests {
                 "no connection to [2001:db8::1]:443: network unreachable, connection refused by 203.0.113.5:443",
             ),
             (
-                FailureKind::Deadline {
-                    phase: Phase::Headers,
-                    after: Duration::from_secs(30),
-                },
+                FailureKind::Deadline { phase: Phase::Headers, after: Duration::from_secs(30) },
                 "no answer within 30 s while waiting for the response headers",
             ),
             (
-                FailureKind::Deadline {
-                    phase: Phase::Tls,
-                    after: Duration::from_millis(250),
-                },
+                FailureKind::Deadline { phase: Phase::Tls, after: Duration::from_millis(250) },
                 "no answer within 250 ms while waiting for the TLS handshake",
             ),
             (
-                FailureKind::Forbidden {
-                    address: "10.0.0.1".parse().unwrap(),
-                    reason: "private",
-                },
+                FailureKind::Forbidden { address: "10.0.0.1".parse().unwrap(), reason: "private" },
                 "the address 10.0.0.1 is private and not allowed",
             ),
             (
-                FailureKind::ConnectTimeout {
-                    after: Duration::from_millis(2_500),
-                },
+                FailureKind::ConnectTimeout { after: Duration::from_millis(2_500) },
                 "no connection within 2.5 s",
             ),
         ];

@@ -90,10 +90,7 @@ struct State {
 impl Slot {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
-            state: Mutex::new(State {
-                stage: Stage::Handshake,
-                gate: None,
-            }),
+            state: Mutex::new(State { stage: Stage::Handshake, gate: None }),
             flushed: AtomicBool::new(true),
         })
     }
@@ -229,30 +226,18 @@ fn is_quiet(io: &TcpStream) -> bool {
 }
 
 fn stopped() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::ConnectionAborted,
-        "stopped before it was sent",
-    )
+    io::Error::new(io::ErrorKind::ConnectionAborted, "stopped before it was sent")
 }
 
 impl AsyncRead for GatedIo {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().io).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for GatedIo {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.get_mut()
-            .write_through(buf.len(), &mut |io| Pin::new(io).poll_write(cx, buf))
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.get_mut().write_through(buf.len(), &mut |io| Pin::new(io).poll_write(cx, buf))
     }
 
     fn poll_write_vectored(
@@ -261,9 +246,7 @@ impl AsyncWrite for GatedIo {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let offered = bufs.iter().map(|buf| buf.len()).sum();
-        self.get_mut().write_through(offered, &mut |io| {
-            Pin::new(io).poll_write_vectored(cx, bufs)
-        })
+        self.get_mut().write_through(offered, &mut |io| Pin::new(io).poll_write_vectored(cx, bufs))
     }
 
     fn is_write_vectored(&self) -> bool {

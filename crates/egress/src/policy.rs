@@ -37,11 +37,7 @@ impl Policy {
     pub fn loopback_dev() -> Self {
         let v4 = IpNet::new_assert(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), 8);
         let v6 = IpNet::new_assert(IpAddr::V6(Ipv6Addr::LOCALHOST), 128);
-        Self {
-            allow_http: true,
-            allow_cidrs: vec![v4, v6],
-            allow_hosts: vec!["localhost".to_owned()],
-        }
+        Self { allow_http: true, allow_cidrs: vec![v4, v6], allow_hosts: vec!["localhost".to_owned()] }
     }
 
     /// Parses a URL and says whether a request may go there, as far as that is
@@ -65,9 +61,7 @@ impl Policy {
             IpAddr::V4(_) => None,
             IpAddr::V6(v6) => address::translated(v6).map(IpAddr::V4),
         };
-        self.allow_cidrs
-            .iter()
-            .any(|net| net.contains(&ip) || translated.is_some_and(|v4| net.contains(&v4)))
+        self.allow_cidrs.iter().any(|net| net.contains(&ip) || translated.is_some_and(|v4| net.contains(&v4)))
     }
 
     /// Whether `allow_hosts` opens the name, itself or by a name above it.

@@ -36,9 +36,7 @@ struct Key {
 
 impl PartialEq for Key {
     fn eq(&self, other: &Self) -> bool {
-        self.tenant == other.tenant
-            && self.address == other.address
-            && self.target.same_origin(&other.target)
+        self.tenant == other.tenant && self.address == other.address && self.target.same_origin(&other.target)
     }
 }
 
@@ -75,8 +73,8 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// `max` is spread over the shards, so it is a bound in all and about right
-    /// for each.
+    /// `max` is spread evenly over the shards, so that no shard has to ask the
+    /// others; a shard may be full before the pool is.
     pub(crate) fn new(max_per_key: usize, max: usize) -> Arc<Self> {
         Arc::new(Self {
             shards: std::array::from_fn(|_| Mutex::default()),
@@ -91,30 +89,17 @@ impl Pool {
     pub(crate) fn take(&self, tenant: u64, target: &Target, addresses: &[Vetted]) -> Option<Conn> {
         let at = now();
         addresses.iter().find_map(|vetted| {
-            let key = Key {
-                tenant,
-                address: vetted.address,
-                target: target.clone(),
-            };
+            let key = Key { tenant, address: vetted.address, target: target.clone() };
             self.shard(&key).take(&key, at)
         })
     }
 
     /// Keeps `conn` for `wait`, or closes it when there is no room.
     pub(crate) fn put(self: &Arc<Self>, tenant: u64, target: Target, conn: Conn, wait: Duration) {
-        let key = Key {
-            tenant,
-            address: conn.to.address,
-            target,
-        };
+        let key = Key { tenant, address: conn.to.address, target };
         let at = now();
-        let idle = Idle {
-            conn,
-            until: at + wait,
-        };
-        let refused = self
-            .shard(&key)
-            .put(key, idle, at, self.max_per_key, self.max_per_shard);
+        let idle = Idle { conn, until: at + wait };
+        let refused = self.shard(&key).put(key, idle, at, self.max_per_key, self.max_per_shard);
         if let Some(idle) = refused {
             idle.conn.retire();
         } else if !self.sweeping.swap(true, Ordering::AcqRel) {
@@ -155,14 +140,7 @@ impl Shard {
     }
 
     /// Gives the connection back when there is no room for it.
-    fn put(
-        &mut self,
-        key: Key,
-        idle: Idle,
-        at: Instant,
-        max_per_key: usize,
-        max: usize,
-    ) -> Option<Idle> {
+    fn put(&mut self, key: Key, idle: Idle, at: Instant, max_per_key: usize, max: usize) -> Option<Idle> {
         if self.count >= max {
             self.expire(at);
         }
@@ -181,9 +159,7 @@ impl Shard {
     fn expire(&mut self, at: Instant) -> Vec<Idle> {
         let mut expired = Vec::new();
         self.idle.retain(|_, waiting| {
-            expired.extend(
-                waiting.extract_if(.., |idle| idle.until <= at || idle.conn.sender.is_closed()),
-            );
+            expired.extend(waiting.extract_if(.., |idle| idle.until <= at || idle.conn.sender.is_closed()));
             !waiting.is_empty()
         });
         self.count -= expired.len();

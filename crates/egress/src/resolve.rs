@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{
-    ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolveHosts,
-    ResolverConfig as HickoryConfig, ResolverOpts,
+    ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig as HickoryConfig,
+    ResolverOpts,
 };
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
@@ -75,10 +75,7 @@ fn name_server(server: SocketAddr) -> NameServerConfig {
         connection.port = server.port();
         connection
     };
-    let connections = vec![
-        on_port(ConnectionConfig::udp()),
-        on_port(ConnectionConfig::tcp()),
-    ];
+    let connections = vec![on_port(ConnectionConfig::udp()), on_port(ConnectionConfig::tcp())];
     NameServerConfig::new(server.ip(), true, connections)
 }
 
@@ -94,30 +91,21 @@ pub(crate) async fn vetted(
     }
     // The final dot keeps the resolver from trying the search list.
     let name = format!("{}.", target.host());
-    let answers = resolver
-        .lookup_ip(name)
-        .await
-        .map_err(|error| FailureKind::Resolve {
-            host: target.host().to_owned(),
-            reason: resolve_reason(&error),
-        })?;
+    let answers = resolver.lookup_ip(name).await.map_err(|error| FailureKind::Resolve {
+        host: target.host().to_owned(),
+        reason: resolve_reason(&error),
+    })?;
     let (mut v6, mut v4) = (Vec::new(), Vec::new());
     for address in answers.iter() {
         let vetted = vet(policy, target, address)?;
         let family = if address.is_ipv6() { &mut v6 } else { &mut v4 };
-        if !family
-            .iter()
-            .any(|seen: &Vetted| seen.address == vetted.address)
-        {
+        if !family.iter().any(|seen: &Vetted| seen.address == vetted.address) {
             family.push(vetted);
         }
     }
     let vetted = alternate(v6, v4);
     if vetted.is_empty() {
-        return Err(FailureKind::Resolve {
-            host: target.host().to_owned(),
-            reason: NO_ADDRESS,
-        });
+        return Err(FailureKind::Resolve { host: target.host().to_owned(), reason: NO_ADDRESS });
     }
     Ok(vetted)
 }
@@ -132,10 +120,7 @@ fn vet(policy: &Policy, target: &Target, address: IpAddr) -> Result<Vetted, Fail
     if !target.is_tls() && !plain_allowed {
         return Err(FailureKind::HttpToUnopened(address));
     }
-    Ok(Vetted {
-        address: SocketAddr::new(address, target.port()),
-        opened,
-    })
+    Ok(Vetted { address: SocketAddr::new(address, target.port()), opened })
 }
 
 /// Takes from both in turn, so that one dead family costs one try.

@@ -26,17 +26,8 @@ const MAX_LABEL_BYTES: usize = 63;
 /// Top-level names of the IANA special-use domain registry that never lead to
 /// a public receiver. `example.com`, `.net` and `.org` are in the registry too
 /// but resolve like any other name (RFC 6761, 6.5) and are not refused.
-const SPECIAL_USE: &[&str] = &[
-    "alt",
-    "arpa",
-    "example",
-    "internal",
-    "invalid",
-    "local",
-    "localhost",
-    "onion",
-    "test",
-];
+const SPECIAL_USE: &[&str] =
+    &["alt", "arpa", "example", "internal", "invalid", "local", "localhost", "onion", "test"];
 
 /// A URL that passed [`Policy::check_url`]. Cheap to clone.
 #[derive(Clone)]
@@ -67,9 +58,7 @@ pub enum UrlError {
     Scheme,
     #[error("the URL's scheme must be https; this server does not allow http")]
     HttpNotAllowed,
-    #[error(
-        "http is allowed only to addresses that this server's operator has opened; {0} is not one"
-    )]
+    #[error("http is allowed only to addresses that this server's operator has opened; {0} is not one")]
     HttpToUnopened(IpAddr),
     #[error("the URL must not contain a user name or password")]
     UserInfo,
@@ -86,10 +75,7 @@ pub enum UrlError {
     #[error("the URL's host {host:?} is under the special-use name .{suffix}, which is not public")]
     SpecialUse { host: String, suffix: &'static str },
     #[error("the address {address} is {reason} and not allowed")]
-    Address {
-        address: IpAddr,
-        reason: &'static str,
-    },
+    Address { address: IpAddr, reason: &'static str },
     #[error("the URL's address must not carry a zone id")]
     ZoneId,
     #[error("the URL's host is not a valid IP address")]
@@ -130,8 +116,7 @@ impl Target {
         if url.as_str().len() > MAX_URL_CHARS {
             return Err(UrlError::TooLong);
         }
-        let path = PathAndQuery::try_from(&url[Position::BeforePath..])
-            .map_err(|_| UrlError::InvalidPath)?;
+        let path = PathAndQuery::try_from(&url[Position::BeforePath..]).map_err(|_| UrlError::InvalidPath)?;
         let authority = &url[Position::BeforeHost..Position::AfterPort];
         let host_header = HeaderValue::from_str(authority).map_err(|_| UrlError::InvalidHost)?;
         let start = url[..Position::BeforeHost].len();
@@ -184,9 +169,7 @@ impl Target {
     /// Whether both lead to the same scheme, host and port.
     pub(crate) fn same_origin(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
-            || (self.0.tls == other.0.tls
-                && self.0.port == other.0.port
-                && self.host() == other.host())
+            || (self.0.tls == other.0.tls && self.0.port == other.0.port && self.host() == other.host())
     }
 
     /// Feeds what [`Target::same_origin`] compares to a hasher.

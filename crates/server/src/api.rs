@@ -4,6 +4,78 @@
 //! of checks on every route: 401; 403; size and syntax (413, 422); visibility (404); rules (422);
 //! conflicts (409). Rows that are not the caller's are found out by the statement itself, so that "not
 //! yours" and "not there" cannot differ.
+//!
+//! Every route answers with and without a trailing slash, directly: one official client does not follow
+//! redirects. A handler that panics is answered with 500 and takes nothing down with it.
 
+pub mod auth;
 pub mod body;
 pub mod error;
+mod health;
+mod openapi;
+pub mod path;
+mod whoami;
+
+use std::any::Any;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{Method, Uri};
+use axum::response::{IntoResponse, Response};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::normalize_path::NormalizePath;
+use tower_http::trace::TraceLayer;
+use utoipa_axum::router::OpenApiRouter;
+
+use self::error::{ApiError, quote};
+use crate::app::App;
+
+/// Bytes of a request's body at most, unless its route says otherwise.
+pub const BODY_BYTES: usize = 1024 * 1024;
+
+/// The list of everything that is served.
+fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(openapi::frame()).merge(health::routes()).merge(whoami::routes())
+}
+
+/// What a listener serves.
+pub fn router(app: App) -> Router {
+    let (routes, _) = routes().split_for_parts();
+    let routes = routes
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(no_such_route)
+        .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(TraceLayer::new_for_http().make_span_with(span))
+        .with_state(app);
+    Router::new().fallback_service(NormalizePath::trim_trailing_slash(routes))
+}
+
+/// The OpenAPI document of everything that is served.
+#[must_use]
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    let (_, document) = routes().split_for_parts();
+    openapi::complete(document)
+}
+
+/// Method and path only: bodies, queries and headers may hold secrets.
+fn span(request: &Request<Body>) -> tracing::Span {
+    tracing::debug_span!("request", method = %request.method(), path = request.uri().path())
+}
+
+async fn no_such_route(uri: Uri) -> ApiError {
+    ApiError::not_found(&format!("route {}", quote(uri.path())))
+}
+
+async fn method_not_allowed(method: Method, uri: Uri) -> ApiError {
+    ApiError::method_not_allowed(format!("{} does not take {method}", quote(uri.path())))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the signature that the layer calls")]
+fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+    tracing::error!(panic = text, "a request's handler panicked");
+    ApiError::internal().into_response()
+}

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::api::auth::Auth;
 use crate::domain::entropy::Entropy;
 use crate::domain::time::Clock;
 use crate::store::Store;
@@ -18,9 +19,19 @@ pub struct App {
     pub entropy: Entropy,
     /// Wakes the engine.
     pub bells: Bells,
-
+    /// Knows the API keys.
+    pub auth: Auth,
     /// What the API needs of the configuration.
     pub settings: Arc<ApiSettings>,
+}
+
+impl App {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(store: Store, clock: Clock, entropy: Entropy, bells: Bells, settings: ApiSettings) -> Self {
+        let auth = Auth::new(clock.clone(), settings.requests_per_second);
+        Self { store, clock, entropy, bells, auth, settings: Arc::new(settings) }
+    }
 }
 
 /// The part of the configuration that requests depend on.

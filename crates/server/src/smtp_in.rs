@@ -141,18 +141,8 @@ impl SmtpServer {
     }
 
     /// A connection with its place among the others, or none and a 421.
-    fn admit(
-        &self,
-        stream: TcpStream,
-        peer: SocketAddr,
-        soft: &CancellationToken,
-    ) -> Option<Connection> {
-        let SmtpConfig {
-            host_name,
-            mail_domain,
-            limits,
-            ..
-        } = &*self.config;
+    fn admit(&self, stream: TcpStream, peer: SocketAddr, soft: &CancellationToken) -> Option<Connection> {
+        let SmtpConfig { host_name, mail_domain, limits, .. } = &*self.config;
         let mut session = Session::new(host_name, mail_domain, limits.clone());
         match self.usage.enter(peer.ip()) {
             Ok(place) => Some(Connection::new(

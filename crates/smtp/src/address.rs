@@ -138,8 +138,7 @@ fn quote(content: &str) -> String {
 
 /// `Dot-string`: atoms of RFC 5322, 3.2.3, joined by single dots.
 fn is_dot_string(text: &str) -> bool {
-    text.split('.')
-        .all(|atom| !atom.is_empty() && atom.bytes().all(is_atext))
+    text.split('.').all(|atom| !atom.is_empty() && atom.bytes().all(is_atext))
 }
 
 fn is_atext(byte: u8) -> bool {
@@ -156,18 +155,12 @@ fn check_domain(domain: &str) -> Result<(), PathError> {
     } else {
         domain.split('.').all(is_label)
     };
-    if valid {
-        Ok(())
-    } else {
-        Err(PathError::Domain)
-    }
+    if valid { Ok(()) } else { Err(PathError::Domain) }
 }
 
 fn is_literal(literal: &str) -> bool {
     match literal.split_once(':') {
-        Some((tag, address)) if tag.eq_ignore_ascii_case("IPv6") => {
-            address.parse::<Ipv6Addr>().is_ok()
-        }
+        Some((tag, address)) if tag.eq_ignore_ascii_case("IPv6") => address.parse::<Ipv6Addr>().is_ok(),
         _ => literal.parse::<Ipv4Addr>().is_ok(),
     }
 }
@@ -176,9 +169,7 @@ fn is_label(label: &str) -> bool {
     (1..=MAX_LABEL_BYTES).contains(&label.len())
         && !label.starts_with('-')
         && !label.ends_with('-')
-        && label
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+        && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
 }
 
 #[cfg(test)]

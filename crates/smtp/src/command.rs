@@ -10,9 +10,8 @@ const MAX_SIZE_DIGITS: usize = 20;
 
 /// First words of HTTP requests and of the HTTP/2 preface. A browser or a confused HTTP client
 /// that was pointed at this port must not get to speak SMTP in its headers or body.
-const HTTP_VERBS: [&str; 10] = [
-    "GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "DELETE", "PATCH", "TRACE", "PRI",
-];
+const HTTP_VERBS: [&str; 10] =
+    ["GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "DELETE", "PATCH", "TRACE", "PRI"];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
@@ -44,37 +43,25 @@ pub(crate) struct Refused {
 
 impl From<Reply> for Refused {
     fn from(reply: Reply) -> Self {
-        Self {
-            reply,
-            closes: false,
-        }
+        Self { reply, closes: false }
     }
 }
 
 /// Whether a line, or the beginning of one, is an HTTP request.
 pub(crate) fn is_http(line: &[u8]) -> bool {
     let (word, _) = split_word(line);
-    HTTP_VERBS
-        .iter()
-        .any(|verb| word.eq_ignore_ascii_case(verb.as_bytes()))
+    HTTP_VERBS.iter().any(|verb| word.eq_ignore_ascii_case(verb.as_bytes()))
 }
 
 /// The answer to an HTTP request, before the connection closes.
 pub(crate) fn http_reply() -> Reply {
-    Reply::new(
-        554,
-        "5.5.1",
-        "This is a mail server, not a web server; closing",
-    )
+    Reply::new(554, "5.5.1", "This is a mail server, not a web server; closing")
 }
 
 /// Reads a line without its CRLF.
 pub(crate) fn parse(line: &[u8]) -> Result<Command, Refused> {
     if is_http(line) {
-        return Err(Refused {
-            reply: http_reply(),
-            closes: true,
-        });
+        return Err(Refused { reply: http_reply(), closes: true });
     }
     let (verb, argument) = split_word(line);
     let argument = argument.trim_ascii();
@@ -113,11 +100,7 @@ fn split_word(text: &[u8]) -> (&[u8], &[u8]) {
 }
 
 fn bare(argument: &[u8], command: Command) -> Result<Command, Refused> {
-    if argument.is_empty() {
-        Ok(command)
-    } else {
-        Err(syntax("This command takes no argument").into())
-    }
+    if argument.is_empty() { Ok(command) } else { Err(syntax("This command takes no argument").into()) }
 }
 
 /// Names are only recorded, so any visible ASCII passes: clients call themselves many things.
@@ -176,9 +159,7 @@ fn path_after<'a>(
     status: &str,
 ) -> Result<(Path, &'a [u8]), Refused> {
     let wrong_form = || syntax(&format!("Write {form} in angle brackets"));
-    let (head, rest) = argument
-        .split_at_checked(keyword.len())
-        .ok_or_else(wrong_form)?;
+    let (head, rest) = argument.split_at_checked(keyword.len()).ok_or_else(wrong_form)?;
     if !head.eq_ignore_ascii_case(keyword) {
         return Err(wrong_form().into());
     }
@@ -195,11 +176,9 @@ fn path_after<'a>(
 
 fn bad_path(error: PathError, status: &str) -> Reply {
     match error {
-        PathError::NotAscii => Reply::new(
-            553,
-            "5.6.7",
-            "Addresses beyond ASCII need SMTPUTF8, which is not offered here",
-        ),
+        PathError::NotAscii => {
+            Reply::new(553, "5.6.7", "Addresses beyond ASCII need SMTPUTF8, which is not offered here")
+        }
         PathError::TooLong => Reply::new(501, status, "The address is too long"),
         PathError::Local => Reply::new(501, status, "The part before the @ is not well formed"),
         PathError::Domain | PathError::NoBrackets => {
@@ -214,12 +193,7 @@ fn parameters_of(text: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 fn unknown_parameter(parameter: &[u8]) -> Refused {
     let shown = String::from_utf8_lossy(&parameter[..parameter.len().min(40)]);
-    Reply::new(
-        555,
-        "5.5.4",
-        &format!("Parameter not offered here: {shown}"),
-    )
-    .into()
+    Reply::new(555, "5.5.4", &format!("Parameter not offered here: {shown}")).into()
 }
 
 fn size_value(value: &[u8]) -> Result<u128, Refused> {
@@ -227,9 +201,7 @@ fn size_value(value: &[u8]) -> Result<u128, Refused> {
     if !digits || !(1..=MAX_SIZE_DIGITS).contains(&value.len()) {
         return Err(syntax("SIZE is a number of octets, of at most 20 digits").into());
     }
-    Ok(value
-        .iter()
-        .fold(0, |sum, digit| sum * 10 + u128::from(digit - b'0')))
+    Ok(value.iter().fold(0, |sum, digit| sum * 10 + u128::from(digit - b'0')))
 }
 
 /// Both values mean the same here: eight bits always pass.
@@ -251,18 +223,12 @@ mod tests {
 
     #[test]
     fn commands_in_any_case() {
-        let mail = |sender: Option<&str>, size| Command::Mail {
-            sender: sender.map(Into::into),
-            size,
-        };
+        let mail = |sender: Option<&str>, size| Command::Mail { sender: sender.map(Into::into), size };
         for (line, expected) in [
             ("ehlo a.example", Command::Ehlo("a.example".into())),
             ("HELO  [192.0.2.1] ", Command::Helo("[192.0.2.1]".into())),
             ("MAIL FROM:<>", mail(None, None)),
-            (
-                "mail from:<a@b> size=12 body=8bitmime",
-                mail(Some("a@b"), Some(12)),
-            ),
+            ("mail from:<a@b> size=12 body=8bitmime", mail(Some("a@b"), Some(12))),
             ("MAIL FROM: <a@b> BODY=7BIT", mail(Some("a@b"), None)),
             ("RCPT TO:<a@b>", Command::Rcpt(Some("a@b".into()))),
             ("RCPT TO:<Postmaster>", Command::Rcpt(None)),
@@ -333,12 +299,7 @@ mod tests {
 
     #[test]
     fn http_and_chunks_close() {
-        for line in [
-            "GET / HTTP/1.1",
-            "post /x HTTP/1.1",
-            "PRI * HTTP/2.0",
-            "BDAT 5 LAST",
-        ] {
+        for line in ["GET / HTTP/1.1", "post /x HTTP/1.1", "PRI * HTTP/2.0", "BDAT 5 LAST"] {
             assert!(parse(line.as_bytes()).unwrap_err().closes, "{line}");
         }
         assert!(!is_http(b"GETTING"));

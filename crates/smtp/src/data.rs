@@ -230,19 +230,13 @@ mod tests {
 
     #[test]
     fn memory_is_held_as_granted_up_to_the_cap() {
-        let limits = Limits {
-            max_message_bytes: 1_000_000,
-            ..Limits::default()
-        };
+        let limits = Limits { max_message_bytes: 1_000_000, ..Limits::default() };
         let mut reader = DataReader::new(&limits);
         assert_eq!((reader.held(), reader.data.capacity()), (0, 0));
         read(&mut reader, b"\r\n");
         read(&mut reader, &vec![b'x'; 999_998]);
         assert_eq!(reader.data.len(), 1_000_000);
-        assert_eq!(
-            (reader.held(), reader.data.capacity()),
-            (1_000_000, 1_000_000)
-        );
+        assert_eq!((reader.held(), reader.data.capacity()), (1_000_000, 1_000_000));
         read(&mut reader, b"x");
         assert_eq!((reader.held(), reader.data.capacity()), (0, 0));
     }

@@ -39,12 +39,7 @@ pub(crate) struct LineReader {
 
 impl LineReader {
     pub(crate) fn new(max_bytes: usize) -> Self {
-        Self {
-            line: Vec::new(),
-            max_bytes,
-            after_cr: false,
-            dropping: false,
-        }
+        Self { line: Vec::new(), max_bytes, after_cr: false, dropping: false }
     }
 
     /// Takes bytes from the front of `input` up to the next line or fault.
@@ -122,10 +117,7 @@ mod tests {
     fn mail_may_be_longer_by_its_extensions() {
         let longest = format!("mail{}", "x".repeat(16 + 43 - 2 - 4));
         assert_eq!(frame(format!("{longest}\r\n").as_bytes()), [line(&longest)]);
-        assert_eq!(
-            frame(format!("{longest}x\r\n").as_bytes()),
-            [fault(LineFault::TooLong, &longest)]
-        );
+        assert_eq!(frame(format!("{longest}x\r\n").as_bytes()), [fault(LineFault::TooLong, &longest)]);
     }
 
     #[test]

@@ -19,10 +19,7 @@ impl Reply {
     pub(crate) fn new(code: u16, status: &str, text: &str) -> Self {
         let separator = if status.is_empty() { "" } else { " " };
         let line = printable(&format!("{code} {status}{separator}{text}"));
-        Self {
-            code,
-            wire: line + "\r\n",
-        }
+        Self { code, wire: line + "\r\n" }
     }
 
     /// A reply of several lines, without enhanced status codes: the answer to EHLO.

@@ -76,9 +76,7 @@ impl Session {
             State::Command => self.next_command(input),
             State::Data(_) => self.next_data(input),
             State::Turn { .. } if !input.is_empty() => self.early(),
-            State::Turn { .. } | State::Recipient(_) | State::Reserve(..) | State::Message => {
-                Step::NeedMore
-            }
+            State::Turn { .. } | State::Recipient(_) | State::Reserve(..) | State::Message => Step::NeedMore,
             State::Closed => {
                 *input = &[];
                 Step::NeedMore
@@ -89,11 +87,7 @@ impl Session {
     /// The reply of [`Step::Turn`] is written; what comes now is the client's answer to it.
     pub fn turn_written(&mut self) {
         if let State::Turn { data } = self.state {
-            self.state = if data {
-                State::Data(DataReader::new(&self.limits))
-            } else {
-                State::Command
-            };
+            self.state = if data { State::Data(DataReader::new(&self.limits)) } else { State::Command };
         }
     }
 
@@ -115,12 +109,9 @@ impl Session {
                 let text = "Recipients cannot be checked now, try again later";
                 return Step::Reply(Reply::new(451, "4.3.0", text));
             }
-            RecipientVerdict::Unknown => {
-                Reply::new(550, "5.1.1", &format!("No mailbox here: <{address}>"))
-            }
+            RecipientVerdict::Unknown => Reply::new(550, "5.1.1", &format!("No mailbox here: <{address}>")),
             RecipientVerdict::NotOurs => {
-                let text =
-                    format!("No mail is relayed, and this is no domain of ours: <{address}>");
+                let text = format!("No mail is relayed, and this is no domain of ours: <{address}>");
                 Reply::new(550, "5.7.1", &text)
             }
         };
@@ -151,12 +142,8 @@ impl Session {
         }
         self.state = State::Command;
         Step::Reply(match verdict {
-            MessageVerdict::Accepted { id } => {
-                Reply::new(250, "2.0.0", &format!("Message accepted as {id}"))
-            }
-            MessageVerdict::NoneLeft => {
-                Reply::new(550, "5.1.1", "None of the recipients exists any more")
-            }
+            MessageVerdict::Accepted { id } => Reply::new(250, "2.0.0", &format!("Message accepted as {id}")),
+            MessageVerdict::NoneLeft => Reply::new(550, "5.1.1", "None of the recipients exists any more"),
             MessageVerdict::Refused(text) => Reply::new(550, "5.6.0", &text),
             MessageVerdict::TryLater(text) => Reply::new(451, "4.3.0", &text),
             MessageVerdict::NoSpace => no_space(),
@@ -170,10 +157,9 @@ impl Session {
             Goodbye::Idle => ("4.4.2", "Nothing came for too long, closing"),
             Goodbye::ShuttingDown => ("4.3.2", "Server is shutting down, try again later"),
             Goodbye::TooManyConnections => ("4.3.2", "Too many connections, try again later"),
-            Goodbye::TooManyFromClient => (
-                "4.7.0",
-                "Too many connections from your address, try again later",
-            ),
+            Goodbye::TooManyFromClient => {
+                ("4.7.0", "Too many connections from your address, try again later")
+            }
         };
         Reply::new(421, status, &format!("{} {text}", self.host_name))
     }
@@ -203,10 +189,7 @@ impl Session {
         };
         match command::parse(&line) {
             Ok(command) => self.obey(command, input),
-            Err(Refused {
-                reply,
-                closes: true,
-            }) => self.close(reply),
+            Err(Refused { reply, closes: true }) => self.close(reply),
             Err(Refused { reply, .. }) => self.error(reply),
         }
     }
@@ -271,10 +254,7 @@ impl Session {
         if size.is_some_and(|size| size > self.limits.max_message_bytes as u128) {
             return Step::Reply(self.too_big());
         }
-        self.transaction = Some(Transaction {
-            sender,
-            recipients: Vec::new(),
-        });
+        self.transaction = Some(Transaction { sender, recipients: Vec::new() });
         Step::Reply(Reply::new(250, "2.1.0", "Sender ok"))
     }
 
@@ -351,18 +331,12 @@ impl Session {
         let header = self.limits.max_header_bytes;
         match fault {
             DataFault::BareCr | DataFault::BareLf => {
-                let name = if fault == DataFault::BareCr {
-                    "CR"
-                } else {
-                    "LF"
-                };
+                let name = if fault == DataFault::BareCr { "CR" } else { "LF" };
                 let text = format!("Message holds a bare {name}; lines must end with CRLF");
                 Reply::new(550, "5.6.0", &text)
             }
             DataFault::TooBig => self.too_big(),
-            DataFault::HeaderTooBig => {
-                Reply::new(554, "5.6.0", &format!("Header is over {header} octets"))
-            }
+            DataFault::HeaderTooBig => Reply::new(554, "5.6.0", &format!("Header is over {header} octets")),
             DataFault::TooManyReceived => {
                 let text = format!("More than {hops} Received fields: the mail goes in circles");
                 Reply::new(554, "5.4.6", &text)
@@ -403,11 +377,7 @@ impl Session {
 }
 
 fn no_space() -> Reply {
-    Reply::new(
-        452,
-        "4.3.1",
-        "No space for this message now, try again later",
-    )
+    Reply::new(452, "4.3.1", "No space for this message now, try again later")
 }
 
 fn line_refused(fault: LineFault) -> Reply {

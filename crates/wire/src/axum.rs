@@ -26,8 +26,8 @@ use serde::de::DeserializeOwned;
 
 use crate::envelope::Envelope;
 use crate::sign::{
-    HEADER_REQUEST_ID, HEADER_SIGNATURE, HEADER_WEBHOOK_ID, SigningKey, VerifyError,
-    verify_inkbox_with, verify_standard_with,
+    HEADER_REQUEST_ID, HEADER_SIGNATURE, HEADER_WEBHOOK_ID, SigningKey, VerifyError, verify_inkbox_with,
+    verify_standard_with,
 };
 
 /// Longest body that is read. An event's data is at most 512 KiB and its context 256 KiB.
@@ -52,10 +52,7 @@ impl WebhookSecret {
     /// The same, but timestamps must be within
     /// [`TOLERANCE_SECONDS`](crate::sign::TOLERANCE_SECONDS) of `clock`, which gives the unix time
     /// in seconds.
-    pub fn with_clock(
-        secret: impl Into<String>,
-        clock: impl Fn() -> i64 + Send + Sync + 'static,
-    ) -> Self {
+    pub fn with_clock(secret: impl Into<String>, clock: impl Fn() -> i64 + Send + Sync + 'static) -> Self {
         let key = SigningKey::new(secret);
         let clock = Some(Box::new(clock) as _);
         Self(Arc::new(Inner { key, clock }))
@@ -123,9 +120,7 @@ impl WebhookRejection {
     /// The status of the answer.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Signature(VerifyError::Mismatch | VerifyError::OutOfTolerance) => {
-                StatusCode::UNAUTHORIZED
-            }
+            Self::Signature(VerifyError::Mismatch | VerifyError::OutOfTolerance) => StatusCode::UNAUTHORIZED,
             Self::Signature(VerifyError::EmptySecret) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Signature(_) | Self::Unreadable(_) | Self::Json(_) => StatusCode::BAD_REQUEST,
             Self::TooLong => StatusCode::PAYLOAD_TOO_LARGE,

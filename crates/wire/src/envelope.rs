@@ -22,9 +22,7 @@ pub struct Envelope<D> {
 /// The envelope's text around a `data` text, which goes in byte for byte. `timestamp` is ISO 8601
 /// and `data` is JSON; neither is checked here.
 pub fn write(id: EventId, event_type: EventType, timestamp: &str, data: &str) -> String {
-    format!(
-        r#"{{"id":"{id}","event_type":"{event_type}","timestamp":"{timestamp}","data":{data}}}"#
-    )
+    format!(r#"{{"id":"{id}","event_type":"{event_type}","timestamp":"{timestamp}","data":{data}}}"#)
 }
 
 #[cfg(test)]

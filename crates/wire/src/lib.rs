@@ -6,10 +6,7 @@
 //! - [`envelope`] and [`payload`]: the body of a delivery, typed for mail and text
 //! - [`sign`]: signing and verifying, Inkbox and Standard Webhooks
 //! - [`validate`]: checking what was published, and filling in what the server knows
-#![cfg_attr(
-    feature = "axum",
-    doc = "- [`axum`]: extractors that verify (feature `axum`)"
-)]
+#![cfg_attr(feature = "axum", doc = "- [`axum`]: extractors that verify (feature `axum`)")]
 //!
 //! There is no I/O in here, no clock and no randomness: time, random bytes and fresh ids are
 //! arguments. The same call with the same arguments gives the same answer.

@@ -129,10 +129,7 @@ impl<'a> ParsedData<'a> {
         }
         let data = check::run(&self.index, event_type, owner)?;
         let canonical_hash_input = self.canonical();
-        Ok(ValidData {
-            data,
-            canonical_hash_input,
-        })
+        Ok(ValidData { data, canonical_hash_input })
     }
 }
 

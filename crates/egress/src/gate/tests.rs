@@ -91,10 +91,7 @@ async fn stopping_before_a_shutdown_keeps_its_bytes_from_starting_the_request() 
     assert_eq!(gate.asked(), 0);
     let (stage, gate) = slot.revoke();
     assert_eq!(stage, Stage::Revoked);
-    assert!(
-        gate.is_some(),
-        "the attempt may take it to another connection"
-    );
+    assert!(gate.is_some(), "the attempt may take it to another connection");
 }
 
 #[tokio::test]

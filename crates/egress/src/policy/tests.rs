@@ -20,21 +20,12 @@ fn normalises_as_the_url_standard_does_and_no_further() {
         ("https://Example.COM", "https://example.com/"),
         ("https://example.com:443/a/../b", "https://example.com/b"),
         ("https://example.com:8443/", "https://example.com:8443/"),
-        (
-            "https://example.com/A?b=C%2f",
-            "https://example.com/A?b=C%2f",
-        ),
+        ("https://example.com/A?b=C%2f", "https://example.com/A?b=C%2f"),
         ("https://example.com?", "https://example.com/?"),
-        (
-            "https://bücher.example.com/",
-            "https://xn--bcher-kva.example.com/",
-        ),
+        ("https://bücher.example.com/", "https://xn--bcher-kva.example.com/"),
         ("https://8.8.8.8/x", "https://8.8.8.8/x"),
         ("https://0x08080808/", "https://8.8.8.8/"),
-        (
-            "https://[2606:4700:4700::1111]/",
-            "https://[2606:4700:4700::1111]/",
-        ),
+        ("https://[2606:4700:4700::1111]/", "https://[2606:4700:4700::1111]/"),
     ];
     for (text, expected) in cases {
         assert_eq!(normalized(&closed(), text), expected, "{text}");
@@ -43,25 +34,18 @@ fn normalises_as_the_url_standard_does_and_no_further() {
 
 #[test]
 fn a_target_tells_its_parts() {
-    let target = closed()
-        .check_url("https://Hooks.Example.com/x?y=1")
-        .unwrap();
+    let target = closed().check_url("https://Hooks.Example.com/x?y=1").unwrap();
     assert_eq!(target.host(), "hooks.example.com");
     assert_eq!(target.port(), 443);
     assert!(target.is_tls());
-    let target = closed()
-        .check_url("https://[2606:4700:4700::1111]:8443")
-        .unwrap();
+    let target = closed().check_url("https://[2606:4700:4700::1111]:8443").unwrap();
     assert_eq!(target.host(), "[2606:4700:4700::1111]");
     assert_eq!(target.port(), 8443);
 }
 
 #[test]
 fn each_refusal_has_its_own_error() {
-    let special = |host: &str, suffix| UrlError::SpecialUse {
-        host: host.to_owned(),
-        suffix,
-    };
+    let special = |host: &str, suffix| UrlError::SpecialUse { host: host.to_owned(), suffix };
     let cases = [
         ("", UrlError::NotAUrl),
         ("/relative", UrlError::NotAUrl),
@@ -77,10 +61,7 @@ fn each_refusal_has_its_own_error() {
         ("https://xn--a.example.com/", UrlError::InvalidHost),
         ("https://a..example.com/", UrlError::InvalidHost),
         ("https://example.com./", UrlError::TrailingDot),
-        (
-            "https://intranet/",
-            UrlError::SingleLabel("intranet".to_owned()),
-        ),
+        ("https://intranet/", UrlError::SingleLabel("intranet".to_owned())),
         ("https://localhost/", special("localhost", "localhost")),
         ("https://a.localhost/", special("a.localhost", "localhost")),
         ("https://printer.local/", special("printer.local", "local")),
@@ -120,13 +101,7 @@ fn every_notation_of_an_address_is_seen_through() {
         "https://[::ffff:7f00:1]/",
         "https://[64:ff9b::127.0.0.1]/",
     ] {
-        let refused = matches!(
-            refusal(text),
-            UrlError::Address {
-                reason: "loopback",
-                ..
-            }
-        );
+        let refused = matches!(refusal(text), UrlError::Address { reason: "loopback", .. });
         assert!(refused, "{text}: {:?}", refusal(text));
     }
 }
@@ -141,10 +116,7 @@ fn user_info_is_never_repeated() {
         "https://alice:hunter2@intranet/",
     ] {
         let sentence = refusal(text).to_string();
-        assert!(
-            !sentence.contains("alice") && !sentence.contains("hunter2"),
-            "{sentence}"
-        );
+        assert!(!sentence.contains("alice") && !sentence.contains("hunter2"), "{sentence}");
     }
 }
 
@@ -162,15 +134,8 @@ fn the_longest_url_passes_and_one_more_character_does_not() {
 #[test]
 fn names_have_the_lengths_of_dns() {
     let label = "a".repeat(63);
-    assert!(
-        closed()
-            .check_url(&format!("https://{label}.example.com/"))
-            .is_ok()
-    );
-    assert_eq!(
-        refusal(&format!("https://{label}a.example.com/")),
-        UrlError::InvalidHost
-    );
+    assert!(closed().check_url(&format!("https://{label}.example.com/")).is_ok());
+    assert_eq!(refusal(&format!("https://{label}a.example.com/")), UrlError::InvalidHost);
     let named = |last: usize| {
         let name = format!("{label}.{label}.{label}.{}.com", "a".repeat(last));
         (name.len(), format!("https://{name}/"))
@@ -197,10 +162,7 @@ fn what_the_operator_opens_passes() {
         assert!(dev.check_url(text).is_ok(), "{text}");
     }
     let public: IpAddr = "8.8.8.8".parse().unwrap();
-    assert_eq!(
-        dev.check_url("http://8.8.8.8/").unwrap_err(),
-        UrlError::HttpToUnopened(public)
-    );
+    assert_eq!(dev.check_url("http://8.8.8.8/").unwrap_err(), UrlError::HttpToUnopened(public));
     assert!(dev.check_url("http://10.0.0.1/").is_err());
     assert!(dev.check_url("https://10.0.0.1/").is_err());
     assert!(dev.check_url("https://notlocalhost/").is_err());
@@ -209,10 +171,7 @@ fn what_the_operator_opens_passes() {
 
 #[test]
 fn a_host_opens_itself_and_what_is_below_it() {
-    let policy = Policy {
-        allow_hosts: vec!["Corp.Internal".to_owned(), String::new()],
-        ..Policy::default()
-    };
+    let policy = Policy { allow_hosts: vec!["Corp.Internal".to_owned(), String::new()], ..Policy::default() };
     assert!(policy.check_url("https://corp.internal/").is_ok());
     assert!(policy.check_url("https://hooks.corp.internal/").is_ok());
     assert!(policy.check_url("https://evilcorp.internal/").is_err());
@@ -223,10 +182,7 @@ fn a_host_opens_itself_and_what_is_below_it() {
 #[test]
 fn verdicts_tell_public_from_opened() {
     let policy = Policy {
-        allow_cidrs: vec![
-            "10.1.0.0/16".parse().unwrap(),
-            "8.8.8.0/24".parse().unwrap(),
-        ],
+        allow_cidrs: vec!["10.1.0.0/16".parse().unwrap(), "8.8.8.0/24".parse().unwrap()],
         ..Policy::default()
     };
     let judge = |address: &str| policy.judge(address.parse().unwrap());

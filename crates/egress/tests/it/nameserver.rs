@@ -55,19 +55,13 @@ async fn serve(socket: UdpSocket, script: Script) {
 fn question(query: &[u8]) -> (&[u8], u16) {
     let name = query[12..].iter().position(|byte| *byte == 0).unwrap() + 1;
     let question = &query[12..12 + name + 4];
-    (
-        question,
-        u16::from_be_bytes([question[name], question[name + 1]]),
-    )
+    (question, u16::from_be_bytes([question[name], question[name + 1]]))
 }
 
 fn response(query: &[u8], question: &[u8], kind: u16, answers: Option<&[IpAddr]>) -> Vec<u8> {
     let code = if answers.is_some() { 0 } else { NXDOMAIN };
-    let records: Vec<Vec<u8>> = answers
-        .unwrap_or_default()
-        .iter()
-        .filter_map(|ip| record(*ip, kind))
-        .collect();
+    let records: Vec<Vec<u8>> =
+        answers.unwrap_or_default().iter().filter_map(|ip| record(*ip, kind)).collect();
     let count = u8::try_from(records.len()).unwrap();
     let mut packet = query[..2].to_vec();
     packet.extend([0x85, 0x80 | code, 0, 1, 0, count, 0, 0, 0, 0]);

@@ -84,10 +84,7 @@ pub(crate) struct Peer<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
     pub(crate) fn new(stream: S) -> Self {
-        Self {
-            stream,
-            unread: Vec::new(),
-        }
+        Self { stream, unread: Vec::new() }
     }
 
     pub(crate) fn stream(&self) -> &S {
@@ -112,10 +109,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
             assert_ne!(self.read_more().await.unwrap(), 0, "closed in the head");
         };
         let head: Vec<u8> = self.unread.drain(..head_end).collect();
-        let mut seen = Seen {
-            head: String::from_utf8(head).unwrap(),
-            body: Vec::new(),
-        };
+        let mut seen = Seen { head: String::from_utf8(head).unwrap(), body: Vec::new() };
         let length: usize = seen.header("content-length").unwrap().parse().unwrap();
         while self.unread.len() < length {
             assert_ne!(self.read_more().await.unwrap(), 0, "closed in the body");
@@ -145,7 +139,5 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack
-        .windows(needle.len())
-        .position(|window| window == needle)
+    haystack.windows(needle.len()).position(|window| window == needle)
 }

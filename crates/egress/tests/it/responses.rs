@@ -24,23 +24,15 @@ async fn the_request_is_what_was_given_and_what_is_ours() {
         ("expect", "100-continue"),
     ] {
         let name: http::HeaderName = name.parse().unwrap();
-        request
-            .headers
-            .insert(name, HeaderValue::from_static(value));
+        request.headers.insert(name, HeaderValue::from_static(value));
     }
-    let (answer, (_peer, seen)) = tokio::join!(
-        within(client.post(request, AlwaysOpen)),
-        receiver.answer_one(EMPTY_200)
-    );
+    let (answer, (_peer, seen)) =
+        tokio::join!(within(client.post(request, AlwaysOpen)), receiver.answer_one(EMPTY_200));
     let answer = answer.unwrap();
     assert_eq!((answer.status, answer.opened), (200, true));
     assert_eq!(answer.peer, receiver.address());
     assert!(answer.first_byte <= answer.duration);
-    assert!(
-        seen.head.starts_with("POST /hook?q=%20 HTTP/1.1\r\n"),
-        "{}",
-        seen.head
-    );
+    assert!(seen.head.starts_with("POST /hook?q=%20 HTTP/1.1\r\n"), "{}", seen.head);
     assert_eq!(seen.body, b"{\"a\":1}");
     let host = receiver.address().to_string();
     assert_eq!(seen.header("host"), Some(&*host));
@@ -56,14 +48,9 @@ async fn the_request_is_what_was_given_and_what_is_ours() {
 #[tokio::test]
 async fn an_empty_body_still_has_a_length() {
     let (receiver, client) = (Receiver::bind().await, client());
-    let request = Request {
-        body: Bytes::new(),
-        ..request(&client, &receiver.url())
-    };
-    let (answer, (_peer, seen)) = tokio::join!(
-        within(client.post(request, AlwaysOpen)),
-        receiver.answer_one(EMPTY_200)
-    );
+    let request = Request { body: Bytes::new(), ..request(&client, &receiver.url()) };
+    let (answer, (_peer, seen)) =
+        tokio::join!(within(client.post(request, AlwaysOpen)), receiver.answer_one(EMPTY_200));
     assert_eq!(answer.unwrap().status, 200);
     assert_eq!(seen.header("content-length"), Some("0"));
 }
@@ -74,10 +61,7 @@ async fn status_fields_and_body_come_back_as_sent() {
     let response = "HTTP/1.1 503 No\r\nretry-after: 12\u{e9}\r\ncontent-type: text/x\r\n\
                     content-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n\
                     2\r\nno\r\n3\r\npe!\r\n0\r\n\r\n";
-    let (answer, _peer) = tokio::join!(
-        post(&client, &receiver.url()),
-        receiver.answer_one(response)
-    );
+    let (answer, _peer) = tokio::join!(post(&client, &receiver.url()), receiver.answer_one(response));
     let answer = answer.unwrap();
     assert_eq!(answer.status, 503);
     assert_eq!(answer.retry_after.as_deref(), Some("12\u{e9}"));
@@ -89,14 +73,8 @@ async fn status_fields_and_body_come_back_as_sent() {
 #[tokio::test]
 async fn a_redirect_is_an_answer_and_is_not_followed() {
     let (receiver, other, client) = (Receiver::bind().await, Receiver::bind().await, client());
-    let response = format!(
-        "HTTP/1.1 307 Go\r\nlocation: {}\r\ncontent-length: 0\r\n\r\n",
-        other.url()
-    );
-    let (answer, _peer) = tokio::join!(
-        post(&client, &receiver.url()),
-        receiver.answer_one(&response)
-    );
+    let response = format!("HTTP/1.1 307 Go\r\nlocation: {}\r\ncontent-length: 0\r\n\r\n", other.url());
+    let (answer, _peer) = tokio::join!(post(&client, &receiver.url()), receiver.answer_one(&response));
     assert_eq!(answer.unwrap().status, 307);
     other.nobody_else();
     receiver.nobody_else();
@@ -111,25 +89,21 @@ async fn informational_answers_are_skipped_but_a_switch_of_protocols_ends_it() {
 
     let (receiver, client) = (Receiver::bind().await, crate::support::client());
     let switch = "HTTP/1.1 101 Switching\r\nconnection: upgrade\r\nupgrade: x\r\n\r\nraw";
-    let (answer, (peer, _)) =
-        tokio::join!(post(&client, &receiver.url()), receiver.answer_one(switch));
+    let (answer, (peer, _)) = tokio::join!(post(&client, &receiver.url()), receiver.answer_one(switch));
     assert_eq!(answer.unwrap().status, 101);
     assert_eq!(peer.closed().await, 0);
 }
 
 #[tokio::test]
 async fn the_cap_cuts_one_byte_past_it() {
-    for (length, end) in [
-        (Limits::MAX_BODY_BYTES, BodyEnd::Ended),
-        (Limits::MAX_BODY_BYTES + 1, BodyEnd::CapReached),
-    ] {
+    for (length, end) in
+        [(Limits::MAX_BODY_BYTES, BodyEnd::Ended), (Limits::MAX_BODY_BYTES + 1, BodyEnd::CapReached)]
+    {
         let (receiver, client) = (Receiver::bind().await, client());
         let body = "b".repeat(length);
         let response = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}");
-        let (answer, (peer, _)) = tokio::join!(
-            post(&client, &receiver.url()),
-            receiver.answer_one(&response)
-        );
+        let (answer, (peer, _)) =
+            tokio::join!(post(&client, &receiver.url()), receiver.answer_one(&response));
         let answer = answer.unwrap();
         assert_eq!(answer.body.len(), Limits::MAX_BODY_BYTES);
         assert_eq!(answer.body_complete, end);
@@ -179,19 +153,12 @@ async fn a_dripping_body_ends_at_the_total_deadline_and_is_a_failure() {
     };
     let (failure, sent) = tokio::join!(post_within(&client, &receiver.url(), SHORT), serve);
     let failure = failure.unwrap_err();
-    let deadline = FailureKind::Deadline {
-        phase: Phase::Body,
-        after: SHORT,
-    };
+    let deadline = FailureKind::Deadline { phase: Phase::Body, after: SHORT };
     assert_eq!(failure.kind, deadline);
     assert_eq!((failure.status, failure.request_started), (Some(200), true));
     assert_eq!(failure.retry_after.as_deref(), Some("7"));
     assert!(failure.duration >= SHORT);
-    assert!(
-        (1..=sent).contains(&failure.body.len()),
-        "{:?}",
-        failure.body
-    );
+    assert!((1..=sent).contains(&failure.body.len()), "{:?}", failure.body);
     assert!(failure.opened);
 }
 
@@ -205,10 +172,7 @@ async fn silence_after_the_request_ends_at_the_deadline() {
     };
     let (failure, left) = tokio::join!(post_within(&client, &receiver.url(), SHORT), serve);
     let failure = failure.unwrap_err();
-    assert_eq!(
-        failure.to_string(),
-        "no answer within 150 ms while waiting for the response headers"
-    );
+    assert_eq!(failure.to_string(), "no answer within 150 ms while waiting for the response headers");
     assert!(failure.request_started);
     assert_eq!((failure.status, left), (None, 0));
     receiver.nobody_else();
@@ -224,10 +188,7 @@ async fn a_request_that_is_not_read_ends_while_sending() {
     };
     let (failure, peer) = tokio::join!(within(client.post(request, AlwaysOpen)), receiver.accept());
     let failure = failure.unwrap_err();
-    let deadline = FailureKind::Deadline {
-        phase: Phase::Send,
-        after: SHORT,
-    };
+    let deadline = FailureKind::Deadline { phase: Phase::Send, after: SHORT };
     assert_eq!(failure.kind, deadline);
     assert!(failure.request_started);
     assert!(peer.closed().await > 0);
@@ -236,14 +197,8 @@ async fn a_request_that_is_not_read_ends_while_sending() {
 #[tokio::test]
 async fn a_body_that_breaks_off_is_a_failure_with_its_status() {
     for (head, kind) in [
-        (
-            "content-length: 10",
-            FailureKind::Closed { phase: Phase::Body },
-        ),
-        (
-            "transfer-encoding: chunked",
-            FailureKind::Protocol("the response body is malformed"),
-        ),
+        ("content-length: 10", FailureKind::Closed { phase: Phase::Body }),
+        ("transfer-encoding: chunked", FailureKind::Protocol("the response body is malformed")),
     ] {
         let (receiver, client) = (Receiver::bind().await, client());
         let response = format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\nzzz\r\n");
@@ -259,27 +214,20 @@ async fn a_body_that_breaks_off_is_a_failure_with_its_status() {
 fn with_head_of(length: usize) -> String {
     let start = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nx: ";
     let end = "\r\n\r\n";
-    format!(
-        "{start}{}{end}",
-        "h".repeat(length - start.len() - end.len())
-    )
+    format!("{start}{}{end}", "h".repeat(length - start.len() - end.len()))
 }
 
 #[tokio::test]
 async fn a_response_head_one_byte_too_long_fails() {
     let (receiver, client) = (Receiver::bind().await, client());
     let longest = with_head_of(Limits::MAX_HEADER_BYTES);
-    let (answer, _peer) = tokio::join!(
-        post(&client, &receiver.url()),
-        receiver.answer_one(&longest)
-    );
+    let (answer, _peer) = tokio::join!(post(&client, &receiver.url()), receiver.answer_one(&longest));
     assert_eq!(answer.unwrap().status, 200);
 
     for length in [Limits::MAX_HEADER_BYTES + 1, 33 * 1024] {
         let (receiver, client) = (Receiver::bind().await, crate::support::client());
         let longer = with_head_of(length);
-        let (failure, (peer, _)) =
-            tokio::join!(post(&client, &receiver.url()), receiver.answer_one(&longer));
+        let (failure, (peer, _)) = tokio::join!(post(&client, &receiver.url()), receiver.answer_one(&longer));
         let failure = failure.unwrap_err();
         let kind = FailureKind::Protocol("the response head has too many bytes or fields");
         assert_eq!(failure.kind, kind);
@@ -289,31 +237,33 @@ async fn a_response_head_one_byte_too_long_fails() {
 }
 
 #[tokio::test]
+async fn a_response_head_with_one_field_too_many_fails() {
+    for (fields, fits) in [(Limits::MAX_HEADER_FIELDS, true), (Limits::MAX_HEADER_FIELDS + 1, false)] {
+        let (receiver, client) = (Receiver::bind().await, client());
+        let others = "x: y\r\n".repeat(fields - 1);
+        let response = format!("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n{others}\r\n");
+        let (answer, _peer) = tokio::join!(post(&client, &receiver.url()), receiver.answer_one(&response));
+        let too_large = FailureKind::Protocol("the response head has too many bytes or fields");
+        let failed = answer.map(|answer| answer.status).map_err(|failure| failure.kind);
+        assert_eq!(failed, if fits { Ok(200) } else { Err(too_large) });
+    }
+}
+
+#[tokio::test]
 async fn bytes_that_are_not_http_fail() {
     let (receiver, client) = (Receiver::bind().await, client());
-    let (failure, _peer) = tokio::join!(
-        post(&client, &receiver.url()),
-        receiver.answer_one("220 mail ESMTP\r\n\r\n")
-    );
+    let (failure, _peer) =
+        tokio::join!(post(&client, &receiver.url()), receiver.answer_one("220 mail ESMTP\r\n\r\n"));
     let failure = failure.unwrap_err();
-    assert_eq!(
-        failure.kind,
-        FailureKind::Protocol("the answer is not valid HTTP/1.1")
-    );
+    assert_eq!(failure.kind, FailureKind::Protocol("the answer is not valid HTTP/1.1"));
     assert!(failure.request_started);
 }
 
 #[tokio::test]
 async fn limits_are_the_callers() {
-    let limits = Limits {
-        max_body_bytes: 3,
-        ..Limits::default()
-    };
+    let limits = Limits { max_body_bytes: 3, ..Limits::default() };
     let (receiver, client) = (Receiver::bind().await, client_with(limits));
     let response = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfour";
-    let (answer, _peer) = tokio::join!(
-        post(&client, &receiver.url()),
-        receiver.answer_one(response)
-    );
+    let (answer, _peer) = tokio::join!(post(&client, &receiver.url()), receiver.answer_one(response));
     assert_eq!(answer.unwrap().body, "fou");
 }

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
-use inkhook_egress::{
-    AlwaysOpen, Answer, Client, Failure, Limits, Policy, Request, ResolverConfig, Roots,
-};
+use inkhook_egress::{AlwaysOpen, Answer, Client, Failure, Limits, Policy, Request, ResolverConfig, Roots};
 
 /// How long a test waits for what must come; reached only by a failing test.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -17,9 +15,7 @@ pub(crate) const AMPLE: Duration = Duration::from_secs(8);
 pub(crate) const SHORT: Duration = Duration::from_millis(150);
 
 pub(crate) async fn within<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, work)
-        .await
-        .expect("the test's patience ended")
+    tokio::time::timeout(PATIENCE, work).await.expect("the test's patience ended")
 }
 
 pub(crate) fn client() -> Client {
@@ -28,13 +24,7 @@ pub(crate) fn client() -> Client {
 
 pub(crate) fn client_with(limits: Limits) -> Client {
     let nobody = ResolverConfig::Nameservers(Vec::new());
-    Client::new(
-        Policy::loopback_dev(),
-        limits,
-        Roots::Given(Vec::new()),
-        nobody,
-    )
-    .unwrap()
+    Client::new(Policy::loopback_dev(), limits, Roots::Given(Vec::new()), nobody).unwrap()
 }
 
 pub(crate) fn request(client: &Client, url: &str) -> Request {
@@ -50,10 +40,7 @@ pub(crate) fn request(client: &Client, url: &str) -> Request {
 }
 
 /// Posts to `url`, with time enough.
-pub(crate) fn post(
-    client: &Client,
-    url: &str,
-) -> impl Future<Output = Result<Answer, Failure>> + use<> {
+pub(crate) fn post(client: &Client, url: &str) -> impl Future<Output = Result<Answer, Failure>> + use<> {
     post_within(client, url, AMPLE)
 }
 
@@ -63,9 +50,6 @@ pub(crate) fn post_within(
     deadline: Duration,
 ) -> impl Future<Output = Result<Answer, Failure>> + use<> {
     let client = client.clone();
-    let request = Request {
-        deadline,
-        ..request(&client, url)
-    };
+    let request = Request { deadline, ..request(&client, url) };
     async move { within(client.post(request, AlwaysOpen)).await }
 }

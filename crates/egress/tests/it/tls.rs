@@ -1,12 +1,10 @@
 //! Who is trusted, and what TLS may not change.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use inkhook_egress::{
-    CertificateDer, Client, FailureKind, Gate, GateDecision, Limits, Phase, Policy, ResolverConfig,
-    Roots,
+    CertificateDer, Client, FailureKind, Gate, GateDecision, Limits, Phase, Policy, ResolverConfig, Roots,
 };
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use rustls::HandshakeKind;
@@ -15,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::nameserver::NameServer;
 use crate::receiver::{EMPTY_200, Peer, Receiver, Seen};
 use crate::support::{SHORT, post, post_within, request, within};
 
@@ -45,11 +44,7 @@ impl Secure {
             .with_single_cert(vec![certificate.clone()], key.into())
             .unwrap();
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Self {
-            receiver: Receiver::bind().await,
-            acceptor: TlsAcceptor::from(Arc::new(config)),
-            certificate,
-        }
+        Self { receiver: Receiver::bind().await, acceptor: TlsAcceptor::from(Arc::new(config)), certificate }
     }
 
     fn url(&self) -> String {
@@ -94,8 +89,7 @@ async fn refused(server: &Secure, client: &Client) -> String {
 async fn a_given_authority_is_trusted_and_http_1_1_is_spoken() {
     let server = Secure::bind(&["127.0.0.1"]).await;
     let client = server.trusted();
-    let (answer, (mut peer, seen)) =
-        tokio::join!(post(&client, &server.url()), server.answer_one());
+    let (answer, (mut peer, seen)) = tokio::join!(post(&client, &server.url()), server.answer_one());
     assert_eq!(answer.unwrap().status, 200);
     assert!(seen.head.starts_with("POST /hook HTTP/1.1\r\n"));
     let (_, session) = peer.stream().get_ref();
@@ -116,27 +110,18 @@ async fn certificates_that_prove_nothing_are_refused() {
         "TLS: certificate is not signed by a trusted authority"
     );
     let server = Secure::bind(&["127.0.0.2", "other.example.com"]).await;
-    assert_eq!(
-        refused(&server, &server.trusted()).await,
-        "TLS: certificate is not valid for 127.0.0.1"
-    );
+    assert_eq!(refused(&server, &server.trusted()).await, "TLS: certificate is not valid for 127.0.0.1");
     let server = Secure::with(&["127.0.0.1"], |params| {
         params.not_before = date_time_ymd(2001, 1, 1);
         params.not_after = date_time_ymd(2002, 1, 1);
     });
     let server = server.await;
-    assert_eq!(
-        refused(&server, &server.trusted()).await,
-        "TLS: certificate has expired"
-    );
+    assert_eq!(refused(&server, &server.trusted()).await, "TLS: certificate has expired");
     let server = Secure::with(&["127.0.0.1"], |params| {
         params.not_before = date_time_ymd(4000, 1, 1);
     });
     let server = server.await;
-    assert_eq!(
-        refused(&server, &server.trusted()).await,
-        "TLS: certificate is not valid yet"
-    );
+    assert_eq!(refused(&server, &server.trusted()).await, "TLS: certificate is not valid yet");
 }
 
 #[tokio::test]
@@ -145,17 +130,12 @@ async fn a_server_without_tls_is_told_apart() {
     let url = format!("https://{}/", receiver.address());
     let serve = async {
         let mut peer = receiver.accept().await;
-        peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-            .await
-            .unwrap();
+        peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
         peer
     };
     let client = client(Roots::Given(Vec::new()));
     let (failure, _peer) = tokio::join!(post(&client, &url), serve);
-    assert_eq!(
-        failure.unwrap_err().to_string(),
-        "TLS: the server does not speak TLS"
-    );
+    assert_eq!(failure.unwrap_err().to_string(), "TLS: the server does not speak TLS");
 }
 
 #[tokio::test]
@@ -165,10 +145,7 @@ async fn a_handshake_that_never_comes_ends_at_the_deadline() {
     let client = client(Roots::Given(Vec::new()));
     let (failure, peer) = tokio::join!(post_within(&client, &url, SHORT), receiver.accept());
     let failure = failure.unwrap_err();
-    let deadline = FailureKind::Deadline {
-        phase: Phase::Tls,
-        after: SHORT,
-    };
+    let deadline = FailureKind::Deadline { phase: Phase::Tls, after: SHORT };
     assert_eq!(failure.kind, deadline);
     assert!(!failure.request_started);
     assert_eq!(failure.peer, Some(receiver.address()));
@@ -219,10 +196,35 @@ async fn a_session_closed_while_idle_is_replaced_and_not_resumed() {
 }
 
 #[tokio::test]
-async fn the_address_of_an_https_url_is_what_the_certificate_must_name() {
-    let server = Secure::bind(&["127.0.0.1"]).await;
-    let client = server.trusted();
-    let address: IpAddr = server.receiver.address().ip();
-    let (answer, _peer) = tokio::join!(post(&client, &server.url()), server.answer_one());
-    assert_eq!(answer.unwrap().peer.ip(), address);
+async fn a_name_is_what_the_certificate_must_carry() {
+    for (carried, trusted) in [("hooks.example.com", true), ("other.example.com", false)] {
+        let server = Secure::bind(&[carried]).await;
+        let nameserver = NameServer::start(&[Some(&["127.0.0.1"])]).await;
+        let roots = Roots::Given(vec![server.certificate.clone()]);
+        let names = ResolverConfig::Nameservers(vec![nameserver.address]);
+        let client = Client::new(Policy::loopback_dev(), Limits::default(), roots, names).unwrap();
+        let port = server.receiver.address().port();
+        let url = format!("https://hooks.example.com:{port}/");
+        let serve = async {
+            let mut peer = server.accept().await.ok()?;
+            if !trusted {
+                return Some((peer.closed().await, None));
+            }
+            peer.request().await;
+            peer.send(EMPTY_200.as_bytes()).await.unwrap();
+            let name = peer.stream().get_ref().1.server_name().map(str::to_owned);
+            Some((0, name))
+        };
+        let (outcome, seen) = tokio::join!(post(&client, &url), serve);
+        if trusted {
+            assert_eq!(outcome.unwrap().status, 200);
+            assert_eq!(seen, Some((0, Some("hooks.example.com".to_owned()))));
+        } else {
+            assert_eq!(
+                outcome.unwrap_err().to_string(),
+                "TLS: certificate is not valid for hooks.example.com"
+            );
+            assert_eq!(seen.map_or(0, |(bytes, _)| bytes), 0);
+        }
+    }
 }

@@ -71,6 +71,11 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, format!("{what} not found"))
     }
 
+    /// 405: the route exists, but not for this method.
+    pub fn method_not_allowed(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, detail)
+    }
+
     /// 409: it conflicts with what is there.
     pub fn conflict(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, detail)
@@ -114,6 +119,12 @@ impl ApiError {
         Self::new(StatusCode::GATEWAY_TIMEOUT, detail)
     }
 
+    /// 500: our fault. Whoever makes it has logged why.
+    #[must_use]
+    pub fn internal() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error; the server's log has it")
+    }
+
     /// The status, for tests and logs.
     #[must_use]
     pub fn status(&self) -> StatusCode {
@@ -145,7 +156,7 @@ impl From<StoreError> for ApiError {
             StoreError::Closed => Self::unavailable("the server is shutting down", 5),
             error => {
                 tracing::error!(error = &error as &dyn std::error::Error, "a request failed in the store");
-                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error; the server's log has it")
+                Self::internal()
             }
         }
     }

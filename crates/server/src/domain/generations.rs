@@ -88,7 +88,8 @@ mod tests {
         let (entered, wait_entered) = std::sync::mpsc::channel();
         let (leave, wait_leave) = std::sync::mpsc::channel::<()>();
         std::thread::scope(|scope| {
-            let writer = scope.spawn(|| {
+            let generations = &generations;
+            let writer = scope.spawn(move || {
                 generations.write_if_unchanged(SUBSCRIPTION, 1, &mut || {
                     entered.send(()).expect("the test listens");
                     wait_leave.recv().expect("the test lets go");

@@ -82,3 +82,16 @@ pub struct OwnerFacts {
     /// That identity's phone number.
     pub phone_number: Option<(PhoneNumberId, String)>,
 }
+
+/// An agent that a mail address or phone number belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownAgent {
+    /// The address or number.
+    pub name: String,
+    /// Whose it is.
+    pub identity: IdentityId,
+    /// That identity's handle.
+    pub agent_handle: String,
+    /// That identity's name.
+    pub display_name: Option<String>,
+}

@@ -135,12 +135,7 @@ pub fn parse(raw: &[u8], envelope_sender: Option<&str>) -> Result<ParsedMail, Ma
         return Err(MailError::TooManyHops);
     }
     let read = [&b"subject"[..], b"from", b"to", b"cc"];
-    if read
-        .iter()
-        .map(|name| header.endless_words(name))
-        .sum::<usize>()
-        > MAX_ENDLESS_WORDS
-    {
+    if read.iter().map(|name| header.endless_words(name)).sum::<usize>() > MAX_ENDLESS_WORDS {
         return Err(MailError::BrokenHeader);
     }
     let from_address = address::of(&header, b"from")
@@ -177,9 +172,7 @@ pub fn parse(raw: &[u8], envelope_sender: Option<&str>) -> Result<ParsedMail, Ma
 /// The decoded subject in one line.
 fn subject(header: &Header<'_>) -> Option<String> {
     let value = header.first(b"subject")?;
-    let decoded = MessageStream::new(&value)
-        .parse_unstructured()
-        .into_text()?;
+    let decoded = MessageStream::new(&value).parse_unstructured().into_text()?;
     text::one_line(&decoded, MAX_SUBJECT_CHARS)
 }
 

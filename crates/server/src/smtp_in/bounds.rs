@@ -72,10 +72,7 @@ impl Usage {
         taken.by_client.insert(client, own + 1);
         taken.all += 1;
         drop(taken);
-        Ok(Place {
-            client,
-            usage: self.clone(),
-        })
+        Ok(Place { client, usage: self.clone() })
     }
 }
 

@@ -107,10 +107,7 @@ impl Connection {
         let within = self.config.idle_timeout;
         // A token cancelled before is seen before anything else: commands that are already here
         // must not begin another message.
-        match soft
-            .run_until_cancelled(timeout(within, self.next_step()))
-            .await
-        {
+        match soft.run_until_cancelled(timeout(within, self.next_step())).await {
             None => Ok(Some(self.goodbye(Goodbye::ShuttingDown))),
             Some(Err(_)) => Ok(Some(self.goodbye(Goodbye::Idle))),
             Some(Ok(step)) => step,

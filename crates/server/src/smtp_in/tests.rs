@@ -15,8 +15,7 @@ use super::*;
 /// No wait in these tests may take longer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-const ENVELOPE: &str =
-    "HELO me\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<jo@here.example>\r\nDATA\r\n";
+const ENVELOPE: &str = "HELO me\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<jo@here.example>\r\nDATA\r\n";
 
 type Mails = Arc<Mutex<Vec<Mail>>>;
 
@@ -88,9 +87,7 @@ impl Server {
     /// A client that connects from `127.0.0.{host}`; nothing is read yet.
     async fn connect(&self, host: u8) -> Client {
         let socket = TcpSocket::new_v4().unwrap();
-        socket
-            .bind(SocketAddr::from(([127, 0, 0, host], 0)))
-            .unwrap();
+        socket.bind(SocketAddr::from(([127, 0, 0, host], 0))).unwrap();
         let stream = socket.connect(self.address).await.unwrap();
         Client(BufReader::new(stream))
     }
@@ -115,9 +112,7 @@ impl Server {
                 tokio::task::yield_now().await;
             }
         };
-        timeout(PATIENCE, wait)
-            .await
-            .expect("it never came to hold");
+        timeout(PATIENCE, wait).await.expect("it never came to hold");
     }
 
     fn mails(&self) -> usize {
@@ -153,10 +148,7 @@ impl Client {
 
     async fn code(&mut self) -> u16 {
         let reply = self.reply().await;
-        reply
-            .get(..3)
-            .and_then(|code| code.parse().ok())
-            .unwrap_or_else(|| panic!("{reply:?}"))
+        reply.get(..3).and_then(|code| code.parse().ok()).unwrap_or_else(|| panic!("{reply:?}"))
     }
 
     async fn ask(&mut self, text: &str, replies: usize) -> Vec<u16> {
@@ -171,9 +163,7 @@ impl Client {
     /// The connection ended, and nothing more was said.
     async fn closed(mut self) {
         let mut rest = Vec::new();
-        let end = timeout(PATIENCE, self.0.read_to_end(&mut rest))
-            .await
-            .unwrap();
+        let end = timeout(PATIENCE, self.0.read_to_end(&mut rest)).await.unwrap();
         assert!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));
         drop(end);
     }
@@ -190,22 +180,14 @@ async fn a_mail_is_handed_over_as_it_came() {
                     RCPT TO:<x@there.example>\r\nRCPT TO:<jo@here.example>\r\nDATA\r\n";
     let codes = client.ask(envelope, 7).await;
     assert_eq!(codes, [250, 250, 550, 451, 550, 250, 354]);
-    client
-        .say("Subject: hi\r\n\r\n..dot \u{fc}\r\n.\r\nQUIT\r\n")
-        .await;
-    assert_eq!(
-        client.reply().await,
-        "250 2.0.0 Message accepted as evt_7\r\n"
-    );
+    client.say("Subject: hi\r\n\r\n..dot \u{fc}\r\n.\r\nQUIT\r\n").await;
+    assert_eq!(client.reply().await, "250 2.0.0 Message accepted as evt_7\r\n");
     assert_eq!(client.code().await, 221);
     client.closed().await;
 
     let mail = server.mails.lock().unwrap().pop().unwrap();
     assert_eq!(mail.envelope_from, None);
-    assert_eq!(
-        mail.recipients,
-        ["postmaster@here.example", "jo@here.example"]
-    );
+    assert_eq!(mail.recipients, ["postmaster@here.example", "jo@here.example"]);
     assert_eq!(mail.data, "Subject: hi\r\n\r\n.dot \u{fc}\r\n".as_bytes());
     assert_eq!(mail.helo, "client.example");
     assert_eq!(mail.peer.ip(), SocketAddr::from(([127, 0, 0, 1], 0)).ip());
@@ -215,10 +197,7 @@ async fn a_mail_is_handed_over_as_it_came() {
 async fn who_is_unknown_and_who_is_not_ours() {
     let server = start(SmtpConfig::default()).await;
     let mut client = server.client().await;
-    assert_eq!(
-        client.ask("HELO me\r\nMAIL FROM:<>\r\n", 2).await,
-        [250, 250]
-    );
+    assert_eq!(client.ask("HELO me\r\nMAIL FROM:<>\r\n", 2).await, [250, 250]);
     client.say("RCPT TO:<no@HERE.example>\r\n").await;
     assert!(client.reply().await.starts_with("550 5.1.1 "));
     client.say("RCPT TO:<no@there.example>\r\n").await;
@@ -238,9 +217,7 @@ async fn what_the_intake_says_is_what_the_client_reads() {
         ("bad", "550 5.6.0 Too many parts\r\n"),
     ] {
         let mut client = server.sender().await;
-        client
-            .say(&format!("Subject: {subject}\r\n\r\n.\r\n"))
-            .await;
+        client.say(&format!("Subject: {subject}\r\n\r\n.\r\n")).await;
         let reply = client.reply().await;
         assert!(reply.starts_with(expected), "{reply:?}");
     }
@@ -270,12 +247,7 @@ async fn ten_connections_of_one_client_and_one_more() {
         clients.push(server.client().await);
     }
     let mut eleventh = server.connect(1).await;
-    assert!(
-        eleventh
-            .reply()
-            .await
-            .starts_with("421 4.7.0 mx.here.example ")
-    );
+    assert!(eleventh.reply().await.starts_with("421 4.7.0 mx.here.example "));
     eleventh.closed().await;
     assert_eq!(server.connect(2).await.code().await, 220);
 
@@ -294,34 +266,22 @@ async fn a_hundred_connections_and_one_more() {
         clients.push(client);
     }
     let mut over = server.connect(11).await;
-    assert!(
-        over.reply()
-            .await
-            .starts_with("421 4.3.2 mx.here.example Too many")
-    );
+    assert!(over.reply().await.starts_with("421 4.3.2 mx.here.example Too many"));
     over.closed().await;
 
     clients.pop();
-    server
-        .until(|server| server.usage.connections() == 99)
-        .await;
+    server.until(|server| server.usage.connections() == 99).await;
     assert_eq!(server.connect(11).await.code().await, 220);
 }
 
 #[tokio::test]
 async fn memory_for_messages_is_bounded_over_all_sessions() {
     // Memory is taken in steps of 64 KiB, so this is room for two small messages.
-    let server = start(SmtpConfig {
-        max_data_bytes: 2 * 64 * 1024,
-        ..SmtpConfig::default()
-    })
-    .await;
+    let server = start(SmtpConfig { max_data_bytes: 2 * 64 * 1024, ..SmtpConfig::default() }).await;
     let (mut one, mut two) = (server.sender().await, server.sender().await);
     one.say("Subject: one\r\n").await;
     two.say("Subject: two\r\n").await;
-    server
-        .until(|server| server.usage.data_bytes() == 2 * 64 * 1024)
-        .await;
+    server.until(|server| server.usage.data_bytes() == 2 * 64 * 1024).await;
 
     let mut three = server.sender().await;
     let message = format!("Subject: three\r\n\r\n{}.\r\n", "text\r\n".repeat(50_000));
@@ -362,10 +322,7 @@ async fn a_message_as_large_as_allowed_and_one_octet_more() {
         assert_eq!(client.ask(&message, 1).await, [expected]);
     }
     let mails = server.mails.lock().unwrap();
-    assert_eq!(
-        mails.iter().map(|mail| mail.data.len()).collect::<Vec<_>>(),
-        [max]
-    );
+    assert_eq!(mails.iter().map(|mail| mail.data.len()).collect::<Vec<_>>(), [max]);
 }
 
 #[tokio::test]
@@ -389,21 +346,15 @@ async fn a_web_client_is_sent_away() {
 
 #[tokio::test]
 async fn silence_ends_a_session_and_a_message() {
-    let server = start(SmtpConfig {
-        idle_timeout: Duration::from_millis(300),
-        ..SmtpConfig::default()
-    })
-    .await;
+    let server =
+        start(SmtpConfig { idle_timeout: Duration::from_millis(300), ..SmtpConfig::default() }).await;
     let mut client = server.client().await;
     client.say("NOO").await;
     assert!(client.reply().await.starts_with("421 4.4.2 "));
     client.closed().await;
 
-    let server = start(SmtpConfig {
-        data_timeout: Duration::from_millis(300),
-        ..SmtpConfig::default()
-    })
-    .await;
+    let server =
+        start(SmtpConfig { data_timeout: Duration::from_millis(300), ..SmtpConfig::default() }).await;
     let mut client = server.sender().await;
     client.say("Subject: hi\r\n").await;
     assert!(client.reply().await.starts_with("421 4.4.2 "));
@@ -457,10 +408,7 @@ async fn a_hard_stop_cuts_a_message_off() {
 
 #[tokio::test]
 async fn without_an_address_there_is_no_listener() {
-    let config = SmtpConfig {
-        listen: None,
-        ..SmtpConfig::default()
-    };
+    let config = SmtpConfig { listen: None, ..SmtpConfig::default() };
     let intake = intake(&Mails::default(), &Arc::new(Semaphore::new(0)));
     assert!(SmtpServer::bind(config, intake).await.unwrap().is_none());
 }

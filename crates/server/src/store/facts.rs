@@ -6,7 +6,8 @@ use rusqlite::{Connection, Row, params};
 use super::error::StoreError;
 use super::{Store, rows};
 use crate::domain::caller::Scope;
-use crate::domain::owner::{Owner, OwnerFacts};
+use crate::domain::number::OrganizationNo;
+use crate::domain::owner::{KnownAgent, Owner, OwnerFacts};
 
 const OF_MAILBOX: &str = "SELECT i.id, i.handle, m.id AS mailbox_id, m.address, n.id AS number_id, n.number
     FROM mailboxes o JOIN identities i ON i.id = o.identity_id
@@ -21,7 +22,45 @@ const OF_IDENTITY: &str = "SELECT i.id, i.handle, m.id AS mailbox_id, m.address,
     LEFT JOIN mailboxes m ON m.identity_id = i.id LEFT JOIN phone_numbers n ON n.identity_id = i.id
     WHERE i.id = $1 AND i.organization_id = $2 AND ($3 IS NULL OR i.id = $3)";
 
+const BY_ADDRESS: &str = "SELECT m.address AS name, i.id, i.handle, i.display_name FROM mailboxes m
+    JOIN identities i ON i.id = m.identity_id WHERE m.address = $1 AND m.organization_id = $2";
+const BY_NUMBER: &str = "SELECT n.number AS name, i.id, i.handle, i.display_name FROM phone_numbers n
+    JOIN identities i ON i.id = n.identity_id WHERE n.number = $1 AND n.organization_id = $2";
+
+/// Names whose agents are looked for in one organisation.
+#[derive(Debug, Clone, Default)]
+pub struct Names {
+    /// Normalised mail addresses.
+    pub addresses: Vec<String>,
+    /// Phone numbers in E.164.
+    pub numbers: Vec<String>,
+}
+
 impl Store {
+    /// What is known about `owner`, if the scope can see it, and which of these names are agents of the
+    /// same organisation, in the order given.
+    pub async fn publish_facts(
+        &self,
+        scope: Scope,
+        owner: Owner,
+        names: Names,
+    ) -> Result<Option<(OwnerFacts, Vec<KnownAgent>)>, StoreError> {
+        self.read(move |connection| {
+            let Some(facts) = find(connection, scope, owner)? else { return Ok(None) };
+            Ok(Some((facts, find_agents(connection, scope.organization, &names)?)))
+        })
+        .await
+    }
+
+    /// Which of these names are agents of the organisation, in the order given.
+    pub async fn known_agents(
+        &self,
+        organization: OrganizationNo,
+        names: Names,
+    ) -> Result<Vec<KnownAgent>, StoreError> {
+        self.read(move |connection| find_agents(connection, organization, &names)).await
+    }
+
     /// What is known about `owner`, if the scope can see it.
     pub async fn owner_facts(&self, scope: Scope, owner: Owner) -> Result<Option<OwnerFacts>, StoreError> {
         self.read(move |connection| find(connection, scope, owner)).await
@@ -55,5 +94,28 @@ fn read(row: &Row<'_>, owner: Owner) -> Result<OwnerFacts, StoreError> {
         agent_handle: row.get("handle")?,
         mailbox: rows::optional_id(row, "mailbox_id")?.zip(address),
         phone_number: rows::optional_id(row, "number_id")?.zip(number),
+    })
+}
+
+fn find_agents(
+    connection: &Connection,
+    organization: OrganizationNo,
+    names: &Names,
+) -> Result<Vec<KnownAgent>, StoreError> {
+    let mut agents = Vec::new();
+    for (sql, names) in [(BY_ADDRESS, &names.addresses), (BY_NUMBER, &names.numbers)] {
+        for name in names {
+            agents.extend(rows::optional(connection, sql, params![name, organization.0], read_agent)?);
+        }
+    }
+    Ok(agents)
+}
+
+fn read_agent(row: &Row<'_>) -> Result<KnownAgent, StoreError> {
+    Ok(KnownAgent {
+        name: row.get("name")?,
+        identity: rows::id(row, "id")?,
+        agent_handle: row.get("handle")?,
+        display_name: row.get("display_name")?,
     })
 }

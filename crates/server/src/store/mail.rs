@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use inkhook_wire::id::{EventId, IdentityId, MailboxId};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, params};
 use uuid::Uuid;
 
 use super::accept::{self, DedupeKind, NewEvent, store_event};
@@ -31,19 +31,6 @@ pub struct MailboxRef {
     pub identity: IdentityId,
     /// Its address.
     pub address: String,
-}
-
-/// A mailbox as the resolver of addresses reports it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KnownAddress {
-    /// The address.
-    pub address: String,
-    /// Whose it is.
-    pub identity: IdentityId,
-    /// That identity's handle.
-    pub agent_handle: String,
-    /// That identity's name.
-    pub display_name: Option<String>,
 }
 
 /// Makes the event for one mailbox, once its thread is known.
@@ -88,8 +75,6 @@ pub enum AcceptMail {
 }
 
 const MAILBOX: &str = "SELECT id, organization_id, identity_id, address FROM mailboxes WHERE address = $1";
-const KNOWN: &str = "SELECT m.address, i.id, i.handle, i.display_name FROM mailboxes m
-    JOIN identities i ON i.id = m.identity_id WHERE m.address = $1 AND m.organization_id = $2";
 const THREADS_OF: &str = "SELECT thread_id FROM mail_references WHERE mailbox_id = $1 AND message_id = $2";
 const TOOK_PART: &str = "SELECT 1 FROM mail_participants WHERE thread_id = $1 AND address = $2";
 const ADD_REFERENCE: &str = "INSERT INTO mail_references (mailbox_id, message_id, thread_id, seen_ms)
@@ -101,23 +86,6 @@ impl Store {
     /// The mailbox with this normalised address.
     pub async fn mailbox_by_address(&self, address: String) -> Result<Option<MailboxRef>, StoreError> {
         self.read(move |connection| find_mailbox(connection, &address)).await
-    }
-
-    /// Which of these normalised addresses are mailboxes of the organisation, in the order given.
-    pub async fn known_addresses(
-        &self,
-        organization: OrganizationNo,
-        addresses: Vec<String>,
-    ) -> Result<Vec<KnownAddress>, StoreError> {
-        self.read(move |connection| {
-            let mut known = Vec::new();
-            for address in addresses {
-                let params = params![address, organization.0];
-                known.extend(rows::optional(connection, KNOWN, params, read_known)?);
-            }
-            Ok(known)
-        })
-        .await
     }
 
     /// Stores a mail's events, or recognises a repeat.
@@ -199,14 +167,5 @@ fn find_mailbox(connection: &Connection, address: &str) -> Result<Option<Mailbox
             identity: rows::id(row, "identity_id")?,
             address: row.get("address")?,
         })
-    })
-}
-
-fn read_known(row: &Row<'_>) -> Result<KnownAddress, StoreError> {
-    Ok(KnownAddress {
-        address: row.get("address")?,
-        identity: rows::id(row, "id")?,
-        agent_handle: row.get("handle")?,
-        display_name: row.get("display_name")?,
     })
 }

@@ -259,6 +259,15 @@ impl Writer {
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 
+    /// Like [`Writer::tidy`], but nobody waits; what goes wrong is in the log only.
+    pub(super) fn tidy_unattended<F>(&self, run: F)
+    where
+        F: FnMut(&mut Tx<'_>) -> Result<(), StoreError> + Send + 'static,
+    {
+        let (reply, _) = oneshot::channel();
+        self.inbox.push_tidying(Box::new(Job { kind: Kind::Change, run, answer: None, reply }));
+    }
+
     /// Queues a settle; its own type, because it can be degraded.
     pub(super) fn settle(&self, op: Box<dyn Op>) {
         self.inbox.push_control(op);

@@ -6,8 +6,7 @@ use proptest::prelude::*;
 use super::tests::Play;
 use crate::Limits;
 
-const ENVELOPE: &[u8] =
-    b"EHLO me\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<jo@example.com>\r\nDATA\r\n";
+const ENVELOPE: &[u8] = b"EHLO me\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<jo@example.com>\r\nDATA\r\n";
 
 fn small() -> Limits {
     Limits {
@@ -89,9 +88,7 @@ fn feed_in_cuts(play: &mut Play, mut input: &[u8], cuts: &[usize]) {
 /// a state machine: up to the first CRLF `.` CRLF, no bare CR or LF, first dot of a line dropped.
 fn reference(sent: &[u8]) -> Option<Vec<u8>> {
     let framed = [b"\r\n", sent].concat();
-    let end = framed
-        .windows(5)
-        .position(|window| window == b"\r\n.\r\n")?;
+    let end = framed.windows(5).position(|window| window == b"\r\n.\r\n")?;
     let mut body = Vec::new();
     let mut rest = framed[2..end + 2].to_vec();
     while !rest.is_empty() {

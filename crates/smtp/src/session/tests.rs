@@ -100,28 +100,20 @@ impl Play {
     fn hear(&mut self, envelope: &Envelope) {
         let sender = envelope.sender.as_deref().unwrap_or_default();
         let recipients = envelope.recipients.join(",");
-        let data = String::from_utf8_lossy(&envelope.data)
-            .escape_debug()
-            .to_string();
+        let data = String::from_utf8_lossy(&envelope.data).escape_debug().to_string();
         self.log.push(format!("M: <{sender}> {recipients} {data}"));
     }
 }
 
 fn unescape(text: &str) -> String {
-    text.replace("\\r", "\r")
-        .replace("\\n", "\n")
-        .replace("\\0", "\0")
+    text.replace("\\r", "\r").replace("\\n", "\n").replace("\\0", "\0")
 }
 
 /// Plays `script` whole and split at every byte of every flight.
 fn transcript_with(limits: &Limits, script: &str) {
     let (mut flights, mut expected) = (Vec::<String>::new(), Vec::new());
     let mut talking = false;
-    for line in script
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-    {
+    for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
         if let Some(said) = line.strip_prefix("C:") {
             if !talking {
                 flights.push(String::new());
@@ -144,17 +136,9 @@ fn transcript_with(limits: &Limits, script: &str) {
         play.log
     };
     let log = play(None);
-    let matches = log.len() == expected.len()
-        && log
-            .iter()
-            .zip(&expected)
-            .all(|(line, start)| line.starts_with(start));
-    assert!(
-        matches,
-        "got:\n{}\n\nexpected:\n{}",
-        log.join("\n"),
-        expected.join("\n")
-    );
+    let matches =
+        log.len() == expected.len() && log.iter().zip(&expected).all(|(line, start)| line.starts_with(start));
+    assert!(matches, "got:\n{}\n\nexpected:\n{}", log.join("\n"), expected.join("\n"));
     for (index, flight) in flights.iter().enumerate() {
         for at in 1..flight.len() {
             assert_eq!(play(Some((index, at))), log, "flight {index} split at {at}");
@@ -438,21 +422,11 @@ fn input_before_the_answer_to_data_closes() {
 #[test]
 fn a_web_client_or_a_chunk_closes_at_once() {
     let limits = Limits::default();
-    for verb in [
-        "GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "DELETE", "PATCH", "TRACE", "PRI",
-    ] {
+    for verb in ["GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "DELETE", "PATCH", "TRACE", "PRI"] {
         let request = format!("{verb} / HTTP/1.1\r\nNOOP\r\n");
-        assert_eq!(
-            codes(&limits, &[request.as_bytes(), b"NOOP\r\n"]),
-            [554],
-            "{verb}"
-        );
+        assert_eq!(codes(&limits, &[request.as_bytes(), b"NOOP\r\n"]), [554], "{verb}");
         let long = format!("{verb} /{}", "x".repeat(600));
-        assert_eq!(
-            codes(&limits, &[long.as_bytes(), b"\r\nNOOP\r\n"]),
-            [554],
-            "{verb}"
-        );
+        assert_eq!(codes(&limits, &[long.as_bytes(), b"\r\nNOOP\r\n"]), [554], "{verb}");
         let unix = format!("{verb} / HTTP/1.1\nNOOP\r\n");
         assert_eq!(codes(&limits, &[unix.as_bytes()]), [554], "{verb}");
     }
@@ -464,20 +438,14 @@ fn a_command_line_and_one_octet_more() {
     let limits = Limits::default();
     let line = |bytes: usize| format!("NOOP {}\r\n", "x".repeat(bytes - 7));
     assert_eq!(codes(&limits, &[line(512).as_bytes()]), [250]);
-    assert_eq!(
-        codes(&limits, &[line(513).as_bytes(), b"NOOP\r\n"]),
-        [500, 250]
-    );
+    assert_eq!(codes(&limits, &[line(513).as_bytes(), b"NOOP\r\n"]), [500, 250]);
     let tail = format!("NOOP {} \tQUIT\rQUIT\nQUIT\r\n", "x".repeat(600));
     assert_eq!(codes(&limits, &[tail.as_bytes(), b"NOOP\r\n"]), [500, 250]);
 }
 
 #[test]
 fn a_message_of_the_declared_size_and_one_octet_more() {
-    let limits = Limits {
-        max_message_bytes: 100,
-        ..Limits::default()
-    };
+    let limits = Limits { max_message_bytes: 100, ..Limits::default() };
     assert_eq!(codes(&limits, &[b"MAIL FROM:<a@b> SIZE=100\r\n"]), [250]);
     assert_eq!(codes(&limits, &[b"MAIL FROM:<a@b> SIZE=101\r\n"]), [552]);
     let huge = b"MAIL FROM:<a@b> SIZE=99999999999999999999\r\nNOOP\r\n";
@@ -486,10 +454,7 @@ fn a_message_of_the_declared_size_and_one_octet_more() {
 
 #[test]
 fn a_message_of_the_real_size_and_one_octet_more() {
-    let limits = Limits {
-        max_message_bytes: 100,
-        ..Limits::default()
-    };
+    let limits = Limits { max_message_bytes: 100, ..Limits::default() };
     for (bytes, expected) in [(100, 250), (101, 552), (100_000, 552)] {
         // The stuffed dot and the end mark do not count.
         let data = format!("..{}\r\n.\r\nNOOP\r\n", "x".repeat(bytes - 3));
@@ -516,11 +481,7 @@ fn a_header_of_the_limit_and_one_octet_more() {
 #[test]
 fn of_two_bounds_in_one_line_the_lower_speaks() {
     for (max_header_bytes, expected) in [(20, "554"), (40, "552"), (60, "552")] {
-        let limits = Limits {
-            max_message_bytes: 40,
-            max_header_bytes,
-            ..Limits::default()
-        };
+        let limits = Limits { max_message_bytes: 40, max_header_bytes, ..Limits::default() };
         transcript_with(
             &limits,
             &format!(
@@ -549,10 +510,7 @@ fn fifty_received_fields_and_one_more() {
     let limits = Limits::default();
     for (count, expected) in [(50, 250), (51, 554)] {
         let received = "received : from a\r\n by b\r\nReceivedX: no\r\n".repeat(count);
-        let data = format!(
-            "{received}\r\n{}.\r\n",
-            "Received: in the body\r\n".repeat(99)
-        );
+        let data = format!("{received}\r\n{}.\r\n", "Received: in the body\r\n".repeat(99));
         let codes = codes(&limits, &[ENVELOPE, data.as_bytes()]);
         assert_eq!(codes, [250, 250, 354, expected]);
     }
@@ -614,10 +572,7 @@ fn while_a_question_is_open_nothing_is_read() {
     let mut input: &[u8] = b"HELO me\r\nMAIL FROM:<>\r\nRCPT TO:<jo@example.com>\r\nNOOP\r\n";
     assert!(matches!(session.advance(&mut input), Step::Reply(_)));
     assert!(matches!(session.advance(&mut input), Step::Reply(_)));
-    assert!(matches!(
-        session.advance(&mut input),
-        Step::Recipient { .. }
-    ));
+    assert!(matches!(session.advance(&mut input), Step::Recipient { .. }));
     assert!(matches!(session.advance(&mut input), Step::NeedMore));
     assert_eq!(input, b"NOOP\r\n");
     let accepted = MessageVerdict::NoneLeft;
@@ -630,12 +585,9 @@ fn while_a_question_is_open_nothing_is_read() {
 
 #[test]
 fn after_goodbye_nothing_is_interpreted() {
-    for reason in [
-        Goodbye::Idle,
-        Goodbye::ShuttingDown,
-        Goodbye::TooManyConnections,
-        Goodbye::TooManyFromClient,
-    ] {
+    for reason in
+        [Goodbye::Idle, Goodbye::ShuttingDown, Goodbye::TooManyConnections, Goodbye::TooManyFromClient]
+    {
         let mut session = Session::new("mx", "example.com", Limits::default());
         let reply = session.goodbye(reason);
         assert!(reply.to_string().starts_with("421 4."), "{reply}");

@@ -7,8 +7,7 @@ use crate::envelope;
 use crate::event::EventType;
 use crate::payload::mail::MailData;
 use crate::sign::{
-    HEADER_TIMESTAMP, HEADER_WEBHOOK_SIGNATURE, HEADER_WEBHOOK_TIMESTAMP, sign_inkbox,
-    sign_standard,
+    HEADER_TIMESTAMP, HEADER_WEBHOOK_SIGNATURE, HEADER_WEBHOOK_TIMESTAMP, sign_inkbox, sign_standard,
 };
 
 const SECRET: &str = "whsec_demo-secret";
@@ -39,12 +38,7 @@ fn app(secret: WebhookSecret) -> Router {
 
 fn mail_body() -> String {
     let data = EventType::MessageReceived.sample().to_string();
-    envelope::write(
-        EVENT.parse().unwrap(),
-        EventType::MessageReceived,
-        "2026-03-14T15:09:26.535Z",
-        &data,
-    )
+    envelope::write(EVENT.parse().unwrap(), EventType::MessageReceived, "2026-03-14T15:09:26.535Z", &data)
 }
 
 /// A request with the Inkbox signature.
@@ -85,15 +79,9 @@ async fn ask(request: Request) -> (StatusCode, String) {
 #[tokio::test]
 async fn a_signed_event_reaches_the_handler() {
     let (status, text) = ask(inkbox("/any", mail_body())).await;
-    assert_eq!(
-        (status, text),
-        (StatusCode::OK, format!("message.received {REQUEST}"))
-    );
+    assert_eq!((status, text), (StatusCode::OK, format!("message.received {REQUEST}")));
     let (status, text) = ask(standard("/any", mail_body())).await;
-    assert_eq!(
-        (status, text),
-        (StatusCode::OK, format!("message.received {EVENT}"))
-    );
+    assert_eq!((status, text), (StatusCode::OK, format!("message.received {EVENT}")));
     let (status, text) = ask(inkbox("/mail", mail_body())).await;
     assert_eq!((status, &*text), (StatusCode::OK, "noor@example.org"));
 }
@@ -104,10 +92,7 @@ async fn a_tampered_body_is_401() {
     for mut request in [inkbox("/any", mail_body()), standard("/any", mail_body())] {
         *request.body_mut() = Body::from(tampered.clone());
         let (status, text) = ask(request).await;
-        assert_eq!(
-            (status, &*text),
-            (StatusCode::UNAUTHORIZED, "the signature does not match")
-        );
+        assert_eq!((status, &*text), (StatusCode::UNAUTHORIZED, "the signature does not match"));
     }
 }
 
@@ -152,10 +137,7 @@ async fn old_timestamps_are_401_for_whoever_has_a_clock() {
 async fn a_signed_body_that_is_no_event_is_400() {
     let (status, text) = ask(inkbox("/any", r#"{"id":"x"}"#)).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
-    assert!(
-        text.starts_with("the body is not the expected event: "),
-        "{text}"
-    );
+    assert!(text.starts_with("the body is not the expected event: "), "{text}");
     let (status, text) = ask(inkbox("/bytes", r#"{"id":"x"}"#)).await;
     assert_eq!((status, &*text), (StatusCode::OK, r#"{"id":"x"}"#));
 }

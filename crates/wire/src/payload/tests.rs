@@ -213,30 +213,15 @@ fn nulls_are_written_and_absent_keys_are_not() {
 
 #[test]
 fn unknown_words_do_not_read() {
-    for pointer in [
-        "/message/direction",
-        "/message/status",
-        "/message/body_state",
-        "/contacts/0/bucket",
-    ] {
+    for pointer in ["/message/direction", "/message/status", "/message/body_state", "/contacts/0/bucket"] {
         let mut value = serde_json::to_value(full_mail()).unwrap();
         *value.pointer_mut(pointer).unwrap() = json!("odd");
-        assert!(
-            serde_json::from_value::<MailData>(value).is_err(),
-            "{pointer}"
-        );
+        assert!(serde_json::from_value::<MailData>(value).is_err(), "{pointer}");
     }
-    for pointer in [
-        "/text_message/type",
-        "/text_message/origin",
-        "/text_message/delivery_status",
-    ] {
+    for pointer in ["/text_message/type", "/text_message/origin", "/text_message/delivery_status"] {
         let mut value = serde_json::to_value(full_text()).unwrap();
         *value.pointer_mut(pointer).unwrap() = json!("odd");
-        assert!(
-            serde_json::from_value::<TextData>(value).is_err(),
-            "{pointer}"
-        );
+        assert!(serde_json::from_value::<TextData>(value).is_err(), "{pointer}");
     }
 }
 
@@ -244,14 +229,8 @@ fn unknown_words_do_not_read() {
 fn keys_of_the_future_are_ignored_and_required_ones_are_not() {
     let mut value = serde_json::to_value(full_mail()).unwrap();
     value["message"]["x_new"] = json!([1]);
-    assert_eq!(
-        serde_json::from_value::<MailData>(value.clone()).unwrap(),
-        full_mail()
-    );
-    value["message"]
-        .as_object_mut()
-        .unwrap()
-        .remove("from_address");
+    assert_eq!(serde_json::from_value::<MailData>(value.clone()).unwrap(), full_mail());
+    value["message"].as_object_mut().unwrap().remove("from_address");
     assert!(serde_json::from_value::<MailData>(value).is_err());
 }
 

@@ -27,15 +27,7 @@ pub(super) fn against(
     shape: &'static [Field],
     owner: &mut OwnerFacts<'_>,
 ) -> Result<String, DataError> {
-    let mut check = Check {
-        index,
-        filler: Filler {
-            index,
-            event_type,
-            owner,
-        },
-        insertions: Vec::new(),
-    };
+    let mut check = Check { index, filler: Filler { index, event_type, owner }, insertions: Vec::new() };
     check.value(Index::ROOT, Kind::Object(shape))?;
     Ok(splice(index.text(), check.insertions))
 }
@@ -93,11 +85,7 @@ impl Check<'_, '_, '_, '_> {
             Kind::List(item) if found == index::Kind::List => return self.list(id, *item),
             Kind::Object(_) | Kind::List(_) => false,
         };
-        if right {
-            Ok(())
-        } else {
-            Err(self.wrong(id, kind, DataErrorKind::Type))
-        }
+        if right { Ok(()) } else { Err(self.wrong(id, kind, DataErrorKind::Type)) }
     }
 
     fn text(&self, id: NodeId) -> Option<std::borrow::Cow<'_, str>> {
@@ -111,8 +99,7 @@ impl Check<'_, '_, '_, '_> {
 
     fn list(&mut self, id: NodeId, item: Kind) -> Checked<()> {
         for (position, child) in self.index.children(id).enumerate() {
-            self.value(child, item)
-                .map_err(|fault| fault.at(position.to_string()))?;
+            self.value(child, item).map_err(|fault| fault.at(position.to_string()))?;
         }
         Ok(())
     }
@@ -128,10 +115,7 @@ impl Check<'_, '_, '_, '_> {
             checked.map_err(|fault| fault.at(field.name))?;
         }
         if !added.is_empty() {
-            self.insertions.push(Insertion {
-                at: self.index.end(id) - 1,
-                text: added,
-            });
+            self.insertions.push(Insertion { at: self.index.end(id) - 1, text: added });
         }
         Ok(())
     }
@@ -147,13 +131,7 @@ impl Check<'_, '_, '_, '_> {
         }
     }
 
-    fn absent(
-        &mut self,
-        object: NodeId,
-        field: &Field,
-        first: &mut bool,
-        added: &mut String,
-    ) -> Checked<()> {
+    fn absent(&mut self, object: NodeId, field: &Field, first: &mut bool, added: &mut String) -> Checked<()> {
         let fill = match field.absent {
             Absent::Leave => return Ok(()),
             Absent::Refuse => {
@@ -192,13 +170,7 @@ fn cross_checks(index: &Index<'_>, event_type: EventType) -> Result<(), DataErro
             match index.member(Index::ROOT, "text_message") {
                 Some(message) if inbound => {
                     let why = "must be null on an inbound text";
-                    Ok(all_null(
-                        index,
-                        message,
-                        "text_message",
-                        OUTBOUND_KEYS,
-                        why,
-                    )?)
+                    Ok(all_null(index, message, "text_message", OUTBOUND_KEYS, why)?)
                 }
                 _ => Ok(()),
             }
@@ -207,31 +179,13 @@ fn cross_checks(index: &Index<'_>, event_type: EventType) -> Result<(), DataErro
     }
 }
 
-const BODY_KEYS: &[&str] = &[
-    "body",
-    "body_state",
-    "body_truncated",
-    "body_total_chars",
-    "body_included_chars",
-];
+const BODY_KEYS: &[&str] =
+    &["body", "body_state", "body_truncated", "body_total_chars", "body_included_chars"];
 
-const OUTBOUND_KEYS: &[&str] = &[
-    "delivery_status",
-    "error_code",
-    "error_detail",
-    "sent_at",
-    "delivered_at",
-    "failed_at",
-    "recipients",
-];
+const OUTBOUND_KEYS: &[&str] =
+    &["delivery_status", "error_code", "error_detail", "sent_at", "delivered_at", "failed_at", "recipients"];
 
-fn all_null(
-    index: &Index<'_>,
-    object: NodeId,
-    name: &str,
-    keys: &[&str],
-    why: &str,
-) -> Checked<()> {
+fn all_null(index: &Index<'_>, object: NodeId, name: &str, keys: &[&str], why: &str) -> Checked<()> {
     for key in keys {
         if let Some(member) = index.member(object, key).filter(|m| !index.is_null(*m)) {
             let text = format!("{why}; it is {}", echo(index.raw(member)));
@@ -274,19 +228,15 @@ fn is_time(text: &str) -> bool {
         return false;
     };
     let number = |range: std::ops::Range<usize>| {
-        let digits = head
-            .get(range)
-            .filter(|d| d.bytes().all(|b| b.is_ascii_digit()));
+        let digits = head.get(range).filter(|d| d.bytes().all(|b| b.is_ascii_digit()));
         digits.and_then(|digits| digits.parse::<u32>().ok())
     };
     let mark = |at: usize, byte: u8| head.as_bytes()[at] == byte;
-    let marks =
-        mark(4, b'-') && mark(7, b'-') && mark(10, b'T') && mark(13, b':') && mark(16, b':');
+    let marks = mark(4, b'-') && mark(7, b'-') && mark(10, b'T') && mark(13, b':') && mark(16, b':');
     let (Some(year), Some(month), Some(day)) = (number(0..4), number(5..7), number(8..10)) else {
         return false;
     };
-    let (Some(hour), Some(minute), Some(second)) = (number(11..13), number(14..16), number(17..19))
-    else {
+    let (Some(hour), Some(minute), Some(second)) = (number(11..13), number(14..16), number(17..19)) else {
         return false;
     };
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);

@@ -67,10 +67,7 @@ impl DataError {
     pub(super) fn event_type(event_type: EventType, owner: OwnerKind) -> Self {
         Self {
             loc: vec!["event_type".to_owned()],
-            message: format!(
-                "event_type: {event_type} cannot be published with {}",
-                owner.field_name()
-            ),
+            message: format!("event_type: {event_type} cannot be published with {}", owner.field_name()),
             kind: DataErrorKind::EventType,
         }
     }
@@ -90,11 +87,7 @@ pub(super) type Checked<T> = Result<T, Fault>;
 impl Fault {
     /// `text` continues a sentence that starts with the path.
     pub(super) fn new(kind: DataErrorKind, text: impl Into<String>) -> Self {
-        Self {
-            kind,
-            text: text.into(),
-            steps: Vec::new(),
-        }
+        Self { kind, text: text.into(), steps: Vec::new() }
     }
 
     pub(super) fn at(mut self, step: impl Into<String>) -> Self {
@@ -108,11 +101,7 @@ impl From<Fault> for DataError {
         let mut loc = vec!["data".to_owned()];
         loc.extend(fault.steps.into_iter().rev());
         let path: Vec<_> = loc.iter().map(|step| echo(step)).collect();
-        Self {
-            message: format!("{} {}", path.join("."), fault.text),
-            loc,
-            kind: fault.kind,
-        }
+        Self { message: format!("{} {}", path.join("."), fault.text), loc, kind: fault.kind }
     }
 }
 

@@ -10,7 +10,7 @@ use super::error::{Checked, DataErrorKind, Fault, echo};
 use super::index::{Index, NodeId};
 use super::participants::remote_numbers;
 use super::shape::Fill;
-use super::shapes::DEDICATED_NUMBER;
+use super::shapes::call::DEDICATED_NUMBER;
 use crate::event::EventType;
 use crate::payload::mail::BodyState;
 
@@ -38,10 +38,9 @@ impl Filler<'_, '_, '_, '_> {
                 Some((_, number)) if self.is_dedicated(object) => push_string(out, number),
                 _ => out.push_str("null"),
             },
-            Fill::BodyState
-            | Fill::BodyTruncated
-            | Fill::BodyTotalChars
-            | Fill::BodyIncludedChars => return self.append_body(object, fill, out),
+            Fill::BodyState | Fill::BodyTruncated | Fill::BodyTotalChars | Fill::BodyIncludedChars => {
+                return self.append_body(object, fill, out);
+            }
             Fill::IdentityId => push_uuid(out, self.owner.identity_id.as_uuid()),
             Fill::MailboxId => push_uuid(out, self.mailbox()?.0),
             Fill::EmailAddress => push_string(out, self.mailbox()?.1),
@@ -62,18 +61,13 @@ impl Filler<'_, '_, '_, '_> {
                 (same, "mailbox's address")
             }
             Fill::LocalNumber => (given == self.number()?, "phone number"),
-            Fill::CallNumber if self.is_dedicated(object) => {
-                (given == self.number()?, "phone number")
-            }
+            Fill::CallNumber if self.is_dedicated(object) => (given == self.number()?, "phone number"),
             _ => (true, ""),
         };
         if same {
             return Ok(());
         }
-        let text = format!(
-            "must be the owner's {whose}; it is {}",
-            echo(self.index.raw(member))
-        );
+        let text = format!("must be the owner's {whose}; it is {}", echo(self.index.raw(member)));
         Err(Fault::new(DataErrorKind::NotTheOwner, text))
     }
 

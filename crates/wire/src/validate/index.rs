@@ -6,18 +6,16 @@
 //! the same key.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 
-use super::error::{Checked, DataError, DataErrorKind, Fault};
+use super::error::{DataError, DataErrorKind, Fault};
+
+mod build;
 
 /// Longest text of one event's data. Source: an event is at most 512 KiB.
 pub const MAX_DATA_BYTES: usize = 512 * 1024;
 
 /// Deepest nesting of objects and lists; `{}` has depth 1. No shape of the contract comes near.
 pub const MAX_DEPTH: usize = 64;
-
-/// From this many keys on, an object's keys are compared by hash instead of one by one.
-const HASH_KEYS_FROM: usize = 16;
 
 /// Numbers a node. The root is 0.
 pub(super) type NodeId = u32;
@@ -67,20 +65,7 @@ impl<'a> Index<'a> {
             let text = format!("is longer than {MAX_DATA_BYTES} bytes");
             return Err(Fault::new(DataErrorKind::TooLarge, text).into());
         }
-        let mut builder = Builder {
-            index: Self {
-                text,
-                nodes: Vec::with_capacity(64),
-            },
-            pos: 0,
-        };
-        builder.white_space();
-        builder.value(0, Span::default())?;
-        builder.white_space();
-        if builder.pos != text.len() {
-            return Err(builder.syntax().into());
-        }
-        Ok(builder.index)
+        Ok(build::run(text)?)
     }
 
     fn node(&self, id: NodeId) -> &Node {
@@ -117,11 +102,7 @@ impl<'a> Index<'a> {
     /// What a string says; `None` for any other value.
     pub(super) fn string(&self, id: NodeId) -> Option<Cow<'a, str>> {
         let node = self.node(id);
-        let inner = Span {
-            start: node.span.start + 1,
-            end: node.span.end.saturating_sub(1),
-            ..node.span
-        };
+        let inner = Span { start: node.span.start + 1, end: node.span.end.saturating_sub(1), ..node.span };
         (node.kind == Kind::String).then(|| self.decoded(inner))
     }
 
@@ -132,11 +113,7 @@ impl<'a> Index<'a> {
 
     fn decoded(&self, span: Span) -> Cow<'a, str> {
         let raw = &self.text[span.start as usize..span.end as usize];
-        if span.escaped {
-            Cow::Owned(unescape(raw))
-        } else {
-            Cow::Borrowed(raw)
-        }
+        if span.escaped { Cow::Owned(unescape(raw)) } else { Cow::Borrowed(raw) }
     }
 
     /// An object's members or a list's items, in text order; nothing for any other value.
@@ -153,14 +130,12 @@ impl<'a> Index<'a> {
         if self.kind(object) != Kind::Object {
             return None;
         }
-        self.children(object)
-            .find(|child| self.has_key(*child, key))
+        self.children(object).find(|child| self.has_key(*child, key))
     }
 
     /// [`Index::member`], followed along a path.
     pub(super) fn path(&self, from: NodeId, keys: &[&str]) -> Option<NodeId> {
-        keys.iter()
-            .try_fold(from, |object, key| self.member(object, key))
+        keys.iter().try_fold(from, |object, key| self.member(object, key))
     }
 
     fn has_key(&self, id: NodeId, key: &str) -> bool {
@@ -171,244 +146,6 @@ impl<'a> Index<'a> {
             &self.text[span.start as usize..span.end as usize] == key
         }
     }
-}
-
-struct Builder<'a> {
-    index: Index<'a>,
-    pos: usize,
-}
-
-impl<'a> Builder<'a> {
-    fn peek(&self) -> Option<u8> {
-        self.index.text.as_bytes().get(self.pos).copied()
-    }
-
-    fn syntax(&self) -> Fault {
-        let text = format!("is not JSON at byte {}", self.pos);
-        Fault::new(DataErrorKind::Syntax, text)
-    }
-
-    fn white_space(&mut self) {
-        while matches!(self.peek(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
-            self.pos += 1;
-        }
-    }
-
-    /// Takes `byte` if it comes next.
-    fn take(&mut self, byte: u8) -> bool {
-        let found = self.peek() == Some(byte);
-        self.pos += usize::from(found);
-        found
-    }
-
-    /// `depth` counts the objects and lists around the value.
-    fn value(&mut self, depth: usize, key: Span) -> Checked<NodeId> {
-        let id = narrow(self.index.nodes.len());
-        let start = narrow(self.pos);
-        self.index.nodes.push(Node {
-            kind: Kind::Null,
-            span: Span::default(),
-            key,
-            first: id,
-            next: Index::ROOT,
-        });
-        let mut escaped = false;
-        let kind = match self.peek() {
-            Some(b'{') => self.object(id, depth + 1)?,
-            Some(b'[') => self.list(id, depth + 1)?,
-            Some(b'"') => {
-                escaped = self.string()?.escaped;
-                Kind::String
-            }
-            Some(b't') => self.word("true", Kind::Bool)?,
-            Some(b'f') => self.word("false", Kind::Bool)?,
-            Some(b'n') => self.word("null", Kind::Null)?,
-            Some(b'-' | b'0'..=b'9') => {
-                while matches!(
-                    self.peek(),
-                    Some(b'+' | b'-' | b'.' | b'e' | b'E' | b'0'..=b'9')
-                ) {
-                    self.pos += 1;
-                }
-                Kind::Number
-            }
-            _ => return Err(self.syntax()),
-        };
-        let end = narrow(self.pos);
-        let node = &mut self.index.nodes[id as usize];
-        node.kind = kind;
-        node.span = Span {
-            start,
-            end,
-            escaped,
-        };
-        Ok(id)
-    }
-
-    fn word(&mut self, word: &str, kind: Kind) -> Checked<Kind> {
-        if !self.index.text[self.pos..].starts_with(word) {
-            return Err(self.syntax());
-        }
-        self.pos += word.len();
-        Ok(kind)
-    }
-
-    /// Links `child` behind `last`, or as the first of `parent`.
-    fn link(&mut self, parent: NodeId, last: Option<NodeId>, child: NodeId) {
-        match last {
-            Some(last) => self.index.nodes[last as usize].next = child,
-            None => self.index.nodes[parent as usize].first = child,
-        }
-    }
-
-    fn deeper(depth: usize) -> Checked<()> {
-        if depth > MAX_DEPTH {
-            let text = format!("is nested deeper than {MAX_DEPTH} levels");
-            return Err(Fault::new(DataErrorKind::TooDeep, text));
-        }
-        Ok(())
-    }
-
-    fn list(&mut self, id: NodeId, depth: usize) -> Checked<Kind> {
-        Self::deeper(depth)?;
-        self.pos += 1;
-        self.white_space();
-        if self.take(b']') {
-            return Ok(Kind::List);
-        }
-        let mut last = None;
-        for position in 0_usize.. {
-            self.white_space();
-            let item = self.value(depth, Span::default());
-            let item = item.map_err(|fault| fault.at(position.to_string()))?;
-            self.link(id, last, item);
-            last = Some(item);
-            self.white_space();
-            if self.take(b']') {
-                break;
-            }
-            if !self.take(b',') {
-                return Err(self.syntax());
-            }
-        }
-        Ok(Kind::List)
-    }
-
-    fn object(&mut self, id: NodeId, depth: usize) -> Checked<Kind> {
-        Self::deeper(depth)?;
-        self.pos += 1;
-        self.white_space();
-        if self.take(b'}') {
-            return Ok(Kind::Object);
-        }
-        let mut last = None;
-        let mut keys = Keys::default();
-        loop {
-            self.white_space();
-            if self.peek() != Some(b'"') {
-                return Err(self.syntax());
-            }
-            let key = self.string()?;
-            self.fresh_key(id, key, &mut keys)?;
-            self.white_space();
-            if !self.take(b':') {
-                return Err(self.syntax());
-            }
-            self.white_space();
-            let member = self.value(depth, key);
-            let member = member.map_err(|fault| fault.at(self.index.decoded(key)))?;
-            self.link(id, last, member);
-            last = Some(member);
-            self.white_space();
-            if self.take(b'}') {
-                return Ok(Kind::Object);
-            }
-            if !self.take(b',') {
-                return Err(self.syntax());
-            }
-        }
-    }
-
-    fn fresh_key(&self, object: NodeId, key: Span, keys: &mut Keys<'a>) -> Checked<()> {
-        let text = self.index.decoded(key);
-        // Until the first member is linked, the object has no children.
-        let mut earlier = self.index.children(object);
-        keys.count += 1;
-        let twice = if keys.count <= HASH_KEYS_FROM {
-            earlier.any(|member| self.index.has_key(member, &text))
-        } else {
-            if keys.seen.is_empty() {
-                keys.seen.extend(earlier.map(|m| self.index.key(m)));
-            }
-            !keys.seen.insert(text.clone())
-        };
-        if twice {
-            let fault = Fault::new(DataErrorKind::DuplicateKey, "comes twice in one object");
-            return Err(fault.at(text));
-        }
-        Ok(())
-    }
-
-    /// Passes a string and gives the span between its quotes.
-    fn string(&mut self) -> Checked<Span> {
-        let bytes = self.index.text.as_bytes();
-        self.pos += 1;
-        let start = self.pos;
-        let mut escaped = false;
-        loop {
-            let rest = &bytes[self.pos..];
-            let plain = rest.iter().position(|b| matches!(b, b'"' | b'\\'));
-            self.pos += plain.ok_or_else(|| self.syntax())?;
-            if bytes[self.pos] == b'"' {
-                break;
-            }
-            escaped = true;
-            self.escape()?;
-        }
-        let span = Span {
-            start: narrow(start),
-            end: narrow(self.pos),
-            escaped,
-        };
-        self.pos += 1;
-        Ok(span)
-    }
-
-    /// Passes one escape; a surrogate must have its other half.
-    fn escape(&mut self) -> Checked<()> {
-        let lone = || {
-            let text = "holds half of a surrogate pair, which is no character";
-            Fault::new(DataErrorKind::Syntax, text)
-        };
-        let rest = &self.index.text.as_bytes()[self.pos..];
-        let Some(unit) = unicode_escape(rest) else {
-            self.pos += 2;
-            return if self.pos <= self.index.text.len() {
-                Ok(())
-            } else {
-                Err(self.syntax())
-            };
-        };
-        self.pos += 6;
-        match unit {
-            0xD800..=0xDBFF => match unicode_escape(&rest[6..]) {
-                Some(0xDC00..=0xDFFF) => {
-                    self.pos += 6;
-                    Ok(())
-                }
-                _ => Err(lone()),
-            },
-            0xDC00..=0xDFFF => Err(lone()),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// The keys of one object so far.
-#[derive(Default)]
-struct Keys<'a> {
-    count: usize,
-    seen: HashSet<Cow<'a, str>>,
 }
 
 /// The code unit of a `\uXXXX` that `bytes` starts with.
@@ -449,7 +186,28 @@ fn unescape(raw: &str) -> String {
     out
 }
 
-/// Positions and node numbers fit: the text is at most [`MAX_DATA_BYTES`] long.
-fn narrow(n: usize) -> u32 {
-    u32::try_from(n).expect("bounded by MAX_DATA_BYTES")
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// The index is made of text that is JSON already; it does not lean on that.
+        #[test]
+        fn any_text_gets_an_answer(text in r#"([\[\]{}:,"\\\\ 0-9truefalsnd8cé-]|\\\\u[0-9d]{1,4}|"a":){0,40}"#) {
+            if let Ok(index) = Index::build(&text) {
+                super::super::canonical::write(&index);
+            }
+        }
+
+        #[test]
+        fn escapes_read_as_serde_json_reads_them(said: String, tail in "[ -~]{0,3}") {
+            let units = said.encode_utf16().map(|unit| format!("\\u{unit:04x}"));
+            let text = format!("\"{}{}\"", units.collect::<String>(), tail.replace(['"', '\\'], "/"));
+            let index = Index::build(&text).unwrap();
+            let read = index.string(Index::ROOT).unwrap();
+            prop_assert_eq!(&*read, serde_json::from_str::<String>(&text).unwrap());
+        }
+    }
 }

@@ -32,14 +32,10 @@ pub(super) fn mail(index: &Index<'_>) -> Result<MailParticipants, DataError> {
 pub(super) fn count_addresses(index: &Index<'_>, message: NodeId) -> Result<(), DataError> {
     let lists = [Bucket::To, Bucket::Cc, Bucket::Bcc].map(bucket_field);
     let lists = lists.iter().filter_map(|key| index.member(message, key));
-    let count = 1 + lists
-        .map(|list| index.children(list).count())
-        .sum::<usize>();
+    let count = 1 + lists.map(|list| index.children(list).count()).sum::<usize>();
     if count > MAX_ADDRESSES {
         let text = format!("names more than {MAX_ADDRESSES} addresses");
-        return Err(Fault::new(DataErrorKind::TooMany, text)
-            .at("message")
-            .into());
+        return Err(Fault::new(DataErrorKind::TooMany, text).at("message").into());
     }
     Ok(())
 }

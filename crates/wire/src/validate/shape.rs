@@ -75,21 +75,13 @@ pub(super) struct Field {
 impl Field {
     /// May also be null.
     pub(super) const fn or_null(self) -> Self {
-        Self {
-            nullable: true,
-            ..self
-        }
+        Self { nullable: true, ..self }
     }
 }
 
 /// Must be there, and not null.
 pub(super) const fn required(name: &'static str, kind: Kind) -> Field {
-    Field {
-        name,
-        kind,
-        nullable: false,
-        absent: Absent::Refuse,
-    }
+    Field { name, kind, nullable: false, absent: Absent::Refuse }
 }
 
 /// May be null, and is appended as null.
@@ -99,16 +91,10 @@ pub(super) const fn nullable(name: &'static str, kind: Kind) -> Field {
 
 /// May be left out, but not null.
 pub(super) const fn optional(name: &'static str, kind: Kind) -> Field {
-    Field {
-        absent: Absent::Leave,
-        ..required(name, kind)
-    }
+    Field { absent: Absent::Leave, ..required(name, kind) }
 }
 
 /// Is appended with what the server knows.
 pub(super) const fn filled(name: &'static str, kind: Kind, fill: Fill) -> Field {
-    Field {
-        absent: Absent::Fill(fill),
-        ..required(name, kind)
-    }
+    Field { absent: Absent::Fill(fill), ..required(name, kind) }
 }

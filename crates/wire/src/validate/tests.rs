@@ -23,10 +23,7 @@ fn raw(text: &str) -> Box<RawValue> {
 }
 
 /// Lends the facts of an owner that has everything; `change` may take some away.
-fn with_owner<T>(
-    change: impl FnOnce(&mut OwnerFacts<'_>),
-    act: impl FnOnce(&mut OwnerFacts<'_>) -> T,
-) -> T {
+fn with_owner<T>(change: impl FnOnce(&mut OwnerFacts<'_>), act: impl FnOnce(&mut OwnerFacts<'_>) -> T) -> T {
     let mut count = 0;
     let mut fresh_id = || {
         count += 1;
@@ -110,10 +107,7 @@ fn participants_follow_the_direction() {
     let to = (Bucket::To, ADDRESS.to_owned());
     let cc = (Bucket::Cc, "lee@example.net".to_owned());
     let bcc = (Bucket::Bcc, "log@example.net".to_owned());
-    assert_eq!(
-        rows(&data),
-        (Some(Direction::Inbound), vec![from, cc.clone()])
-    );
+    assert_eq!(rows(&data), (Some(Direction::Inbound), vec![from, cc.clone()]));
     data["message"]["direction"] = json!("outbound");
     assert_eq!(rows(&data), (Some(Direction::Outbound), vec![to, cc, bcc]));
     data["message"]["direction"] = json!("sideways");

@@ -14,11 +14,7 @@ pub(super) fn of(header: &Header<'_>, name: &[u8]) -> Vec<String> {
             continue;
         };
         let room = (MAX_ADDRESSES + 1).saturating_sub(found.len());
-        found.extend(
-            list.iter()
-                .filter_map(|entry| clean(entry.address()?))
-                .take(room),
-        );
+        found.extend(list.iter().filter_map(|entry| clean(entry.address()?)).take(room));
     }
     found
 }
@@ -62,10 +58,7 @@ mod tests {
             ["a@example.com", "b@example.com", "c@d.test"]
         );
         assert!(to("undisclosed-recipients:;").is_empty());
-        assert_eq!(
-            to("\"Doe, Jane\" <Jane@example.com> (home)"),
-            ["Jane@example.com"]
-        );
+        assert_eq!(to("\"Doe, Jane\" <Jane@example.com> (home)"), ["Jane@example.com"]);
         assert_eq!(to("(x) a@example.com (y)"), ["a@example.com"]);
     }
 

@@ -125,8 +125,7 @@ mod tests {
     fn without_text_the_body_is_null_and_says_so() {
         let raw = b"From: a@client.test\r\nContent-Type: application/pdf\r\n\r\nx";
         let mail = parse(raw, None).unwrap();
-        let data: serde_json::Value =
-            serde_json::from_str(&message_data(&mail, facts("[]"))).unwrap();
+        let data: serde_json::Value = serde_json::from_str(&message_data(&mail, facts("[]"))).unwrap();
         let message = &data["message"];
         assert!(message["body"].is_null() && message["snippet"].is_null());
         assert!(message["subject"].is_null() && message["cc_addresses"].is_null());

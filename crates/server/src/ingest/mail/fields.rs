@@ -38,11 +38,7 @@ impl<'x> Header<'x> {
         let seen = &raw[..raw.len().min(MAX_HEADER_BYTES + 2)];
         let mut fields = Vec::new();
         // The envelope line of an mbox file is no field and no text.
-        let mut at = if seen.starts_with(b"From ") {
-            line_len(seen)
-        } else {
-            0
-        };
+        let mut at = if seen.starts_with(b"From ") { line_len(seen) } else { 0 };
         while let Some((field, len)) = Field::take(&seen[at..]) {
             fields.push(field);
             at += len;
@@ -52,21 +48,14 @@ impl<'x> Header<'x> {
             return Err(MailError::HeaderTooLarge);
         }
         let rest = &raw[at..];
-        let rest = rest
-            .strip_prefix(b"\r\n")
-            .or_else(|| rest.strip_prefix(b"\n"))
-            .unwrap_or(rest);
+        let rest = rest.strip_prefix(b"\r\n").or_else(|| rest.strip_prefix(b"\n")).unwrap_or(rest);
         Ok((Self { fields }, rest))
     }
 
     /// The values of every field called `name` (lower case), each ending with a line end.
     pub(super) fn all(&self, name: &[u8]) -> impl Iterator<Item = Cow<'x, [u8]>> {
         self.named(name).map(|value| {
-            if value.ends_with(b"\n") {
-                Cow::Borrowed(value)
-            } else {
-                Cow::Owned([value, b"\n"].concat())
-            }
+            if value.ends_with(b"\n") { Cow::Borrowed(value) } else { Cow::Owned([value, b"\n"].concat()) }
         })
     }
 
@@ -81,10 +70,7 @@ impl<'x> Header<'x> {
     }
 
     fn named(&self, name: &[u8]) -> impl Iterator<Item = &'x [u8]> {
-        let matching = self
-            .fields
-            .iter()
-            .filter(move |field| field.name.eq_ignore_ascii_case(name));
+        let matching = self.fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name));
         matching.map(|field| field.value)
     }
 }
@@ -92,14 +78,8 @@ impl<'x> Header<'x> {
 impl<'x> Field<'x> {
     /// The field that `bytes` begins with, and its length.
     fn take(bytes: &'x [u8]) -> Option<(Self, usize)> {
-        let name_len = bytes
-            .iter()
-            .take_while(|b| b.is_ascii_graphic() && **b != b':')
-            .count();
-        let blanks = bytes[name_len..]
-            .iter()
-            .take_while(|b| matches!(b, b' ' | b'\t'))
-            .count();
+        let name_len = bytes.iter().take_while(|b| b.is_ascii_graphic() && **b != b':').count();
+        let blanks = bytes[name_len..].iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
         let colon = name_len + blanks;
         if name_len == 0 || bytes.get(colon) != Some(&b':') {
             return None;
@@ -109,47 +89,29 @@ impl<'x> Field<'x> {
         while matches!(bytes.get(end), Some(b' ' | b'\t')) {
             end += line_len(&bytes[end..]);
         }
-        let field = Self {
-            name: &bytes[..name_len],
-            value: &bytes[start..end],
-        };
+        let field = Self { name: &bytes[..name_len], value: &bytes[start..end] };
         Some((field, end))
     }
 }
 
 /// Length of the first line with its line end.
 pub(super) fn line_len(bytes: &[u8]) -> usize {
-    bytes
-        .iter()
-        .position(|b| *b == b'\n')
-        .map_or(bytes.len(), |at| at + 1)
+    bytes.iter().position(|b| *b == b'\n').map_or(bytes.len(), |at| at + 1)
 }
 
 fn endless_words(value: &[u8]) -> usize {
-    let starts = value
-        .windows(2)
-        .enumerate()
-        .filter(|(_, pair)| *pair == b"=?");
-    starts
-        .filter(|(at, _)| is_endless(&value[at + 2..]))
-        .count()
+    let starts = value.windows(2).enumerate().filter(|(_, pair)| *pair == b"=?");
+    starts.filter(|(at, _)| is_endless(&value[at + 2..])).count()
 }
 
 /// Whether the encoded word whose `=?` comes just before `rest` has no end nearby. What cannot be
 /// a word (no charset or encoding nearby) ends at once.
 fn is_endless(rest: &[u8]) -> bool {
     let near = &rest[..rest.len().min(MAX_WORD_BYTES)];
-    let mut marks = near
-        .iter()
-        .enumerate()
-        .filter(|(_, b)| **b == b'?')
-        .map(|(at, _)| at);
+    let mut marks = near.iter().enumerate().filter(|(_, b)| **b == b'?').map(|(at, _)| at);
     match (marks.next(), marks.next()) {
         (Some(charset_end), Some(encoding_end)) => {
-            encoding_end == charset_end + 2
-                && !near[encoding_end + 1..]
-                    .windows(2)
-                    .any(|pair| pair == b"?=")
+            encoding_end == charset_end + 2 && !near[encoding_end + 1..].windows(2).any(|pair| pair == b"?=")
         }
         _ => rest.len() > MAX_WORD_BYTES,
     }
@@ -161,10 +123,7 @@ fn is_endless(rest: &[u8]) -> bool {
 pub fn content_hash(raw: &[u8]) -> [u8; 32] {
     let mut rest = raw;
     while let Some((field, len)) = Field::take(rest) {
-        if !TRACE
-            .iter()
-            .any(|name| field.name.eq_ignore_ascii_case(name))
-        {
+        if !TRACE.iter().any(|name| field.name.eq_ignore_ascii_case(name)) {
             break;
         }
         rest = &rest[len..];
@@ -177,10 +136,7 @@ mod tests {
     use super::*;
 
     fn values(header: &Header<'_>, name: &str) -> Vec<String> {
-        header
-            .all(name.as_bytes())
-            .map(|v| String::from_utf8_lossy(&v).into_owned())
-            .collect()
+        header.all(name.as_bytes()).map(|v| String::from_utf8_lossy(&v).into_owned()).collect()
     }
 
     #[test]

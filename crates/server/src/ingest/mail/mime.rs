@@ -67,15 +67,9 @@ impl<'x> Part<'x> {
     ) -> Result<Self, MailError> {
         let ctype = mime_field(header, b"content-type");
         let disposition = mime_field(header, b"content-disposition");
-        let media = ctype
-            .as_ref()
-            .and_then(media)
-            .unwrap_or_else(|| default_media.to_owned());
+        let media = ctype.as_ref().and_then(media).unwrap_or_else(|| default_media.to_owned());
         let attribute = |field: &Option<ContentType<'static>>, name: &str| {
-            field
-                .as_ref()
-                .and_then(|f| f.attribute(name))
-                .map(str::to_owned)
+            field.as_ref().and_then(|f| f.attribute(name)).map(str::to_owned)
         };
         let mut part = Self {
             media,
@@ -87,9 +81,7 @@ impl<'x> Part<'x> {
                 Some(field) if field.is_inline() => Disposition::Inline,
                 _ => Disposition::Unsaid,
             },
-            named: attribute(&disposition, "filename")
-                .or(attribute(&ctype, "name"))
-                .is_some(),
+            named: attribute(&disposition, "filename").or(attribute(&ctype, "name")).is_some(),
             has_id: header.first(b"content-id").is_some(),
         };
         if part.media.starts_with("multipart/") {
@@ -108,13 +100,7 @@ impl<'x> Part<'x> {
                     return Err(MailError::TooDeep);
                 }
                 let (header, content) = Header::split(raw)?;
-                children.push(Self::build(
-                    &header,
-                    content,
-                    child_media,
-                    depth + 1,
-                    parts,
-                )?);
+                children.push(Self::build(&header, content, child_media, depth + 1, parts)?);
             }
             if children.is_empty() {
                 // It says that it has parts and has none: what is there is text.
@@ -155,11 +141,7 @@ impl<'x> Part<'x> {
     fn holds_attachment(&self, belongs: bool) -> bool {
         match &self.content {
             Content::Parts(parts) => {
-                let kept = [
-                    "multipart/related",
-                    "multipart/alternative",
-                    "multipart/report",
-                ];
+                let kept = ["multipart/related", "multipart/alternative", "multipart/report"];
                 let belongs = match self.media.as_str() {
                     "multipart/mixed" => false,
                     media => belongs || kept.contains(&media),
@@ -168,25 +150,20 @@ impl<'x> Part<'x> {
             }
             Content::Leaf(_) if self.disposition == Disposition::Attachment => !self.is_signature(),
             Content::Leaf(_) => {
-                let referred =
-                    self.disposition == Disposition::Inline && self.has_id && self.is_media();
+                let referred = self.disposition == Disposition::Inline && self.has_id && self.is_media();
                 !(belongs || self.is_shown_text() || self.is_signature() || referred)
             }
         }
     }
 
     fn is_media(&self) -> bool {
-        ["image/", "audio/", "video/"]
-            .iter()
-            .any(|kind| self.media.starts_with(kind))
+        ["image/", "audio/", "video/"].iter().any(|kind| self.media.starts_with(kind))
     }
 
     fn is_signature(&self) -> bool {
         matches!(
             self.media.as_str(),
-            "application/pgp-signature"
-                | "application/pkcs7-signature"
-                | "application/x-pkcs7-signature"
+            "application/pgp-signature" | "application/pkcs7-signature" | "application/x-pkcs7-signature"
         )
     }
 }
@@ -202,21 +179,12 @@ fn mime_field(header: &Header<'_>, name: &[u8]) -> Option<ContentType<'static>> 
         value.truncate(MAX_MIME_FIELD_BYTES);
         value.push(b'\n');
     }
-    MessageStream::new(&value)
-        .parse_content_type()
-        .into_owned()
-        .into_content_type()
+    MessageStream::new(&value).parse_content_type().into_owned().into_content_type()
 }
 
 fn encoding(header: &Header<'_>) -> Encoding {
-    let value = header
-        .first(b"content-transfer-encoding")
-        .unwrap_or_default();
-    let token = value
-        .split(|b| matches!(b, b';' | b'('))
-        .next()
-        .unwrap_or_default()
-        .trim_ascii();
+    let value = header.first(b"content-transfer-encoding").unwrap_or_default();
+    let token = value.split(|b| matches!(b, b';' | b'(')).next().unwrap_or_default().trim_ascii();
     if token.eq_ignore_ascii_case(b"base64") {
         Encoding::Base64
     } else if token.eq_ignore_ascii_case(b"quoted-printable") {
@@ -238,13 +206,7 @@ struct Delimited<'x, 'b> {
 
 impl<'x, 'b> Delimited<'x, 'b> {
     fn new(content: &'x [u8], boundary: &'b [u8]) -> Self {
-        Self {
-            content,
-            boundary,
-            at: 0,
-            begun: false,
-            ended: boundary.is_empty(),
-        }
+        Self { content, boundary, at: 0, begun: false, ended: boundary.is_empty() }
     }
 
     /// Moves past the next boundary line. Gives where that line begins and whether it is the last.
@@ -264,9 +226,7 @@ impl<'x, 'b> Delimited<'x, 'b> {
 /// Whether `line` is a line of `boundary`, and if so whether it is the closing one.
 fn delimiter(line: &[u8], boundary: &[u8]) -> Option<bool> {
     let rest = line.strip_prefix(b"--")?.strip_prefix(boundary)?;
-    let (rest, last) = rest
-        .strip_prefix(b"--")
-        .map_or((rest, false), |rest| (rest, true));
+    let (rest, last) = rest.strip_prefix(b"--").map_or((rest, false), |rest| (rest, true));
     rest.iter().all(u8::is_ascii_whitespace).then_some(last)
 }
 
@@ -303,9 +263,7 @@ mod tests {
 
     fn split(content: &str, boundary: &str) -> Vec<String> {
         let parts = Delimited::new(content.as_bytes(), boundary.as_bytes());
-        parts
-            .map(|p| String::from_utf8_lossy(p).into_owned())
-            .collect()
+        parts.map(|p| String::from_utf8_lossy(p).into_owned()).collect()
     }
 
     fn attachments(mail: &str) -> bool {
@@ -326,10 +284,7 @@ mod tests {
 
     #[test]
     fn a_longer_boundary_is_not_a_shorter_one() {
-        assert_eq!(
-            split("--ab\none\n--abc\ntwo\n--ab-\n--ab--", "ab"),
-            ["one\n--abc\ntwo\n--ab-"]
-        );
+        assert_eq!(split("--ab\none\n--abc\ntwo\n--ab-\n--ab--", "ab"), ["one\n--abc\ntwo\n--ab-"]);
     }
 
     #[test]
@@ -340,21 +295,13 @@ mod tests {
             ))
         };
         assert!(mixed("Content-Type: application/pdf"));
-        assert!(mixed(
-            "Content-Type: image/png\nContent-Disposition: inline"
-        ));
+        assert!(mixed("Content-Type: image/png\nContent-Disposition: inline"));
         assert!(mixed("Content-Type: text/plain; name=a.txt"));
-        assert!(mixed(
-            "Content-Type: text/plain\nContent-Disposition: attachment"
-        ));
+        assert!(mixed("Content-Type: text/plain\nContent-Disposition: attachment"));
         assert!(mixed("Content-Type: message/rfc822"));
         assert!(!mixed("Content-Type: text/plain"));
-        assert!(!mixed(
-            "Content-Type: image/png\nContent-ID: <a@b>\nContent-Disposition: inline"
-        ));
-        assert!(!mixed(
-            "Content-Type: application/pgp-signature; name=signature.asc"
-        ));
+        assert!(!mixed("Content-Type: image/png\nContent-ID: <a@b>\nContent-Disposition: inline"));
+        assert!(!mixed("Content-Type: application/pgp-signature; name=signature.asc"));
         assert!(!attachments("Content-Type: text/plain; name=a.txt\n\nx"));
         assert!(attachments("Content-Type: application/pdf\n\nx"));
     }

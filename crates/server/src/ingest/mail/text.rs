@@ -37,32 +37,17 @@ impl Body {
     pub(super) fn cut(text: Option<String>) -> Self {
         let Some(mut text) = text else {
             let state = BodyState::Unavailable;
-            return Self {
-                text: String::new(),
-                state,
-                total_chars: 0,
-                included_chars: 0,
-            };
+            return Self { text: String::new(), state, total_chars: 0, included_chars: 0 };
         };
         let total_chars = text.chars().count();
         if text.len() <= MAX_BODY_BYTES {
             let state = BodyState::Complete;
-            return Self {
-                text,
-                state,
-                total_chars,
-                included_chars: total_chars,
-            };
+            return Self { text, state, total_chars, included_chars: total_chars };
         }
         text.truncate(text.floor_char_boundary(MAX_BODY_BYTES));
         text.shrink_to_fit();
         let included_chars = text.chars().count();
-        Self {
-            text,
-            state: BodyState::Truncated,
-            total_chars,
-            included_chars,
-        }
+        Self { text, state: BodyState::Truncated, total_chars, included_chars }
     }
 }
 
@@ -82,9 +67,7 @@ fn shown(part: &Part<'_>) -> Option<String> {
         Content::Leaf(raw) => part.is_shown_text().then(|| decode(part, raw)),
         Content::Parts(parts) if part.media == "multipart/alternative" => alternative(parts),
         // The first is what the others are resources or the signature of.
-        Content::Parts(parts)
-            if matches!(&*part.media, "multipart/related" | "multipart/signed") =>
-        {
+        Content::Parts(parts) if matches!(&*part.media, "multipart/related" | "multipart/signed") => {
             parts.iter().find_map(shown)
         }
         Content::Parts(parts) => joined(parts),
@@ -135,11 +118,7 @@ fn decode(part: &Part<'_>, raw: &[u8]) -> String {
     };
     let text = charset(part.charset.as_deref(), &bytes);
     let text = clean(text.strip_prefix('\u{feff}').unwrap_or(&text));
-    if part.media == "text/html" {
-        html::to_text(&text)
-    } else {
-        text
-    }
+    if part.media == "text/html" { html::to_text(&text) } else { text }
 }
 
 /// Decodes base64 and passes over what is not of its alphabet, as RFC 2045 section 6.8 wants it.
@@ -153,12 +132,7 @@ fn base64(raw: &[u8]) -> Cow<'_, [u8]> {
         2 | 3 => kept.push(b'='),
         _ => {}
     }
-    Cow::Owned(
-        MessageStream::new(&kept)
-            .decode_base64_mime(b"")
-            .1
-            .into_owned(),
-    )
+    Cow::Owned(MessageStream::new(&kept).decode_base64_mime(b"").1.into_owned())
 }
 
 /// Converts `bytes` to text, lossily. What has no charset, an unknown one, or says that it is
@@ -229,17 +203,11 @@ mod tests {
     fn the_body_is_cut_before_the_character_that_goes_past() {
         let whole = Body::cut(Some("x".repeat(MAX_BODY_BYTES)));
         assert_eq!(whole.state, BodyState::Complete);
-        assert_eq!(
-            (whole.total_chars, whole.included_chars),
-            (MAX_BODY_BYTES, MAX_BODY_BYTES)
-        );
+        assert_eq!((whole.total_chars, whole.included_chars), (MAX_BODY_BYTES, MAX_BODY_BYTES));
         let cut = Body::cut(Some(format!("{}é!", "x".repeat(MAX_BODY_BYTES - 1))));
         assert_eq!(cut.state, BodyState::Truncated);
         assert_eq!(cut.text.len(), MAX_BODY_BYTES - 1);
-        assert_eq!(
-            (cut.total_chars, cut.included_chars),
-            (MAX_BODY_BYTES + 1, MAX_BODY_BYTES - 1)
-        );
+        assert_eq!((cut.total_chars, cut.included_chars), (MAX_BODY_BYTES + 1, MAX_BODY_BYTES - 1));
         let none = Body::cut(None);
         assert_eq!((none.state, none.total_chars), (BodyState::Unavailable, 0));
     }

@@ -37,27 +37,18 @@ pub fn thread_key(mail: &ParsedMail) -> ThreadKey {
     }
     let copied = mail.cc_addresses.iter().flatten();
     let others = mail.to_addresses.iter().chain(copied);
-    let mut participants: Vec<String> = std::iter::once(&mail.from_address)
-        .chain(others)
-        .map(|a| normalise_address(a))
-        .collect();
+    let mut participants: Vec<String> =
+        std::iter::once(&mail.from_address).chain(others).map(|a| normalise_address(a)).collect();
     participants.sort_unstable();
     participants.dedup();
-    ThreadKey {
-        parents,
-        sender: normalise_address(&mail.from_address),
-        participants,
-    }
+    ThreadKey { parents, sender: normalise_address(&mail.from_address), participants }
 }
 
 /// Whether a mail of `sender` may join a thread in which `earlier` took part (From, To or Cc of
 /// an earlier mail): only if the sender is one of them.
 pub fn joins<'a>(sender: &str, earlier: impl IntoIterator<Item = &'a str>) -> bool {
     let sender = normalise_address(sender);
-    !sender.is_empty()
-        && earlier
-            .into_iter()
-            .any(|address| normalise_address(address) == sender)
+    !sender.is_empty() && earlier.into_iter().any(|address| normalise_address(address) == sender)
 }
 
 /// The ids of every field called `name`, in order, with angle brackets, which an id that came
@@ -77,10 +68,7 @@ pub(super) fn ids(header: &Header<'_>, name: &[u8]) -> Vec<String> {
 }
 
 fn bracketed(id: &str) -> Option<String> {
-    let inner: String = id
-        .chars()
-        .filter(|c| !c.is_whitespace() && !c.is_control())
-        .collect();
+    let inner: String = id.chars().filter(|c| !c.is_whitespace() && !c.is_control()).collect();
     (!inner.is_empty() && inner.len() + 2 <= MAX_MESSAGE_ID_BYTES).then(|| format!("<{inner}>"))
 }
 
@@ -117,14 +105,9 @@ mod tests {
 
     #[test]
     fn participants_are_sender_to_and_cc_in_one_form() {
-        let key = thread_key(&mail(
-            "To: B@x.test, ana@example.com\r\nCc: C@x.test\r\nBcc: d@x.test",
-        ));
+        let key = thread_key(&mail("To: B@x.test, ana@example.com\r\nCc: C@x.test\r\nBcc: d@x.test"));
         assert_eq!(key.sender, "ana@example.com");
-        assert_eq!(
-            key.participants,
-            ["ana@example.com", "b@x.test", "c@x.test"]
-        );
+        assert_eq!(key.participants, ["ana@example.com", "b@x.test", "c@x.test"]);
     }
 
     #[test]

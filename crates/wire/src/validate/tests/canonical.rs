@@ -23,10 +23,7 @@ fn numbers_stay_as_written_and_strings_have_one_spelling() {
         "[1.00,1e400,-0,123456789012345678901234567890]"
     );
     assert_eq!(canon(r#"["\u0041\/\u00e9\ud83c\udf88"]"#), r#"["A/é🎈"]"#);
-    assert_eq!(
-        canon(r#"["\b\f\n\r\t\"\\\u0000"]"#),
-        r#"["\b\f\n\r\t\"\\\u0000"]"#
-    );
+    assert_eq!(canon(r#"["\b\f\n\r\t\"\\\u0000"]"#), r#"["\b\f\n\r\t\"\\\u0000"]"#);
     assert_eq!(canon(r#"{"\u0062":1,"a":2}"#), r#"{"a":2,"b":1}"#);
     assert_ne!(canon("1"), canon("1.0"));
 }
@@ -34,14 +31,8 @@ fn numbers_stay_as_written_and_strings_have_one_spelling() {
 #[test]
 fn it_is_made_of_the_data_as_given() {
     let given = raw(&mail().to_string());
-    let valid = with_owner(
-        |_| {},
-        |owner| validate_data(EventType::MessageReceived, &given, owner),
-    );
-    assert_eq!(
-        valid.unwrap().canonical_hash_input,
-        super::canonical(&given).unwrap()
-    );
+    let valid = with_owner(|_| {}, |owner| validate_data(EventType::MessageReceived, &given, owner));
+    assert_eq!(valid.unwrap().canonical_hash_input, super::canonical(&given).unwrap());
 }
 
 /// Any JSON value of moderate depth, with whole numbers.
@@ -84,9 +75,8 @@ fn respell(value: &Value) -> String {
         }
         Value::Object(map) => {
             let members = map.iter().rev();
-            let members: Vec<_> = members
-                .map(|(key, value)| format!("{} :\t{}", string(key), respell(value)))
-                .collect();
+            let members: Vec<_> =
+                members.map(|(key, value)| format!("{} :\t{}", string(key), respell(value))).collect();
             format!("{{ {} }}", members.join(" , "))
         }
         other => other.to_string(),

@@ -30,13 +30,7 @@ fn a_mail_without_a_body_has_none_to_offer() {
     sent["message"]["direction"] = json!("outbound");
     sent["message"]["status"] = json!("sent");
     let valid = validate(EventType::MessageSent, &sent).unwrap();
-    for key in [
-        "body",
-        "body_state",
-        "body_truncated",
-        "body_total_chars",
-        "body_included_chars",
-    ] {
+    for key in ["body", "body_state", "body_truncated", "body_total_chars", "body_included_chars"] {
         assert_eq!(valid["message"][key], json!(null), "{key}");
         assert!(valid["message"].as_object().unwrap().contains_key(key));
     }
@@ -46,10 +40,7 @@ fn a_mail_without_a_body_has_none_to_offer() {
 fn a_truncated_body_needs_its_total() {
     let mut data = mail();
     data["message"]["body"] = json!("abc");
-    for (key, value) in [
-        ("body_state", json!("truncated")),
-        ("body_truncated", json!(true)),
-    ] {
+    for (key, value) in [("body_state", json!("truncated")), ("body_truncated", json!(true))] {
         let mut data = data.clone();
         data["message"][key] = value;
         let error = validate(EventType::MessageReceived, &data).unwrap_err();
@@ -91,16 +82,10 @@ fn the_least_text_becomes_a_whole_one() {
 fn a_conversation_keeps_its_id() {
     let id = |data: &Value| {
         let valid = validate(EventType::TextSent, data).unwrap();
-        valid["text_message"]["conversation_id"]
-            .as_str()
-            .unwrap()
-            .to_owned()
+        valid["text_message"]["conversation_id"].as_str().unwrap().to_owned()
     };
     let to = |numbers: &[&str]| {
-        let rows: Vec<_> = numbers
-            .iter()
-            .map(|number| json!({"recipient_phone_number": number}))
-            .collect();
+        let rows: Vec<_> = numbers.iter().map(|number| json!({"recipient_phone_number": number})).collect();
         json!({"text_message": {"direction": "outbound", "type": "sms", "recipients": rows}})
     };
     let (a, b) = ("+12025550178", "+12025550126");
@@ -151,14 +136,10 @@ fn what_was_given_stays_byte_for_byte() {
 #[test]
 fn an_empty_object_gets_no_leading_comma() {
     // No shape of the contract can be empty, so the splice is held with one of its own.
-    const SHAPE: &[shape::Field] = &[
-        shape::nullable("a", shape::Kind::Text),
-        shape::nullable("b", shape::Kind::Text),
-    ];
+    const SHAPE: &[shape::Field] =
+        &[shape::nullable("a", shape::Kind::Text), shape::nullable("b", shape::Kind::Text)];
     let index = index::Index::build("{}").unwrap();
-    let owner = |owner: &mut OwnerFacts<'_>| {
-        check::against(&index, EventType::MessageReceived, SHAPE, owner)
-    };
+    let owner = |owner: &mut OwnerFacts<'_>| check::against(&index, EventType::MessageReceived, SHAPE, owner);
     assert_eq!(with_owner(|_| {}, owner).unwrap(), r#"{"a":null,"b":null}"#);
 }
 
@@ -195,12 +176,7 @@ fn other_channels_get_what_is_known() {
     assert_eq!(slack["identity_id"], json!(IDENTITY));
     let whatsapp = without(
         EventType::WhatsAppReceived,
-        &[
-            "/message/agent_identity_id",
-            "/message/id",
-            "/message/media",
-            "/contacts",
-        ],
+        &["/message/agent_identity_id", "/message/id", "/message/media", "/contacts"],
     );
     assert_eq!(whatsapp["message"]["agent_identity_id"], json!(IDENTITY));
     assert_eq!(whatsapp["message"]["id"], json!(FRESH));
@@ -208,18 +184,12 @@ fn other_channels_get_what_is_known() {
     assert_eq!(whatsapp["contacts"], json!([]));
     let imessage = without(EventType::IMessageReactionReceived, &["/message"]);
     assert!(imessage.as_object().unwrap().contains_key("message"));
-    let call = without(
-        EventType::CallEnded,
-        &["/call/local_phone_number", "/transcript"],
-    );
+    let call = without(EventType::CallEnded, &["/call/local_phone_number", "/transcript"]);
     assert_eq!(call["call"]["local_phone_number"], json!(NUMBER));
     assert_eq!(call["transcript"], json!(null));
     let mut shared = EventType::CallEnded.sample();
     shared["call"]["origin"] = json!("shared_imessage_number");
-    shared["call"]
-        .as_object_mut()
-        .unwrap()
-        .remove("local_phone_number");
+    shared["call"].as_object_mut().unwrap().remove("local_phone_number");
     let call = validate(EventType::CallEnded, &shared).unwrap();
     assert_eq!(call["call"]["local_phone_number"], json!(null));
 }

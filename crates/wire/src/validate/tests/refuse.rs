@@ -18,27 +18,15 @@ fn the_sentence_names_the_path_and_the_value() {
     let error = mail_with("direction", json!("sideways"));
     assert_eq!(error.loc, ["data", "message", "direction"]);
     assert_eq!(error.kind, DataErrorKind::UnknownValue);
-    assert_eq!(
-        error.message,
-        r#"data.message.direction must be one of inbound, outbound; it is "sideways""#
-    );
+    assert_eq!(error.message, r#"data.message.direction must be one of inbound, outbound; it is "sideways""#);
     assert_eq!(error.to_string(), error.message);
     let error = mail_with("to_addresses", json!([ADDRESS, 7]));
-    assert_eq!(
-        error.message,
-        "data.message.to_addresses.1 must be a string; it is 7"
-    );
+    assert_eq!(error.message, "data.message.to_addresses.1 must be a string; it is 7");
 }
 
 #[test]
 fn missing_keys_and_nulls_are_refused_where_a_value_is_needed() {
-    for key in [
-        "from_address",
-        "to_addresses",
-        "direction",
-        "status",
-        "has_attachments",
-    ] {
+    for key in ["from_address", "to_addresses", "direction", "status", "has_attachments"] {
         let mut data = mail();
         data["message"].as_object_mut().unwrap().remove(key);
         let error = validate(EventType::MessageReceived, &data).unwrap_err();
@@ -50,10 +38,7 @@ fn missing_keys_and_nulls_are_refused_where_a_value_is_needed() {
     let error = mail_with("sender_access", Value::Null);
     assert_eq!(error.kind, DataErrorKind::Type);
     let error = validate(EventType::TextReceived, &json!({})).unwrap_err();
-    assert_eq!(
-        error.message,
-        "data.text_message is missing; it must be an object"
-    );
+    assert_eq!(error.message, "data.text_message is missing; it must be an object");
     let error = validate(EventType::TextReceived, &json!([])).unwrap_err();
     assert_eq!(error.message, "data must be an object; it is []");
 }
@@ -86,10 +71,7 @@ fn closed_lists_are_closed_in_every_channel() {
         (EventType::MessageReceived, "/contacts/0/bucket"),
         (EventType::TextDelivered, "/text_message/type"),
         (EventType::TextDelivered, "/text_message/origin"),
-        (
-            EventType::TextDelivered,
-            "/text_message/recipients/0/delivery_status",
-        ),
+        (EventType::TextDelivered, "/text_message/recipients/0/delivery_status"),
         (EventType::IMessageReceived, "/message/service"),
         (EventType::IMessageReactionReceived, "/reaction/reaction"),
         (EventType::CallEnded, "/call/hangup_reason"),
@@ -108,37 +90,13 @@ fn closed_lists_are_closed_in_every_channel() {
 fn what_names_the_owner_must_be_the_owners() {
     let other = json!("00000000-0000-4000-8000-00000000000f");
     for (event_type, pointer, value) in [
-        (
-            EventType::MessageReceived,
-            "/message/mailbox_id",
-            other.clone(),
-        ),
-        (
-            EventType::MessageReceived,
-            "/message/email_address",
-            json!("x@example.org"),
-        ),
-        (
-            EventType::TextReceived,
-            "/text_message/local_phone_number",
-            json!("+12025550199"),
-        ),
-        (
-            EventType::CallEnded,
-            "/call/local_phone_number",
-            json!("+12025550199"),
-        ),
+        (EventType::MessageReceived, "/message/mailbox_id", other.clone()),
+        (EventType::MessageReceived, "/message/email_address", json!("x@example.org")),
+        (EventType::TextReceived, "/text_message/local_phone_number", json!("+12025550199")),
+        (EventType::CallEnded, "/call/local_phone_number", json!("+12025550199")),
         (EventType::SlackDmReceived, "/identity_id", other.clone()),
-        (
-            EventType::WhatsAppReceived,
-            "/message/agent_identity_id",
-            other.clone(),
-        ),
-        (
-            EventType::WhatsAppReactionReceived,
-            "/reaction/agent_identity_id",
-            other,
-        ),
+        (EventType::WhatsAppReceived, "/message/agent_identity_id", other.clone()),
+        (EventType::WhatsAppReactionReceived, "/reaction/agent_identity_id", other),
     ] {
         let mut data = event_type.sample();
         *data.pointer_mut(pointer).unwrap() = value;
@@ -221,13 +179,7 @@ fn a_key_twice_is_refused_at_any_depth() {
 
 #[test]
 fn half_a_surrogate_pair_is_refused() {
-    for text in [
-        r#""\ud800""#,
-        r#""\udc00""#,
-        r#""\ud800\u0041""#,
-        r#""\ud800x""#,
-        r#"{"\udfff":1}"#,
-    ] {
+    for text in [r#""\ud800""#, r#""\udc00""#, r#""\ud800\u0041""#, r#""\ud800x""#, r#"{"\udfff":1}"#] {
         assert_eq!(refuse(text).kind, DataErrorKind::Syntax, "{text}");
     }
 }

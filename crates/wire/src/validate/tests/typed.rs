@@ -48,14 +48,8 @@ fn same_keys(fields: &[shape::Field], full: &Value) {
 
 #[test]
 fn the_shapes_have_the_keys_of_the_types() {
-    same_keys(
-        shapes::MAIL_DATA,
-        &serde_json::to_value(crate::payload::tests::full_mail()).unwrap(),
-    );
-    same_keys(
-        shapes::TEXT_DATA,
-        &serde_json::to_value(crate::payload::tests::full_text()).unwrap(),
-    );
+    same_keys(shapes::mail::MAIL_DATA, &serde_json::to_value(crate::payload::tests::full_mail()).unwrap());
+    same_keys(shapes::text::TEXT_DATA, &serde_json::to_value(crate::payload::tests::full_text()).unwrap());
 }
 
 #[test]

@@ -9,15 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::{BodyState, MailError, ParsedMail, parse};
 
-const REQUIRED: [&str; 7] = [
-    "subject",
-    "from",
-    "to",
-    "cc",
-    "message_id",
-    "body_state",
-    "has_attachments",
-];
+const REQUIRED: [&str; 7] = ["subject", "from", "to", "cc", "message_id", "body_state", "has_attachments"];
 const MIN_MAILS: usize = 36;
 const MIN_WELL_FORMED: usize = 20;
 
@@ -35,10 +27,7 @@ fn bytes_of(path: &Path) -> Vec<u8> {
     let mut mail = String::new();
     for piece in recipe["pieces"].as_array().unwrap() {
         let text = piece["text"].as_str().unwrap();
-        for n in 1..=piece
-            .get("times")
-            .map_or(1, |times| times.as_u64().unwrap())
-        {
+        for n in 1..=piece.get("times").map_or(1, |times| times.as_u64().unwrap()) {
             mail.push_str(&text.replace("{n}", &n.to_string()));
         }
     }
@@ -80,11 +69,7 @@ fn differences(expected: &Map<String, Value>, got: &Result<ParsedMail, MailError
         match name.as_str() {
             "well_formed" | "envelope_sender" => {}
             "body_contains" => {
-                let texts = want
-                    .as_array()
-                    .unwrap()
-                    .iter()
-                    .map(|text| text.as_str().unwrap());
+                let texts = want.as_array().unwrap().iter().map(|text| text.as_str().unwrap());
                 let missing = texts.filter(|text| !mail.body.text.contains(text));
                 wrong.extend(missing.map(|text| format!("body lacks {text:?}")));
             }
@@ -96,9 +81,7 @@ fn differences(expected: &Map<String, Value>, got: &Result<ParsedMail, MailError
         }
     }
     let has_body = expected.contains_key("body") || expected.contains_key("body_contains");
-    let missing = REQUIRED
-        .iter()
-        .filter(|name| !expected.contains_key(**name));
+    let missing = REQUIRED.iter().filter(|name| !expected.contains_key(**name));
     wrong.extend(missing.map(|name| format!("{name}: not in the expectations")));
     wrong.extend((!has_body).then(|| "neither body nor body_contains expected".to_owned()));
     wrong
@@ -129,15 +112,9 @@ fn every_mail_gives_the_fields_written_beside_it() {
         };
         let expected: Map<String, Value> = serde_json::from_slice(&expected).unwrap();
         well_formed += usize::from(expected["well_formed"] == true);
-        let sender = expected
-            .get("envelope_sender")
-            .map(|sender| sender.as_str().unwrap());
+        let sender = expected.get("envelope_sender").map(|sender| sender.as_str().unwrap());
         let got = parse(&bytes_of(&path), sender);
-        wrong.extend(
-            differences(&expected, &got)
-                .into_iter()
-                .map(|d| format!("{name}: {d}")),
-        );
+        wrong.extend(differences(&expected, &got).into_iter().map(|d| format!("{name}: {d}")));
         used.insert(beside);
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -149,10 +126,7 @@ fn every_mail_gives_the_fields_written_beside_it() {
 fn the_check_notices_a_wrong_field_and_a_wrong_refusal() {
     let got = parse(b"From: a@x.test\r\nSubject: s\r\n\r\nt", None);
     let expected = |value: Value| value.as_object().unwrap().clone();
-    assert_eq!(
-        differences(&expected(json!({"refused": "TooDeep"})), &got).len(),
-        1
-    );
+    assert_eq!(differences(&expected(json!({"refused": "TooDeep"})), &got).len(), 1);
     let right = json!({"subject": "s", "from": "a@x.test", "to": [], "cc": null, "body": "t",
         "message_id": null, "body_state": "complete", "has_attachments": false});
     assert!(differences(&expected(right.clone()), &got).is_empty());

@@ -8,40 +8,22 @@ use super::super::*;
 fn assert_within_bounds(mail: &ParsedMail) {
     let cc = mail.cc_addresses.as_deref().unwrap_or_default();
     assert!(1 + mail.to_addresses.len() + cc.len() <= MAX_ADDRESSES);
-    let addresses = mail
-        .to_addresses
-        .iter()
-        .chain(cc)
-        .chain([&mail.from_address]);
+    let addresses = mail.to_addresses.iter().chain(cc).chain([&mail.from_address]);
     for address in addresses {
-        assert!(
-            address.contains('@') && address.len() <= MAX_ADDRESS_BYTES,
-            "{address:?}"
-        );
-        assert!(
-            !address.chars().any(|c| c.is_whitespace() || c.is_control()),
-            "{address:?}"
-        );
+        assert!(address.contains('@') && address.len() <= MAX_ADDRESS_BYTES, "{address:?}");
+        assert!(!address.chars().any(|c| c.is_whitespace() || c.is_control()), "{address:?}");
     }
     for line in [&mail.subject, &mail.snippet].into_iter().flatten() {
         assert!(line.chars().count() <= MAX_SUBJECT_CHARS && !line.chars().any(char::is_control));
         assert_eq!(line.trim(), line);
     }
-    assert!(
-        mail.snippet
-            .iter()
-            .all(|s| s.chars().count() <= MAX_SNIPPET_CHARS)
-    );
+    assert!(mail.snippet.iter().all(|s| s.chars().count() <= MAX_SNIPPET_CHARS));
     assert!(mail.body.text.len() <= MAX_BODY_BYTES);
     assert!(!mail.body.text.contains(['\r', '\0']));
     assert_eq!(mail.body.text.chars().count(), mail.body.included_chars);
     let whole = mail.body.included_chars == mail.body.total_chars;
     assert_eq!(whole, mail.body.state != BodyState::Truncated);
-    let ids = mail
-        .message_id
-        .iter()
-        .chain(&mail.in_reply_to)
-        .chain(&mail.references);
+    let ids = mail.message_id.iter().chain(&mail.in_reply_to).chain(&mail.references);
     for id in ids {
         assert!(id.starts_with('<') && id.ends_with('>') && id.len() <= MAX_MESSAGE_ID_BYTES);
     }
@@ -123,20 +105,13 @@ fn hostile() -> impl Strategy<Value = Vec<u8>> {
 fn quoted_printable(text: &str) -> String {
     let hex = |b: &u8| format!("={b:02X}");
     let bytes: Vec<String> = text.as_bytes().iter().map(hex).collect();
-    bytes
-        .chunks(20)
-        .map(<[String]>::concat)
-        .collect::<Vec<_>>()
-        .join("=\r\n")
+    bytes.chunks(20).map(<[String]>::concat).collect::<Vec<_>>().join("=\r\n")
 }
 
 fn base64_lines(text: &str) -> String {
     use base64::Engine as _;
     let encoded = base64::engine::general_purpose::STANDARD.encode(text);
-    let lines = encoded
-        .as_bytes()
-        .chunks(76)
-        .map(|l| String::from_utf8_lossy(l).into_owned());
+    let lines = encoded.as_bytes().chunks(76).map(|l| String::from_utf8_lossy(l).into_owned());
     lines.collect::<Vec<_>>().join("\r\n")
 }
 

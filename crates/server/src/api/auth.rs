@@ -1,0 +1,190 @@
+//! Who is calling.
+//!
+//! The header `X-API-Key` carries a key; nothing else is taken. A key that is missing, unknown, revoked or
+//! expired is 401. An admin or agent key acts for its own organisation; an operator key for the one that
+//! the header `Inkhook-Organization` names on each request, as its admin; any other key that sends that
+//! header is refused, so that nobody believes it had an effect.
+
+mod keys;
+mod limit;
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, header};
+use inkhook_wire::id::OrganizationId;
+
+use self::keys::{Keys, Known};
+use self::limit::Limiter;
+use super::error::{ApiError, quote};
+use crate::app::App;
+use crate::domain::api_key::{self, KeyScope};
+use crate::domain::caller::{Caller, Role};
+use crate::domain::time::Clock;
+use crate::store::api_keys::ApiKey;
+
+/// The header that carries a key.
+pub const API_KEY: &str = "x-api-key";
+/// The header by which an operator key names an organisation.
+pub const ORGANIZATION: &str = "inkhook-organization";
+/// Publishing below this path is not counted against a key's rate.
+const PUBLISH: &str = "/api/v1/events";
+
+const NO_KEY: &str = "no API key: send one in the header X-API-Key";
+const ONE_KEY: &str = "send exactly one X-API-Key header";
+const BEARER: &str = "this server takes no bearer tokens: send an API key in the header X-API-Key";
+const WRONG_KEY: &str = "this API key is not valid: it is unknown, revoked or expired";
+
+/// Finds keys and counts their requests. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Auth(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    keys: Keys,
+    limiter: Limiter,
+}
+
+impl Auth {
+    /// Knows nothing yet. `requests_per_second` is what one key may ask for, publishing aside; twice that
+    /// may come at once.
+    #[must_use]
+    pub fn new(clock: Clock, requests_per_second: u32) -> Self {
+        let limiter = Limiter::new(clock, requests_per_second);
+        Self(Arc::new(Inner { keys: Keys::default(), limiter }))
+    }
+}
+
+/// A valid key, whether or not it has an organisation.
+#[derive(Debug, Clone)]
+pub struct Key(Arc<Known>);
+
+impl Key {
+    /// What is known about it. The time of its last use may be older than the stored one.
+    #[must_use]
+    pub fn record(&self) -> &ApiKey {
+        &self.0.key
+    }
+}
+
+impl FromRequestParts<App> for Key {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let text = text(&parts.headers)?;
+        let Inner { keys, limiter } = &*app.auth.0;
+        // A text that cannot be a key is not worth a read.
+        let known = match api_key::validate(text) {
+            Ok(()) => keys.find(&app.store, &app.clock, text).await?,
+            Err(_) => None,
+        };
+        let known = known.ok_or_else(|| ApiError::unauthorized(WRONG_KEY))?;
+        if !is_publish(parts) {
+            limiter.check(known.key.id).map_err(|seconds| {
+                ApiError::too_many("too many requests with this API key; wait and try again", seconds)
+            })?;
+        }
+        Ok(Self(known))
+    }
+}
+
+fn text(headers: &HeaderMap) -> Result<&str, ApiError> {
+    let mut values = headers.get_all(API_KEY).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => value.to_str().map_err(|_| ApiError::unauthorized(WRONG_KEY)),
+        (Some(_), Some(_)) => Err(ApiError::unauthorized(ONE_KEY)),
+        (None, _) if headers.contains_key(header::AUTHORIZATION) => Err(ApiError::unauthorized(BEARER)),
+        (None, _) => Err(ApiError::unauthorized(NO_KEY)),
+    }
+}
+
+fn is_publish(parts: &Parts) -> bool {
+    let below = parts.uri.path().strip_prefix(PUBLISH);
+    parts.method == Method::POST && below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let key = Key::from_request_parts(parts, app).await?;
+        let key = key.record();
+        let named = named_organization(&parts.headers)?;
+        let ((organization, organization_id), role) = match (key.scope, key.organization, key.identity) {
+            (KeyScope::Operator, ..) => (operated_organization(app, named).await?, Role::Admin),
+            _ if named.is_some() => {
+                return Err(ApiError::forbidden(
+                    "only an operator key may name an organisation in the header Inkhook-Organization",
+                ));
+            }
+            (KeyScope::Admin, Some(own), _) => (own, Role::Admin),
+            (KeyScope::Agent, Some(own), Some(identity)) => {
+                (own, Role::Agent { identity, claimed: key.claimed })
+            }
+            _ => return Err(ApiError::unauthorized(WRONG_KEY)),
+        };
+        Ok(Self { organization, organization_id, key_id: key.id, role })
+    }
+}
+
+type Named<'a> = Option<&'a str>;
+
+fn named_organization(headers: &HeaderMap) -> Result<Named<'_>, ApiError> {
+    let mut values = headers.get_all(ORGANIZATION).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => Ok(Some(value.to_str().unwrap_or_default())),
+        (Some(_), Some(_)) => Err(ApiError::forbidden("send exactly one Inkhook-Organization header")),
+    }
+}
+
+async fn operated_organization(
+    app: &App,
+    named: Named<'_>,
+) -> Result<(crate::domain::number::OrganizationNo, OrganizationId), ApiError> {
+    let named = named.ok_or_else(|| {
+        ApiError::forbidden(
+            "an operator key acts for the organisation in the header Inkhook-Organization: org_…",
+        )
+    })?;
+    let unknown = || ApiError::not_found(&format!("organisation {}", quote(named)));
+    let id: OrganizationId = named.parse().map_err(|_| unknown())?;
+    let no = app.auth.0.keys.organization(&app.store, id).await?;
+    Ok((no.ok_or_else(unknown)?, id))
+}
+
+/// A caller of a webhook route: anybody but an unclaimed agent key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhookCaller(pub Caller);
+
+impl FromRequestParts<App> for WebhookCaller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let caller = Caller::from_request_parts(parts, app).await?;
+        match caller.role {
+            Role::Agent { claimed: false, .. } => Err(ApiError::forbidden(
+                "this key is not claimed yet: webhooks need a claimed agent key or an admin key",
+            )),
+            _ => Ok(Self(caller)),
+        }
+    }
+}
+
+/// A caller that manages its organisation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminCaller(pub Caller);
+
+impl FromRequestParts<App> for AdminCaller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let caller = Caller::from_request_parts(parts, app).await?;
+        if caller.is_admin() {
+            Ok(Self(caller))
+        } else {
+            Err(ApiError::forbidden("this needs an admin key of the organisation"))
+        }
+    }
+}

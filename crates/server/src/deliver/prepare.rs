@@ -1,0 +1,188 @@
+//! From a claim to the request: headers and signatures, made fresh for every attempt.
+
+use std::time::Duration;
+
+use http::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use inkhook_egress::{Policy, Request, UrlError};
+use inkhook_wire::sign;
+use uuid::Uuid;
+
+use crate::domain::delivery::Claimed;
+use crate::domain::time::TimeMs;
+
+/// How receivers see us.
+pub const USER_AGENT_VALUE: &str = concat!("inkhook/", env!("CARGO_PKG_VERSION"));
+
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-inkbox-request-id");
+static TIMESTAMP: HeaderName = HeaderName::from_static("x-inkbox-timestamp");
+static SIGNATURE: HeaderName = HeaderName::from_static("x-inkbox-signature");
+static STANDARD_ID: HeaderName = HeaderName::from_static("webhook-id");
+static STANDARD_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+static STANDARD_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+static ATTEMPT: HeaderName = HeaderName::from_static("inkhook-attempt");
+static POSSIBLE_DUPLICATE: HeaderName = HeaderName::from_static("inkhook-possible-duplicate");
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// Why no request can be made of a claim.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PrepareError {
+    /// The URL may no longer be delivered to: the rules changed since it was stored.
+    #[error("{0}")]
+    Url(#[from] UrlError),
+    /// A stored value cannot be a header; the API refuses such values.
+    #[error("the auth token cannot be sent as a header")]
+    Header,
+}
+
+/// Makes the request, signed at `now` (wall clock), to be answered within `deadline`. `trace` names the
+/// attempt for the receiver's tracing.
+///
+/// # Errors
+/// The URL is not one that may be delivered to now.
+pub fn prepare(
+    claimed: &Claimed,
+    policy: &Policy,
+    now: TimeMs,
+    deadline: Duration,
+    trace: Uuid,
+) -> Result<Request, PrepareError> {
+    let target = policy.check_url(&claimed.target.url)?;
+    Ok(Request {
+        tenant: claimed.target.organization.0.unsigned_abs(),
+        target,
+        headers: headers(claimed, now, trace)?,
+        body: claimed.event.payload.clone(),
+        deadline,
+    })
+}
+
+fn headers(claimed: &Claimed, now: TimeMs, trace: Uuid) -> Result<HeaderMap, PrepareError> {
+    let body = &claimed.event.payload;
+    let key = &claimed.target.signing_key;
+    let (request_id, event_id) = (claimed.request_id.to_string(), claimed.event.id.to_string());
+    let seconds = now.unix_seconds();
+    let mut headers = HeaderMap::with_capacity(13);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(USER_AGENT, HeaderValue::from_static(USER_AGENT_VALUE));
+    headers.insert(SIGNATURE.clone(), text(&sign::sign_inkbox(key, &request_id, seconds, body))?);
+    headers.insert(REQUEST_ID.clone(), text(&request_id)?);
+    headers.insert(TIMESTAMP.clone(), HeaderValue::from(seconds));
+    headers.insert(STANDARD_SIGNATURE.clone(), text(&sign::sign_standard(key, &event_id, seconds, body))?);
+    headers.insert(STANDARD_ID.clone(), text(&event_id)?);
+    headers.insert(STANDARD_TIMESTAMP.clone(), HeaderValue::from(seconds));
+    headers.insert(ATTEMPT.clone(), HeaderValue::from(claimed.attempt_no));
+    headers.insert(TRACEPARENT.clone(), text(&traceparent(trace, claimed))?);
+    if claimed.maybe_received {
+        headers.insert(POSSIBLE_DUPLICATE.clone(), HeaderValue::from_static("true"));
+    }
+    if let Some(token) = &claimed.target.auth_token {
+        let mut value = text(&format!("Bearer {}", token.expose()))?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+    Ok(headers)
+}
+
+fn text(value: &str) -> Result<HeaderValue, PrepareError> {
+    HeaderValue::from_str(value).map_err(|_| PrepareError::Header)
+}
+
+/// W3C Trace Context: one trace a delivery (its request id), one span an attempt.
+fn traceparent(trace: Uuid, claimed: &Claimed) -> String {
+    let span = trace.as_u64_pair().1 | 1;
+    format!("00-{}-{span:016x}-01", claimed.request_id.as_uuid().simple())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use inkhook_wire::event::EventType;
+    use inkhook_wire::sign::SigningKey;
+
+    use super::*;
+    use crate::domain::delivery::{ClaimedEvent, Class, DeliveryTarget};
+    use crate::domain::number::{DeliveryNo, OrganizationNo, Seq, SubscriptionNo, UrlNo};
+    use crate::domain::secret::Secret;
+
+    fn claimed() -> Claimed {
+        Claimed {
+            delivery: DeliveryNo(64),
+            claim_no: 1,
+            lease_until: TimeMs(60_000),
+            claimed_at: TimeMs(0),
+            attempt_no: 3,
+            failures: 2,
+            class: Class::Retry,
+            request_id: Uuid::from_u128(7).into(),
+            maybe_received: false,
+            expires_at: None,
+            event: ClaimedEvent {
+                seq: Seq(1),
+                id: Uuid::from_u128(9).into(),
+                event_type: EventType::MessageReceived,
+                payload: Bytes::from_static(b"{\"id\":\"evt_x\"}"),
+            },
+            target: Arc::new(DeliveryTarget {
+                subscription: SubscriptionNo(1),
+                subscription_id: Uuid::from_u128(5).into(),
+                organization: OrganizationNo(4),
+                generation: 1,
+                url: "https://hooks.client.com/in".into(),
+                url_no: UrlNo(1),
+                auth_token: None,
+                signing_key: Arc::new(SigningKey::new("whsec_demo-secret")),
+                timeout: Duration::from_secs(30),
+            }),
+        }
+    }
+
+    fn prepared(claimed: &Claimed) -> Request {
+        let now = TimeMs(1_780_000_000_500);
+        prepare(claimed, &Policy::default(), now, Duration::from_secs(30), Uuid::from_u128(1)).unwrap()
+    }
+
+    #[test]
+    fn both_signatures_verify_over_the_bytes_that_are_sent() {
+        let request = prepared(&claimed());
+        let (headers, body) = (&request.headers, &request.body);
+        let now = Some(1_780_000_001);
+        sign::verify_inkbox("whsec_demo-secret", headers, body, now).expect("ours verifies");
+        sign::verify_standard("whsec_demo-secret", headers, body, now).expect("the standard one too");
+        assert_eq!(request.headers["x-inkbox-timestamp"], "1780000000");
+        assert_eq!(request.headers["x-inkbox-request-id"], format!("req_{}", Uuid::from_u128(7)));
+        assert_eq!(request.headers["webhook-id"], format!("evt_{}", Uuid::from_u128(9)));
+        assert_eq!(request.headers["inkhook-attempt"], "3");
+        assert_eq!(request.tenant, 4);
+    }
+
+    #[test]
+    fn a_possible_duplicate_says_so_and_no_other() {
+        assert!(!prepared(&claimed()).headers.contains_key("inkhook-possible-duplicate"));
+        let again = Claimed { maybe_received: true, ..claimed() };
+        assert_eq!(prepared(&again).headers["inkhook-possible-duplicate"], "true");
+    }
+
+    #[test]
+    fn the_auth_token_is_a_bearer_and_does_not_print() {
+        let mut claimed = claimed();
+        let target =
+            DeliveryTarget { auth_token: Some(Secret::new("t0ken".into())), ..(*claimed.target).clone() };
+        claimed.target = Arc::new(target);
+        let request = prepared(&claimed);
+        assert_eq!(request.headers["authorization"], "Bearer t0ken");
+        assert!(!format!("{:?}", request.headers).contains("t0ken"));
+    }
+
+    #[test]
+    fn a_url_that_the_rules_forbid_now_is_not_sent_to() {
+        let mut claimed = claimed();
+        let target = DeliveryTarget { url: "https://10.0.0.1/".into(), ..(*claimed.target).clone() };
+        claimed.target = Arc::new(target);
+        let now = TimeMs(1_780_000_000_500);
+        let refused = prepare(&claimed, &Policy::default(), now, Duration::from_secs(1), Uuid::nil());
+        assert!(matches!(refused, Err(PrepareError::Url(_))));
+    }
+}

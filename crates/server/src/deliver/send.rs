@@ -1,0 +1,80 @@
+//! The only network call of a delivery.
+//!
+//! The right to write is a function that the caller gives: it is handed the write of the first byte, and
+//! either makes it or says why not. The database is behind that function, or is not; nothing here knows.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use inkhook_egress::{Client, Gate, GateDecision, Request};
+use tokio_util::sync::CancellationToken;
+
+use super::classify;
+use crate::domain::attempt::Outcome;
+use crate::domain::time::Clock;
+
+/// What the gate said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permission {
+    /// The bytes were written.
+    Granted,
+    /// The subscription changed since the claim.
+    Changed,
+    /// The lease does not cover the attempt any more.
+    LeaseOver,
+}
+
+const NOT_ASKED: u8 = 0;
+const GRANTED: u8 = 1;
+const CHANGED: u8 = 2;
+const LEASE_OVER: u8 = 3;
+
+/// Remembers what the gate said, for whoever has to explain how the attempt ended.
+struct Asked<F> {
+    may_write: F,
+    said: Arc<AtomicU8>,
+}
+
+impl<F: Fn(&mut dyn FnMut()) -> Permission + Send + 'static> Gate for Asked<F> {
+    fn enter(&self, write: &mut dyn FnMut()) -> GateDecision {
+        let permission = (self.may_write)(write);
+        let (said, decision) = match permission {
+            Permission::Granted => (GRANTED, GateDecision::Pass),
+            Permission::Changed => (CHANGED, GateDecision::Closed),
+            Permission::LeaseOver => (LEASE_OVER, GateDecision::Closed),
+        };
+        self.said.store(said, Ordering::Release);
+        decision
+    }
+}
+
+/// Sends one request and reports what came of it. `cut_off` ends it at once. Bodies from addresses that
+/// only the operator opened are kept when `keep_inside_bodies` says so.
+pub async fn send(
+    client: &Client,
+    request: Request,
+    may_write: impl Fn(&mut dyn FnMut()) -> Permission + Send + 'static,
+    clock: &Clock,
+    cut_off: &CancellationToken,
+    keep_inside_bodies: bool,
+) -> Outcome {
+    let started_at = clock.wall();
+    let said = Arc::new(AtomicU8::new(NOT_ASKED));
+    let gate = Asked { may_write, said: said.clone() };
+    let result = tokio::select! {
+        result = client.post(request, gate) => result,
+        () = cut_off.cancelled() => {
+            return Outcome::CutOff { request_started: said.load(Ordering::Acquire) == GRANTED };
+        }
+    };
+    match result {
+        Ok(answer) => Outcome::Made(classify::answer(answer, started_at, clock.wall(), keep_inside_bodies)),
+        Err(failure) if classify::gate_closed(&failure) => match said.load(Ordering::Acquire) {
+            LEASE_OVER => Outcome::LeaseOver,
+            _ => Outcome::Changed,
+        },
+        Err(failure) => {
+            Outcome::Made(classify::failure(failure, started_at, clock.wall(), keep_inside_bodies))
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! The engine: claims what is due, sends it, settles it.
+//!
+//! Polling is the truth; a bell only makes it sooner. The pump refills each slot as it frees, so no
+//! delivery waits for another's receiver. Nothing is held here that a restart would miss: a claim is a
+//! row, and a retry is a later due time in it.
+
+pub mod janitor;
+pub mod pump;
+mod slots;
+
+use std::time::Duration;
+
+use crate::domain::entropy::Entropy;
+use crate::domain::generations::Generations;
+use crate::domain::retry::RetrySchedule;
+use crate::domain::time::Clock;
+use crate::store::Store;
+use crate::wake::Bells;
+
+use std::sync::Arc;
+
+/// What the engine is built from.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// Where deliveries come from and go back to.
+    pub store: Store,
+    /// Outbound connections.
+    pub egress: inkhook_egress::Client,
+    /// Asked before each first byte.
+    pub generations: Arc<Generations>,
+    /// Time.
+    pub clock: Clock,
+    /// Jitter and ids.
+    pub entropy: Entropy,
+    /// Rung and heard.
+    pub bells: Bells,
+    /// See there.
+    pub settings: EngineSettings,
+}
+
+/// How the engine behaves.
+#[derive(Debug, Clone)]
+pub struct EngineSettings {
+    /// Attempts under way at the same time.
+    pub max_in_flight: usize,
+    /// Of these, for one subscription.
+    pub max_in_flight_per_subscription: usize,
+    /// A whole attempt, the answer's body included.
+    pub attempt_timeout: Duration,
+    /// An attempt that somebody waits for: a replay.
+    pub manual_timeout: Duration,
+    /// The waits between attempts.
+    pub retry_schedule: RetrySchedule,
+    /// Looks at the queue at least this often.
+    pub poll: Duration,
+    /// Keeps answers from addresses that only the operator opened.
+    pub keep_inside_bodies: bool,
+}
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        Self {
+            max_in_flight: 512,
+            max_in_flight_per_subscription: 32,
+            attempt_timeout: Duration::from_secs(30),
+            manual_timeout: Duration::from_secs(25),
+            retry_schedule: RetrySchedule::default(),
+            poll: Duration::from_secs(1),
+            keep_inside_bodies: false,
+        }
+    }
+}

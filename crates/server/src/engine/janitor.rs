@@ -1,0 +1,48 @@
+//! The janitor: writes what deletes and narrowed subscriptions left to be written.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::store::Store;
+use crate::store::cancel::Tidied;
+use crate::store::error::StoreError;
+use crate::wake::Bells;
+
+/// Looks for work at least this often; a bell makes it sooner.
+const POLL: Duration = Duration::from_secs(5);
+
+/// Tidies up until the soft stop.
+pub async fn run(store: Store, bells: Bells, soft: CancellationToken) {
+    let mut bell = bells.tidy.listen();
+    while !soft.is_cancelled() {
+        match tidy_up(&store, &soft).await {
+            Ok(()) => {}
+            Err(StoreError::Closed) => return,
+            Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "tidying up failed"),
+        }
+        tokio::select! {
+            () = soft.cancelled() => {}
+            () = bell.rung() => {}
+            () = pause() => {}
+        }
+    }
+}
+
+/// Chunk after chunk until nothing is left; tests call it by hand.
+///
+/// # Errors
+/// The store could not be written.
+pub async fn tidy_up(store: &Store, soft: &CancellationToken) -> Result<(), StoreError> {
+    while store.cancel_chunk().await? == Tidied::More {
+        if soft.is_cancelled() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a loop's wait, always beside a bell")]
+async fn pause() {
+    tokio::time::sleep(POLL).await;
+}

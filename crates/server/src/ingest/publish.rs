@@ -1,0 +1,332 @@
+//! Publishing: what a platform says happened to one of its agents.
+//!
+//! Order of checks: the data's form, the owner, the data's shape, then inside the accepting transaction
+//! repeats, expiry and the owner again.
+
+use bytes::Bytes;
+use inkhook_wire::envelope;
+use inkhook_wire::event::{Channel, EventType, OwnerKind};
+use inkhook_wire::id::EventId;
+use inkhook_wire::payload::mail::Bucket;
+use inkhook_wire::validate::{DataError, OwnerFacts as WireFacts, ParsedData};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+
+use crate::domain::caller::Scope;
+use crate::domain::entropy::Entropy;
+use crate::domain::mail_address;
+use crate::domain::owner::{KnownAgent, Owner, OwnerFacts};
+use crate::domain::time::{Clock, TimeMs};
+use crate::store::Store;
+use crate::store::accept::{Accept, NewEvent};
+use crate::store::error::StoreError;
+use crate::store::facts::Names;
+use crate::wake::Bell;
+
+/// What is published.
+#[derive(Debug)]
+pub struct Publish {
+    /// Who publishes.
+    pub scope: Scope,
+    /// Its type.
+    pub event_type: EventType,
+    /// What it happened to.
+    pub owner: Owner,
+    /// The data as it came.
+    pub data: Box<RawValue>,
+    /// The id, when the publisher gives it.
+    pub id: Option<EventId>,
+    /// When it happened, as written by the publisher.
+    pub timestamp: Option<String>,
+    /// No attempt starts after this.
+    pub expires_at: Option<TimeMs>,
+    /// `Idempotency-Key`.
+    pub idempotency_key: Option<String>,
+}
+
+/// Why an event is not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The owner is not there, or not the caller's.
+    #[error("owner not found")]
+    OwnerNotFound,
+    /// The data does not have the type's shape.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// `expires_at` is not in the future.
+    #[error("expires_at is not in the future")]
+    Expired,
+    /// The key was used for something else.
+    #[error("the Idempotency-Key was used for another event")]
+    KeyReused,
+    /// The id was used for something else.
+    #[error("the id was used for another event")]
+    IdReused,
+    /// Key and id name different events.
+    #[error("the Idempotency-Key and the id name different events")]
+    KeyAndIdDiffer,
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What publishing needs.
+#[derive(Debug, Clone, Copy)]
+pub struct Parts<'a> {
+    /// Where events go.
+    pub store: &'a Store,
+    /// When they are accepted.
+    pub clock: &'a Clock,
+    /// Their ids.
+    pub entropy: &'a Entropy,
+    /// Wakes the engine.
+    pub queued: &'a Bell,
+}
+
+/// The answer to a publish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// The event's id.
+    pub id: EventId,
+    /// Deliveries made when it was accepted.
+    pub deliveries: u32,
+    /// It had been accepted before.
+    pub duplicate: bool,
+}
+
+/// Accepts an event: committed and synced, with its deliveries, when this returns.
+///
+/// # Errors
+/// See [`PublishError`]; none of them leaves anything behind.
+pub async fn publish(parts: Parts<'_>, publish: Publish) -> Result<Published, PublishError> {
+    let event = build(parts, publish).await?;
+    match parts.store.accept(event).await? {
+        Accept::Accepted(accepted) => {
+            if accepted.deliveries > 0 && !accepted.duplicate {
+                parts.queued.ring();
+            }
+            Ok(Published { id: accepted.id, deliveries: accepted.deliveries, duplicate: accepted.duplicate })
+        }
+        Accept::OwnerGone => Err(PublishError::OwnerNotFound),
+        Accept::Expired => Err(PublishError::Expired),
+        Accept::KeyReused => Err(PublishError::KeyReused),
+        Accept::IdReused => Err(PublishError::IdReused),
+        Accept::KeyAndIdDiffer => Err(PublishError::KeyAndIdDiffer),
+    }
+}
+
+/// Checks and completes the data, and writes the body that will be signed.
+async fn build(parts: Parts<'_>, publish: Publish) -> Result<NewEvent, PublishError> {
+    let parsed = ParsedData::parse(&publish.data)?;
+    let names = Participants::read(publish.event_type, &parsed)?;
+    let found = parts.store.publish_facts(publish.scope, publish.owner, names.names()).await?;
+    let (facts, agents) = found.ok_or(PublishError::OwnerNotFound)?;
+    let now = parts.clock.wall();
+    let now_text = now.to_rfc3339();
+    let id = publish.id.unwrap_or_else(|| parts.entropy.uuid_at(now).into());
+    let valid = {
+        let mut fresh_id = || parts.entropy.uuid_at(now);
+        let mut wire_facts = wire_facts(&facts, &now_text, &mut fresh_id, names.json(&agents));
+        parsed.validate(publish.event_type, &mut wire_facts)?
+    };
+    let timestamp = publish.timestamp.as_deref().unwrap_or(&now_text);
+    let payload = envelope::write(id, publish.event_type, timestamp, &valid.data);
+    Ok(NewEvent {
+        id,
+        id_given: publish.id.is_some(),
+        request_hash: request_hash(&publish, &valid.canonical_hash_input),
+        idempotency_key: publish.idempotency_key,
+        organization: publish.scope.organization,
+        event_type: publish.event_type,
+        owner: publish.owner,
+        expires_at: publish.expires_at,
+        payload: Bytes::from(payload),
+    })
+}
+
+fn wire_facts<'a>(
+    facts: &'a OwnerFacts,
+    now: &'a str,
+    fresh_id: &'a mut dyn FnMut() -> uuid::Uuid,
+    agent_identities_json: Option<String>,
+) -> WireFacts<'a> {
+    WireFacts {
+        kind: facts.owner.kind(),
+        identity_id: facts.identity_id,
+        agent_handle: &facts.agent_handle,
+        mailbox: facts.mailbox.as_ref().map(|(id, address)| (*id, &**address)),
+        phone_number: facts.phone_number.as_ref().map(|(id, number)| (*id, &**number)),
+        now,
+        fresh_id,
+        agent_identities_json,
+    }
+}
+
+/// What two requests must have in common to be one: type, owner, given timestamp and expiry, and the data
+/// whatever its spelling.
+fn request_hash(publish: &Publish, canonical_data: &[u8]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    let owner = publish.owner;
+    let kind: OwnerKind = owner.kind();
+    let expires = publish.expires_at.map(|time| time.0.to_string()).unwrap_or_default();
+    let fields = [
+        publish.event_type.as_str(),
+        kind.field_name(),
+        &owner.uuid().to_string(),
+        publish.timestamp.as_deref().unwrap_or_default(),
+        &expires,
+    ];
+    for field in fields {
+        // Lengths keep neighbours apart: no text of one field can pass for part of the next.
+        hash.update((field.len() as u64).to_be_bytes());
+        hash.update(field);
+    }
+    hash.update(canonical_data);
+    hash.finalize().into()
+}
+
+/// Whose agents an event's `agent_identities` may name.
+enum Participants {
+    Mail(Vec<(Bucket, String)>),
+    Numbers(Vec<String>),
+    Nobody,
+}
+
+#[derive(Serialize)]
+struct MailAgent<'a> {
+    bucket: Bucket,
+    address: &'a str,
+    id: uuid::Uuid,
+    agent_handle: &'a str,
+    display_name: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Agent<'a> {
+    id: uuid::Uuid,
+    agent_handle: &'a str,
+    display_name: Option<&'a str>,
+}
+
+impl Participants {
+    fn read(event_type: EventType, data: &ParsedData<'_>) -> Result<Self, DataError> {
+        Ok(match event_type.channel() {
+            Channel::Mail => Self::Mail(data.mail_participants()?.1),
+            Channel::Text => Self::Numbers(data.text_participants()?.1),
+            _ => Self::Nobody,
+        })
+    }
+
+    fn names(&self) -> Names {
+        match self {
+            Self::Mail(addresses) => Names {
+                addresses: addresses.iter().map(|(_, address)| mail_address::normalize(address)).collect(),
+                numbers: Vec::new(),
+            },
+            Self::Numbers(numbers) => Names { addresses: Vec::new(), numbers: numbers.clone() },
+            Self::Nobody => Names::default(),
+        }
+    }
+
+    /// The list to fill in, when anybody of it is known.
+    fn json(&self, known: &[KnownAgent]) -> Option<String> {
+        if known.is_empty() {
+            return None;
+        }
+        let json = match self {
+            Self::Mail(addresses) => mail_agents_json(addresses, known),
+            Self::Numbers(_) | Self::Nobody => {
+                let agents: Vec<Agent<'_>> = known
+                    .iter()
+                    .map(|agent| Agent {
+                        id: agent.identity.as_uuid(),
+                        agent_handle: &agent.agent_handle,
+                        display_name: agent.display_name.as_deref(),
+                    })
+                    .collect();
+                to_json(&agents)
+            }
+        };
+        Some(json)
+    }
+}
+
+/// `agent_identities` of a mail: those of these addresses that are agents, in the order given.
+pub(super) fn mail_agents_json(addresses: &[(Bucket, String)], known: &[KnownAgent]) -> String {
+    let agents: Vec<MailAgent<'_>> = addresses
+        .iter()
+        .filter_map(|(bucket, address)| {
+            let normalized = mail_address::normalize(address);
+            let agent = known.iter().find(|agent| agent.name == normalized)?;
+            Some(MailAgent {
+                bucket: *bucket,
+                address,
+                id: agent.identity.as_uuid(),
+                agent_handle: &agent.agent_handle,
+                display_name: agent.display_name.as_deref(),
+            })
+        })
+        .collect();
+    to_json(&agents)
+}
+
+fn to_json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("text and ids always serialise")
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::domain::number::OrganizationNo;
+
+    fn sample() -> Publish {
+        Publish {
+            scope: Scope { organization: OrganizationNo(1), identity: None },
+            event_type: EventType::MessageReceived,
+            owner: Owner::Mailbox(Uuid::from_u128(1).into()),
+            data: RawValue::from_string("{}".into()).unwrap(),
+            id: None,
+            timestamp: None,
+            expires_at: None,
+            idempotency_key: None,
+        }
+    }
+
+    #[test]
+    fn the_hash_tells_requests_apart_that_differ_in_anything_that_counts() {
+        let hash = request_hash(&sample(), b"{}");
+        assert_eq!(hash, request_hash(&sample(), b"{}"));
+        let keyed = Publish { idempotency_key: Some("k".into()), ..sample() };
+        assert_eq!(hash, request_hash(&keyed, b"{}"), "the key is not part of the request");
+        let others = [
+            Publish { event_type: EventType::MessageSent, ..sample() },
+            Publish { owner: Owner::Identity(Uuid::from_u128(1).into()), ..sample() },
+            Publish { owner: Owner::Mailbox(Uuid::from_u128(2).into()), ..sample() },
+            Publish { timestamp: Some("2026-11-20T09:30:01Z".into()), ..sample() },
+            Publish { expires_at: Some(TimeMs(1)), ..sample() },
+        ];
+        for other in others {
+            assert_ne!(hash, request_hash(&other, b"{}"), "{other:?}");
+        }
+        assert_ne!(hash, request_hash(&sample(), b"{ }"));
+    }
+
+    #[test]
+    fn known_agents_keep_their_bucket_and_the_order_of_the_mail() {
+        let addresses =
+            vec![(Bucket::From, "Ana@client.test".to_owned()), (Bucket::Cc, "Logger@mail.test".to_owned())];
+        let known = [KnownAgent {
+            name: "logger@mail.test".into(),
+            identity: Uuid::from_u128(9).into(),
+            agent_handle: "logger".into(),
+            display_name: None,
+        }];
+        let json: serde_json::Value = serde_json::from_str(&mail_agents_json(&addresses, &known)).unwrap();
+        assert_eq!(json[0]["bucket"], "cc");
+        assert_eq!(json[0]["address"], "Logger@mail.test", "as the mail wrote it");
+        assert_eq!(json.as_array().unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,172 @@
+//! Receiving a mail: from its bytes to one `message.received` for each of our mailboxes.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use inkhook_wire::envelope;
+use inkhook_wire::event::EventType;
+use inkhook_wire::id::EventId;
+use inkhook_wire::payload::mail::Bucket;
+
+use super::mail::{self, MailError, MessageFacts, ParsedMail};
+use super::publish::mail_agents_json;
+use crate::domain::entropy::Entropy;
+use crate::domain::mail_address;
+use crate::domain::number::OrganizationNo;
+use crate::domain::owner::{KnownAgent, Owner};
+use crate::domain::time::{Clock, TimeMs};
+use crate::store::Store;
+use crate::store::accept::NewEvent;
+use crate::store::error::StoreError;
+use crate::store::facts::Names;
+use crate::store::mail::{AcceptMail, BuildEvent, MailboxRef, NewMail};
+use crate::wake::Bell;
+
+/// What receiving needs. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Receiver {
+    /// Where events go.
+    pub store: Store,
+    /// When they are accepted.
+    pub clock: Clock,
+    /// Their ids.
+    pub entropy: Entropy,
+    /// Wakes the engine.
+    pub queued: Bell,
+}
+
+/// Why a mail is not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiveError {
+    /// It cannot be taken in this form; it never will be.
+    #[error(transparent)]
+    Mail(#[from] MailError),
+    /// None of the addresses is a mailbox here.
+    #[error("none of the recipients is a mailbox here")]
+    NobodyLeft,
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Receiver {
+    /// Whether a mail to this address would find a mailbox.
+    ///
+    /// # Errors
+    /// The store could not be asked.
+    pub async fn knows(&self, address: &str) -> Result<bool, StoreError> {
+        let address = mail_address::normalize(address);
+        Ok(self.store.mailbox_by_address(address).await?.is_some())
+    }
+
+    /// Accepts a mail: its events are committed and synced when this returns.
+    ///
+    /// # Errors
+    /// See [`ReceiveError`]; none of them leaves anything behind.
+    pub async fn receive(
+        &self,
+        envelope_from: Option<String>,
+        recipients: Vec<String>,
+        raw: Vec<u8>,
+    ) -> Result<Vec<EventId>, ReceiveError> {
+        let bytes = raw.len();
+        let (parsed, content_hash) = parse(raw, envelope_from).await?;
+        let mut recipients: Vec<String> =
+            recipients.iter().map(|address| mail_address::normalize(address)).collect();
+        recipients.sort_unstable();
+        recipients.dedup();
+        let mut organizations = Vec::new();
+        for address in &recipients {
+            if let Some(mailbox) = self.store.mailbox_by_address(address.clone()).await? {
+                organizations.push(mailbox.organization);
+            }
+        }
+        let first = *organizations.first().ok_or(ReceiveError::NobodyLeft)?;
+        organizations.sort_unstable();
+        organizations.dedup();
+        let agents = self.agents(&parsed, &organizations).await?;
+        let thread = mail::thread_key(&parsed);
+        let mail = NewMail {
+            recipients,
+            organization: first,
+            message_id: parsed.message_id.clone(),
+            content_hash,
+            sender: thread.sender,
+            parents: thread.parents,
+            participants: thread.participants,
+            bytes,
+            build: self.build(parsed, agents, content_hash),
+        };
+        match self.store.accept_mail(mail).await? {
+            AcceptMail::Accepted(events) => {
+                self.queued.ring();
+                Ok(events)
+            }
+            AcceptMail::NobodyLeft => Err(ReceiveError::NobodyLeft),
+        }
+    }
+
+    /// `agent_identities` for each organisation: who of From and Cc is an agent there.
+    async fn agents(
+        &self,
+        mail: &ParsedMail,
+        organizations: &[OrganizationNo],
+    ) -> Result<Vec<(OrganizationNo, String)>, StoreError> {
+        let mut addresses = vec![(Bucket::From, mail.from_address.clone())];
+        addresses.extend(mail.cc_addresses.iter().flatten().map(|address| (Bucket::Cc, address.clone())));
+        let names: Vec<String> =
+            addresses.iter().map(|(_, address)| mail_address::normalize(address)).collect();
+        let mut agents = Vec::new();
+        for organization in organizations {
+            let names = Names { addresses: names.clone(), numbers: Vec::new() };
+            let known: Vec<KnownAgent> = self.store.known_agents(*organization, names).await?;
+            agents.push((*organization, mail_agents_json(&addresses, &known)));
+        }
+        Ok(agents)
+    }
+
+    /// Writes the event of one mailbox, inside the accepting transaction.
+    fn build(
+        &self,
+        mail: ParsedMail,
+        agents: Vec<(OrganizationNo, String)>,
+        content_hash: [u8; 32],
+    ) -> BuildEvent {
+        let (clock, entropy) = (self.clock.clone(), self.entropy.clone());
+        Arc::new(move |mailbox: &MailboxRef, thread| {
+            let now: TimeMs = clock.wall();
+            let id: EventId = entropy.uuid_at(now).into();
+            let agents = agents.iter().find(|(organization, _)| *organization == mailbox.organization);
+            let facts = MessageFacts {
+                message_uuid: entropy.uuid_at(now),
+                mailbox_id: mailbox.id.as_uuid(),
+                mailbox_address: &mailbox.address,
+                thread_id: thread,
+                created_at_iso: &now.to_rfc3339(),
+                agent_identities_json: agents.map_or("[]", |(_, json)| json),
+            };
+            let data = mail::message_data(&mail, facts);
+            let payload = envelope::write(id, EventType::MessageReceived, &now.to_rfc3339(), &data);
+            NewEvent {
+                id,
+                id_given: false,
+                idempotency_key: None,
+                request_hash: content_hash,
+                organization: mailbox.organization,
+                event_type: EventType::MessageReceived,
+                owner: Owner::Mailbox(mailbox.id),
+                expires_at: None,
+                payload: Bytes::from(payload),
+            }
+        })
+    }
+}
+
+/// Taking a mail apart costs up to a few hundred milliseconds of CPU: not on the runtime's own threads.
+async fn parse(raw: Vec<u8>, sender: Option<String>) -> Result<(ParsedMail, [u8; 32]), ReceiveError> {
+    let parsed = tokio::task::spawn_blocking(move || {
+        let parsed = mail::parse(&raw, sender.as_deref())?;
+        Ok::<_, MailError>((parsed, mail::content_hash(&raw)))
+    });
+    Ok(parsed.await.map_err(|_| StoreError::Closed)??)
+}

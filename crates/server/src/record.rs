@@ -1,0 +1,3 @@
+//! From what an attempt came to, to what is written: [`decide`] is pure, the store's settle does the rest.
+
+pub mod decide;

@@ -1,0 +1,107 @@
+//! What becomes of a delivery after an attempt.
+//!
+//! | outcome | next |
+//! |---|---|
+//! | success | succeeded |
+//! | 410 | exhausted, reason `gone`; the subscription is paused |
+//! | failure of a delivery made by hand | exhausted: it has one attempt |
+//! | failure, waits left in the schedule | retried after the wait ± 20 %, or when `Retry-After` says, if later |
+//! | failure, none left | exhausted |
+//! | cut off by shutdown, or the lease was over | due again; the schedule has not moved |
+
+use uuid::Uuid;
+
+use crate::domain::attempt::{Attempt, Outcome, Recorded, Verdict};
+use crate::domain::delivery::{Claimed, Class, End};
+use crate::domain::retry::RetrySchedule;
+use crate::domain::time::TimeMs;
+use crate::store::settle::{AttemptRow, Next, Settlement};
+
+/// What [`decide`] needs besides the claim and the outcome.
+#[derive(Debug, Clone, Copy)]
+pub struct Circumstances<'a> {
+    /// The waits between attempts.
+    pub schedule: &'a RetrySchedule,
+    /// Schedule time.
+    pub now: TimeMs,
+    /// Wall time at which the attempt began, for one that was cut off.
+    pub started_at: TimeMs,
+    /// Varies the wait.
+    pub jitter: f64,
+    /// The log line's id.
+    pub attempt_id: Uuid,
+}
+
+/// Decides. `None` when there is nothing to write: somebody else holds the delivery by now.
+#[must_use]
+pub fn decide(claimed: &Claimed, outcome: Outcome, around: Circumstances<'_>) -> Option<Settlement> {
+    let (attempt, next, hold_until) = match outcome {
+        Outcome::Made(attempt) => {
+            let hold_until = attempt.retry_after.map(|wait| around.now.after(wait));
+            let next = after_attempt(claimed, &attempt, around, hold_until);
+            (Some(row(attempt, around.attempt_id)), next, hold_until)
+        }
+        Outcome::CutOff { request_started: true } if claimed.class == Class::Manual => {
+            (Some(cut_off(around)), Next::End(End::Lost), None)
+        }
+        Outcome::CutOff { request_started: true } => {
+            (Some(cut_off(around)), Next::Release { maybe_received: true }, None)
+        }
+        Outcome::CutOff { request_started: false } | Outcome::Changed => {
+            (None, Next::Release { maybe_received: false }, None)
+        }
+        Outcome::LeaseOver => return None,
+    };
+    Some(Settlement { delivery: claimed.delivery, claim_no: claimed.claim_no, attempt, next, hold_until })
+}
+
+fn after_attempt(
+    claimed: &Claimed,
+    attempt: &Attempt,
+    around: Circumstances<'_>,
+    hold_until: Option<TimeMs>,
+) -> Next {
+    match attempt.verdict {
+        Verdict::Success => return Next::End(End::Succeeded),
+        Verdict::Gone => return Next::End(End::Gone),
+        Verdict::Failure if claimed.class == Class::Manual => return Next::End(End::OutOfAttempts),
+        Verdict::Failure => {}
+    }
+    match around.schedule.wait_after(claimed.failures + 1, around.jitter) {
+        None => Next::End(End::OutOfAttempts),
+        Some(wait) => {
+            let due = around.now.after(wait);
+            let due = hold_until.map_or(due, |until| due.max(until));
+            Next::Retry { due, maybe_received: attempt.maybe_received }
+        }
+    }
+}
+
+fn row(attempt: Attempt, id: Uuid) -> AttemptRow {
+    AttemptRow {
+        id,
+        recorded: attempt.verdict.into(),
+        status: attempt.status,
+        error: attempt.error,
+        response_body: attempt.response_body,
+        response_bytes: Some(attempt.response_bytes),
+        duration_ms: Some(u64::try_from(attempt.duration.as_millis()).unwrap_or(u64::MAX)),
+        started_at: attempt.started_at,
+    }
+}
+
+fn cut_off(around: Circumstances<'_>) -> AttemptRow {
+    AttemptRow {
+        id: around.attempt_id,
+        recorded: Recorded::Unknown,
+        status: None,
+        error: Some("outcome unknown: the server was stopped before it had read an answer".into()),
+        response_body: None,
+        response_bytes: None,
+        duration_ms: None,
+        started_at: around.started_at,
+    }
+}
+
+#[cfg(test)]
+mod tests;
