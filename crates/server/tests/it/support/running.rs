@@ -17,6 +17,10 @@ use tempfile::TempDir;
 const START_DEADLINE: Duration = Duration::from_secs(60);
 /// How long one plain request may take.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
+/// How long a test waits for something that gives no sign, and how often it looks: seldom enough for the
+/// API's rate limit.
+const PATIENCE_LOOKS: u32 = 1_500;
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 const BINARY: &str = env!("CARGO_BIN_EXE_inkhook");
 
 /// A server with a store of its own on free ports of 127.0.0.1, which may deliver to loopback. Killed, by
@@ -84,6 +88,18 @@ impl RunningServer {
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "inkhook {arguments:?}: {}\n{errors}", output.status);
         String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
+    }
+
+    /// Looks until there is something to see.
+    #[expect(clippy::disallowed_methods, reason = "the one wait helper for what another process does")]
+    pub fn wait_for<T>(&self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+        for _ in 0..PATIENCE_LOOKS {
+            if let Some(found) = look() {
+                return found;
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        panic!("waited in vain for {what}");
     }
 
     /// POSTs JSON with the admin key and no client library in between; status and answer.
