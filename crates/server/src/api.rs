@@ -10,10 +10,16 @@
 
 pub mod auth;
 pub mod body;
+mod catalog;
+mod deliveries;
 pub mod error;
+mod events;
 mod health;
+pub mod limit;
 mod openapi;
+pub mod page;
 pub mod path;
+mod subscriptions;
 mod whoami;
 
 use std::any::Any;
@@ -36,7 +42,13 @@ pub const BODY_BYTES: usize = 1024 * 1024;
 
 /// The list of everything that is served.
 fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::with_openapi(openapi::frame()).merge(health::routes()).merge(whoami::routes())
+    OpenApiRouter::with_openapi(openapi::frame())
+        .merge(catalog::routes())
+        .merge(deliveries::routes())
+        .merge(events::routes())
+        .merge(health::routes())
+        .merge(subscriptions::routes())
+        .merge(whoami::routes())
 }
 
 /// What a listener serves.

@@ -3,10 +3,15 @@
 use std::sync::Arc;
 
 use crate::api::auth::Auth;
+use crate::api::limit::Limiter;
 use crate::domain::entropy::Entropy;
+use crate::domain::number::OrganizationNo;
 use crate::domain::time::Clock;
 use crate::store::Store;
 use crate::wake::Bells;
+
+/// Replays and tests that one organisation may ask for in a second.
+const REPLAYS_PER_SECOND: u32 = 10;
 
 /// Handed to the API and whatever else serves requests. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -19,6 +24,10 @@ pub struct App {
     pub entropy: Entropy,
     /// Wakes the engine.
     pub bells: Bells,
+    /// Outbound rules and connections; the API asks it whether a URL may be delivered to.
+    pub egress: inkhook_egress::Client,
+    /// Replays and tests of each organisation.
+    pub replays: Arc<Limiter<OrganizationNo>>,
     /// Knows the API keys.
     pub auth: Auth,
     /// What the API needs of the configuration.
@@ -28,9 +37,17 @@ pub struct App {
 impl App {
     /// Puts the parts together.
     #[must_use]
-    pub fn new(store: Store, clock: Clock, entropy: Entropy, bells: Bells, settings: ApiSettings) -> Self {
+    pub fn new(
+        store: Store,
+        clock: Clock,
+        entropy: Entropy,
+        bells: Bells,
+        egress: inkhook_egress::Client,
+        settings: ApiSettings,
+    ) -> Self {
         let auth = Auth::new(clock.clone(), settings.requests_per_second);
-        Self { store, clock, entropy, bells, auth, settings: Arc::new(settings) }
+        let replays = Arc::new(Limiter::new(clock.clone(), REPLAYS_PER_SECOND));
+        Self { store, clock, entropy, bells, egress, replays, auth, settings: Arc::new(settings) }
     }
 }
 

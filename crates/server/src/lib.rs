@@ -4,12 +4,16 @@
 
 pub mod api;
 pub mod app;
+pub mod cli;
+pub mod config;
 pub mod deliver;
 pub mod domain;
 pub mod engine;
 pub mod ingest;
 pub mod lifecycle;
 pub mod record;
+pub mod server;
 pub mod smtp_in;
 pub mod store;
+pub mod telemetry;
 pub mod wake;

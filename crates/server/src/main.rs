@@ -1,1 +1,5 @@
-fn main() {}
+//! The `inkhook` binary.
+
+fn main() -> std::process::ExitCode {
+    inkhook_server::cli::main()
+}

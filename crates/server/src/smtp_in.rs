@@ -17,6 +17,7 @@
 
 mod bounds;
 mod connection;
+pub mod from_ingest;
 mod intake;
 #[cfg(test)]
 mod tests;

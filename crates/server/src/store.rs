@@ -19,16 +19,21 @@ pub mod events;
 pub mod facts;
 pub mod faults;
 mod heads;
+pub mod identities;
 mod inbox;
 pub mod mail;
+pub mod mailboxes;
 mod migrate;
+mod names;
 pub mod organizations;
+pub mod phone_numbers;
 pub mod queue;
 mod reader;
 pub mod replay;
 mod rows;
 pub mod seal;
 pub mod settle;
+pub mod subscriptions;
 mod urls;
 mod writer;
 
@@ -145,6 +150,8 @@ impl Store {
     }
 }
 
-fn database_path(data_dir: &Path) -> PathBuf {
+/// The database file of a data directory.
+#[must_use]
+pub fn database_path(data_dir: &Path) -> PathBuf {
     data_dir.join("inkhook.db")
 }

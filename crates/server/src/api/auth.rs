@@ -6,18 +6,17 @@
 //! header is refused, so that nobody believes it had an effect.
 
 mod keys;
-mod limit;
 
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
-use inkhook_wire::id::OrganizationId;
+use inkhook_wire::id::{ApiKeyId, OrganizationId};
 
 use self::keys::{Keys, Known};
-use self::limit::Limiter;
 use super::error::{ApiError, quote};
+use super::limit::Limiter;
 use crate::app::App;
 use crate::domain::api_key::{self, KeyScope};
 use crate::domain::caller::{Caller, Role};
@@ -43,7 +42,7 @@ pub struct Auth(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     keys: Keys,
-    limiter: Limiter,
+    limiter: Limiter<ApiKeyId>,
 }
 
 impl Auth {

@@ -3,10 +3,12 @@
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use bytes::Bytes;
-use serde::de::{DeserializeOwned, Deserializer};
+use serde::de::{DeserializeOwned, Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 
 use super::error::ApiError;
+pub use crate::domain::patch::Patch;
+use crate::domain::secret::Secret;
 
 /// A JSON body. An empty one reads as `{}`; unknown fields are refused when the type says
 /// `deny_unknown_fields`, which every request type here does.
@@ -35,6 +37,10 @@ pub fn unreadable(rejection: axum::extract::rejection::BytesRejection) -> ApiErr
 /// Reads a JSON text into `T`, naming the field that is wrong.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     let bytes = if bytes.iter().all(u8::is_ascii_whitespace) { b"{}" } else { bytes };
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        // The deserializer would take a list for an object's values in order.
+        return Err(ApiError::invalid_at(vec!["body".into()], "the body must be a JSON object", "invalid"));
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path: Vec<String> = error.path().iter().map(ToString::to_string).collect();
@@ -96,16 +102,17 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// A field of a PATCH: left out, null, or a value.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Patch<T> {
-    /// Keep what is there.
-    #[default]
-    Keep,
-    /// Set to null.
-    Clear,
-    /// Replace.
-    Set(T),
+/// A secret in a body: a refusal of what is not a text does not quote it.
+#[derive(Debug, Clone)]
+pub struct SecretText(pub Secret);
+
+impl<'de> Deserialize<'de> for SecretText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match serde_json::Value::deserialize(deserializer)? {
+            serde_json::Value::String(text) => Ok(Self(Secret::new(text))),
+            _ => Err(D::Error::custom("must be a string")),
+        }
+    }
 }
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Patch<T> {
@@ -171,6 +178,7 @@ mod tests {
             (r#"{"url":"u","inner":{"count":"x"}}"#, "invalid", vec!["body", "inner", "count"]),
             (r#"{"url":"u","inner":{}}"#, "missing", vec!["body", "inner", "count"]),
             (r#"{"url":"u"} x"#, "invalid_json", vec!["body"]),
+            (r#" ["u"]"#, "invalid", vec!["body"]),
             (r#"{"url":"#, "invalid_json", vec!["body"]),
         ];
         for (text, kind, loc) in cases {

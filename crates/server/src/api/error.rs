@@ -102,6 +102,15 @@ impl ApiError {
         }
     }
 
+    /// 422: one field is wrong, in a sentence that names it already.
+    pub fn invalid_sentence(loc: Vec<String>, sentence: impl Into<String>, kind: &str) -> Self {
+        let msg = sentence.into();
+        Self {
+            errors: vec![FieldError { loc, msg: msg.clone(), kind: kind.into() }],
+            ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, msg)
+        }
+    }
+
     /// 429: this caller has to wait.
     pub fn too_many(detail: impl Into<String>, retry_after_seconds: u32) -> Self {
         let retry_after_seconds = Some(retry_after_seconds);

@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use inkhook_wire::event::EventType;
-use inkhook_wire::id::{EventId, IdentityId};
+use inkhook_wire::id::{EventId, IdentityId, RequestId};
 use rusqlite::{Connection, params};
 use uuid::Uuid;
 
@@ -267,8 +267,8 @@ pub(super) struct NewDelivery {
     pub(super) expires_at: Option<TimeMs>,
 }
 
-/// Queues a delivery, due at once.
-pub(super) fn enqueue(tx: &Tx<'_>, delivery: &NewDelivery, now: TimeMs) -> Result<(), StoreError> {
+/// Queues a delivery, due at once, under a fresh request id.
+pub(super) fn enqueue(tx: &Tx<'_>, delivery: &NewDelivery, now: TimeMs) -> Result<RequestId, StoreError> {
     let request_id = tx.context.entropy.uuid();
     tx.run(
         ADD_DELIVERY,
@@ -284,5 +284,6 @@ pub(super) fn enqueue(tx: &Tx<'_>, delivery: &NewDelivery, now: TimeMs) -> Resul
             now.0
         ],
     )?;
-    heads::lower(tx, delivery.subscription, delivery.class, TimeMs::ZERO)
+    heads::lower(tx, delivery.subscription, delivery.class, TimeMs::ZERO)?;
+    Ok(request_id.into())
 }

@@ -98,8 +98,9 @@ const ADD: &str = "INSERT INTO api_keys (id, organization_id, scope, identity_id
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'human', $12, $12, $13)";
 const MAC_TAKEN: &str = "SELECT 1 FROM api_keys WHERE mac = $1";
 const IDENTITY: &str = "SELECT 1 FROM identities WHERE id = $1 AND organization_id = $2";
-const REVOKE: &str = "UPDATE api_keys SET revoked_ms = $3, updated_ms = $3
-    WHERE id = $1 AND organization_id = $2 AND revoked_ms IS NULL";
+const REVOKE: &str = "UPDATE api_keys
+    SET updated_ms = iif(revoked_ms IS NULL, $3, updated_ms), revoked_ms = coalesce(revoked_ms, $3)
+    WHERE id = $1 AND organization_id = $2";
 const REVOKE_OF_IDENTITY: &str = "UPDATE api_keys SET revoked_ms = $2, updated_ms = $2
     WHERE identity_id = $1 AND revoked_ms IS NULL";
 const NOTE_USE: &str =
@@ -153,15 +154,15 @@ impl Store {
         self.change(move |tx| mint(tx, &new)).await
     }
 
-    /// Refuses a key from now on; false when the organisation has no such key in force.
+    /// Refuses a key from now on; false when the organisation has no such key. Twice is once.
     pub async fn revoke_key(&self, organization: OrganizationNo, id: ApiKeyId) -> Result<bool, StoreError> {
         self.change(move |tx| {
             let now = tx.context.clock.wall();
-            let revoked = tx.run(REVOKE, params![id.as_uuid().as_bytes(), organization.0, now.0])? > 0;
-            if revoked {
+            let found = tx.run(REVOKE, params![id.as_uuid().as_bytes(), organization.0, now.0])? > 0;
+            if found {
                 tx.forget_keys();
             }
-            Ok(revoked)
+            Ok(found)
         })
         .await
     }

@@ -62,6 +62,8 @@ pub struct AttemptFilter {
     pub event_type: Option<EventType>,
     /// Answered 2xx in time, or not.
     pub success: Option<bool>,
+    /// Older than this one.
+    pub before: Option<AttemptId>,
     /// At most this many.
     pub limit: u32,
     /// After this many.
@@ -157,6 +159,11 @@ fn list_statement(scope: Scope, filter: &AttemptFilter) -> (String, Vec<Value>) 
     if let Some(event_type) = filter.event_type {
         sql.push_str(" AND a.event_type = ?");
         params.push(i64::from(event_type.code()).into());
+    }
+    if let Some(before) = filter.before {
+        sql.push_str(" AND a.no < (SELECT no FROM attempts WHERE id = ? AND organization_id = ?)");
+        params.push(before.as_uuid().as_bytes().to_vec().into());
+        params.push(scope.organization.0.into());
     }
     match filter.success {
         Some(true) => sql.push_str(" AND a.outcome = 1"),

@@ -3,9 +3,14 @@
 use inkhook_wire::id::OrganizationId;
 use rusqlite::{Row, params};
 
+use super::api_keys::{self, MintKey, NewApiKey};
 use super::error::StoreError;
-use super::{Store, rows};
+use super::writer::Tx;
+use super::{Store, identities, rows};
+use crate::domain::api_key::KeyScope;
+use crate::domain::caller::Scope;
 use crate::domain::number::OrganizationNo;
+use crate::domain::secret::Secret;
 use crate::domain::time::TimeMs;
 
 /// An organisation.
@@ -30,9 +35,20 @@ pub enum CreateOrganization {
     NameTaken,
 }
 
+/// What became of the first start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bootstrap {
+    /// The store was empty: there are an organisation and its admin key now. The key is told this once.
+    Made(Organization, Secret),
+    /// There was an organisation already.
+    NotEmpty,
+}
+
 const BY_NAME: &str = "SELECT no, id, name, created_ms FROM organizations WHERE name = $1";
 const BY_ID: &str = "SELECT no, id, name, created_ms FROM organizations WHERE id = $1";
 const ALL: &str = "SELECT no, id, name, created_ms FROM organizations ORDER BY no";
+const ANY: &str = "SELECT 1 FROM organizations UNION ALL SELECT 1 FROM api_keys LIMIT 1";
+const REMOVE: &str = "DELETE FROM organizations WHERE no = $1";
 const ADD: &str = "INSERT INTO organizations (id, name, created_ms) VALUES ($1, $2, $3)";
 
 impl Store {
@@ -42,17 +58,59 @@ impl Store {
             if rows::optional(tx, BY_NAME, params![name], read)?.is_some() {
                 return Ok(CreateOrganization::NameTaken);
             }
-            let now = tx.context.clock.wall();
-            let id = OrganizationId::from(tx.context.entropy.uuid());
-            tx.run(ADD, params![id.as_uuid().as_bytes(), name, now.0])?;
-            Ok(CreateOrganization::Created(Organization {
-                no: OrganizationNo(tx.last_insert_rowid()),
-                id,
-                name: name.clone(),
-                created_at: now,
-            }))
+            create(tx, &name).map(CreateOrganization::Created)
         })
         .await
+    }
+
+    /// On an empty store: makes an organisation with this name and an admin key of it, whose text is `key`
+    /// when the operator chose one. On any other: nothing.
+    pub async fn bootstrap(&self, name: String, key: Option<Secret>) -> Result<Bootstrap, StoreError> {
+        self.change(move |tx| {
+            if rows::scalar::<i64>(tx, ANY, [])?.is_some() {
+                return Ok(Bootstrap::NotEmpty);
+            }
+            let organization = create(tx, &name)?;
+            let new = NewApiKey {
+                organization: Some(organization.no),
+                scope: KeyScope::Admin,
+                identity: None,
+                claimed: true,
+                label: "first admin key".into(),
+                description: None,
+                created_by: "bootstrap".into(),
+                expires_at: None,
+                text: key.clone(),
+            };
+            match api_keys::mint(tx, &new)? {
+                MintKey::Minted(_, text) => Ok(Bootstrap::Made(organization, text)),
+                _ => Err(StoreError::Corrupt("keys without an organisation")),
+            }
+        })
+        .await
+    }
+
+    /// Deletes an organisation with everything that is its own; false when it is not there. What it sent
+    /// stays until retention takes it. Its names stay reserved.
+    pub async fn delete_organization(&self, id: OrganizationId) -> Result<bool, StoreError> {
+        self.change(move |tx| {
+            let Some(found) = rows::optional(tx, BY_ID, params![id.as_uuid().as_bytes()], read)? else {
+                return Ok(false);
+            };
+            let scope = Scope { organization: found.no, identity: None };
+            for identity in identities::all(tx, scope)? {
+                identities::delete(tx, found.no, &identity)?;
+            }
+            tx.run(REMOVE, params![found.no.0])?;
+            tx.forget_keys();
+            Ok(true)
+        })
+        .await
+    }
+
+    /// The organisation with this name.
+    pub async fn organization_by_name(&self, name: String) -> Result<Option<Organization>, StoreError> {
+        self.read(move |connection| rows::optional(connection, BY_NAME, params![name], read)).await
     }
 
     /// Every organisation, oldest first.
@@ -65,6 +123,14 @@ impl Store {
         self.read(move |connection| rows::optional(connection, BY_ID, params![id.as_uuid().as_bytes()], read))
             .await
     }
+}
+
+fn create(tx: &Tx<'_>, name: &str) -> Result<Organization, StoreError> {
+    let now = tx.context.clock.wall();
+    let id = OrganizationId::from(tx.context.entropy.uuid());
+    tx.run(ADD, params![id.as_uuid().as_bytes(), name, now.0])?;
+    let no = OrganizationNo(tx.last_insert_rowid());
+    Ok(Organization { no, id, name: name.to_owned(), created_at: now })
 }
 
 fn read(row: &Row<'_>) -> Result<Organization, StoreError> {

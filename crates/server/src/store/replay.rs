@@ -1,6 +1,6 @@
 //! Replaying: a delivery made by hand for an event that was attempted before.
 
-use inkhook_wire::id::AttemptId;
+use inkhook_wire::id::{AttemptId, RequestId};
 use rusqlite::params;
 
 use super::accept::{NewDelivery, enqueue};
@@ -15,7 +15,7 @@ use crate::domain::number::{DeliveryNo, Seq, SubscriptionNo};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replay {
     /// Queued; its attempt will be logged under this delivery.
-    Queued(DeliveryNo),
+    Queued(DeliveryNo, RequestId),
     /// No such attempt, or not the caller's.
     NotFound,
     /// Its subscription was deleted.
@@ -63,7 +63,7 @@ fn replay(tx: &mut Tx<'_>, scope: Scope, id: AttemptId) -> Result<Replay, StoreE
         class: Class::Manual,
         expires_at: attempt.event_expires_at,
     };
-    enqueue(tx, &delivery, now)?;
+    let request_id = enqueue(tx, &delivery, now)?;
     tx.count_rows(1);
-    Ok(Replay::Queued(no))
+    Ok(Replay::Queued(no, request_id))
 }

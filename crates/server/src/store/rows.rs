@@ -1,12 +1,24 @@
 //! Reading rows: the few forms that every table's file uses.
 
+use std::borrow::Cow;
+
 use inkhook_wire::event::EventType;
 use rusqlite::types::FromSql;
-use rusqlite::{Connection, OptionalExtension, Params, Row};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row};
 use uuid::Uuid;
 
 use super::error::StoreError;
+use crate::domain::identity::Settings;
 use crate::domain::time::TimeMs;
+
+/// A statement from the cache, its parameters numbered as they are written.
+///
+/// SQLite takes `$2` for a *name* and numbers names by their first appearance, so that
+/// `SET a = $2 WHERE b = $1` would bind the two the wrong way round. `?2` is a number.
+pub(super) fn prepare<'c>(connection: &'c Connection, sql: &str) -> Result<CachedStatement<'c>, StoreError> {
+    let numbered = if sql.contains('$') { Cow::Owned(sql.replace('$', "?")) } else { Cow::Borrowed(sql) };
+    Ok(connection.prepare_cached(&numbered)?)
+}
 
 /// The first row, if there is one.
 pub(super) fn optional<T>(
@@ -15,7 +27,7 @@ pub(super) fn optional<T>(
     params: impl Params,
     read: impl FnOnce(&Row<'_>) -> Result<T, StoreError>,
 ) -> Result<Option<T>, StoreError> {
-    let mut statement = connection.prepare_cached(sql)?;
+    let mut statement = prepare(connection, sql)?;
     let mut rows = statement.query(params)?;
     rows.next()?.map(read).transpose()
 }
@@ -27,7 +39,7 @@ pub(super) fn all<T>(
     params: impl Params,
     mut read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
 ) -> Result<Vec<T>, StoreError> {
-    let mut statement = connection.prepare_cached(sql)?;
+    let mut statement = prepare(connection, sql)?;
     let mut rows = statement.query(params)?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
@@ -42,7 +54,7 @@ pub(super) fn scalar<T: FromSql>(
     sql: &'static str,
     params: impl Params,
 ) -> Result<Option<T>, StoreError> {
-    Ok(connection.prepare_cached(sql)?.query_row(params, |row| row.get(0)).optional()?)
+    Ok(prepare(connection, sql)?.query_row(params, |row| row.get(0)).optional()?)
 }
 
 /// A UUID column, as whichever id it is.
@@ -72,4 +84,43 @@ pub(super) fn optional_time(row: &Row<'_>, column: &str) -> Result<Option<TimeMs
 pub(super) fn event_type(row: &Row<'_>, column: &str) -> Result<EventType, StoreError> {
     let code: u16 = row.get(column)?;
     EventType::from_code(code).ok_or(StoreError::Corrupt("an event type's code"))
+}
+
+/// A JSON object as its column holds it.
+pub(super) fn json(settings: &Settings) -> String {
+    serde_json::Value::Object(settings.clone()).to_string()
+}
+
+/// A column that holds a JSON object.
+pub(super) fn settings(row: &Row<'_>, column: &str) -> Result<Settings, StoreError> {
+    let text: String = row.get(column)?;
+    serde_json::from_str(&text).map_err(|_| StoreError::Corrupt("settings"))
+}
+
+/// What is there with what is new; null takes a setting away.
+pub(super) fn merged(mut settings: Settings, new: &Settings) -> Settings {
+    settings.extend(new.clone());
+    settings.retain(|_, value| !value.is_null());
+    settings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_bound_by_their_number() {
+        let connection = Connection::open_in_memory().expect("a database");
+        for sql in ["SELECT $2 || $1", "SELECT ?2 || ?1"] {
+            let joined: Option<String> = scalar(&connection, sql, ["a", "b"]).expect("it runs");
+            assert_eq!(joined.as_deref(), Some("ba"), "{sql}");
+        }
+    }
+
+    #[test]
+    fn null_takes_a_setting_away() {
+        let object = |text: &str| serde_json::from_str::<Settings>(text).expect("an object");
+        let merged = merged(object(r#"{"a":1,"b":2}"#), &object(r#"{"b":null,"c":null,"d":3}"#));
+        assert_eq!(merged, object(r#"{"a":1,"d":3}"#));
+    }
 }

@@ -127,7 +127,7 @@ impl Deref for Tx<'_> {
 impl Tx<'_> {
     /// Runs a statement through the cache and tells how many rows it changed.
     pub(super) fn run(&self, sql: &'static str, params: impl rusqlite::Params) -> Result<usize, StoreError> {
-        Ok(self.connection.prepare_cached(sql)?.execute(params)?)
+        Ok(super::rows::prepare(self.connection, sql)?.execute(params)?)
     }
 
     /// The next acceptance number.
@@ -294,10 +294,13 @@ impl Drop for Writer {
     }
 }
 
+// The last line: a number may have been given out and never written, or its rows may be gone. Given out
+// again, it would count as accepted before the type was selected, and its deliveries as cancelled.
 const LAST_SEQ: &str = "SELECT max(
         (SELECT coalesce(max(seq), 0) FROM events),
         (SELECT coalesce(max(no), 0) / 64 FROM queue),
-        (SELECT coalesce(max(no), 0) / 64 FROM deliveries))";
+        (SELECT coalesce(max(no), 0) / 64 FROM deliveries),
+        (SELECT coalesce(max(since_seq), 0) FROM subscription_types))";
 
 /// Leases of earlier processes are free: the lock on the directory proves that their owner is gone.
 /// `boot` stays, so that the next claim writes the attempt that was lost.
@@ -459,4 +462,21 @@ fn injected(faults: &Faults, kind: Kind) -> Result<(), StoreError> {
         Kind::Change => return Ok(()),
     };
     faults.take(point).map_or(Ok(()), |fault| Err(recovery::fault_error(fault)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::migrate;
+
+    #[test]
+    fn acceptance_numbers_go_on_after_those_that_types_were_selected_at() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate::migrate(&mut connection).unwrap();
+        let last = |connection: &Connection| connection.query_row(LAST_SEQ, [], |row| row.get::<_, i64>(0));
+        assert_eq!(last(&connection), Ok(0));
+        connection.pragma_update(None, "foreign_keys", false).unwrap();
+        connection.execute("INSERT INTO subscription_types VALUES (1, 1, 41)", []).unwrap();
+        assert_eq!(last(&connection), Ok(41));
+    }
 }

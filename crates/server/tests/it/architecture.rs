@@ -24,11 +24,15 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("engine", &["deliver", "record", "store", "domain", "wake", "lifecycle"]),
     ("api", &["ingest", "store", "domain", "wake", "app"]),
     ("smtp_in", &["ingest", "domain", "lifecycle"]),
-    ("app", &["domain", "store", "ingest", "engine", "wake", "lifecycle", "config"]),
+    ("app", &["api", "domain", "store", "wake"]),
     ("config", &["domain"]),
     ("wake", &["domain"]),
     ("lifecycle", &["domain"]),
     ("telemetry", &["domain"]),
+    (
+        "server",
+        &["api", "app", "config", "domain", "engine", "ingest", "lifecycle", "smtp_in", "store", "wake"],
+    ),
     (
         "cli",
         &[
@@ -41,6 +45,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "ingest",
             "lifecycle",
             "record",
+            "server",
             "smtp_in",
             "store",
             "telemetry",
@@ -49,16 +54,17 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Crates that only some rooms may name.
+/// Crates, or parts of them, that only some rooms may name.
 const CRATES: &[(&str, &[&str])] = &[
     ("rusqlite", &["store"]),
     ("refinery", &["store"]),
     ("chacha20poly1305", &["store"]),
     ("mail_parser", &["ingest"]),
     ("inkhook_smtp", &["smtp_in"]),
-    // `cli` and `config` choose the policy, `engine` hands the client over; only `deliver` sends with it.
-    ("inkhook_egress", &["deliver", "engine", "cli", "config"]),
-    ("axum", &["api", "cli"]),
+    // Everybody may hold the client or ask its policy; only `deliver` makes requests.
+    ("inkhook_egress", &["deliver", "engine", "app", "api", "config", "server", "cli"]),
+    ("inkhook_egress::Request", &["deliver"]),
+    ("axum", &["api", "server"]),
     ("clap", &["cli", "config"]),
     ("anyhow", &["cli"]),
 ];

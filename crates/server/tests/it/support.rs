@@ -1,3 +1,241 @@
-//! What tests stand on.
+//! A server in the test's own process: real router, real store in a directory of its own, time that moves
+//! when told to, randomness from a seed.
 
+mod organization;
+mod reply;
+mod request;
 pub mod running;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::Method;
+use inkhook_egress::{Client, Limits, Policy, ResolverConfig, Roots};
+use inkhook_server::api;
+use inkhook_server::app::{ApiSettings, App};
+use inkhook_server::domain::api_key::KeyScope;
+use inkhook_server::domain::entropy::Entropy;
+use inkhook_server::domain::generations::Generations;
+use inkhook_server::domain::time::{Clock, TimeMs};
+use inkhook_server::store::api_keys::{MintKey, NewApiKey};
+use inkhook_server::store::faults::Faults;
+use inkhook_server::store::organizations::CreateOrganization;
+use inkhook_server::store::seal::Sealer;
+use inkhook_server::store::{Store, StoreOptions};
+use inkhook_server::wake::Bells;
+
+pub use organization::{Identity, Organization};
+pub use reply::Reply;
+pub use request::Request;
+
+/// When tests begin unless they say otherwise: 2026-05-28T20:26:40Z.
+pub const START: TimeMs = TimeMs(1_780_000_000_000);
+/// The domain of every mailbox.
+pub const MAIL_DOMAIN: &str = "mail.test";
+/// How long a test waits for something that happens by itself.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a test server is made of; change what the test is about.
+pub struct Setup {
+    pub clock: Clock,
+    pub seed: u64,
+    pub requests_per_second: u32,
+    pub master_key: [u8; 32],
+    /// What deliveries may reach: loopback only.
+    pub policy: Policy,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            clock: Clock::manual(START),
+            seed: 1,
+            requests_per_second: 100,
+            master_key: [7; 32],
+            policy: Policy::loopback_dev(),
+        }
+    }
+}
+
+/// See the module.
+pub struct TestServer {
+    pub app: App,
+    pub generations: Arc<Generations>,
+    router: Router,
+    directory: tempfile::TempDir,
+    leave_queued: bool,
+}
+
+impl TestServer {
+    /// A server with a clock that stands still.
+    pub fn new() -> Self {
+        Self::with(Setup::default())
+    }
+
+    pub fn with(setup: Setup) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let entropy = Entropy::seeded(setup.seed);
+        let generations = Arc::new(Generations::default());
+        let store = Store::open(StoreOptions {
+            data_dir: directory.path().into(),
+            sealer: Sealer::new(&setup.master_key),
+            boot: 1,
+            clock: setup.clock.clone(),
+            entropy: entropy.clone(),
+            generations: generations.clone(),
+            faults: Faults::default(),
+        });
+        let settings =
+            ApiSettings { mail_domain: MAIL_DOMAIN.into(), requests_per_second: setup.requests_per_second };
+        let store = store.expect("the store opens");
+        let egress = Client::new(
+            setup.policy,
+            Limits::default(),
+            Roots::Given(Vec::new()),
+            ResolverConfig::Nameservers(Vec::new()),
+        );
+        let egress = egress.expect("a client");
+        let app = App::new(store, setup.clock, entropy, Bells::default(), egress, settings);
+        let router = api::router(app.clone());
+        Self { app, generations, router, directory, leave_queued: false }
+    }
+
+    /// The test ends with work in the queue, on purpose.
+    pub fn leave_queued(&mut self) {
+        self.leave_queued = true;
+    }
+
+    /// Moves the clock.
+    pub fn advance(&self, by: Duration) {
+        self.app.clock.advance(by);
+    }
+
+    /// Begins a request.
+    pub fn request(&self, method: Method, path: &str) -> Request {
+        Request::new(self.router.clone(), method, path)
+    }
+
+    pub fn get(&self, path: &str) -> Request {
+        self.request(Method::GET, path)
+    }
+
+    pub fn post(&self, path: &str) -> Request {
+        self.request(Method::POST, path)
+    }
+
+    pub fn patch(&self, path: &str) -> Request {
+        self.request(Method::PATCH, path)
+    }
+
+    pub fn delete(&self, path: &str) -> Request {
+        self.request(Method::DELETE, path)
+    }
+
+    /// An organisation with an admin key.
+    pub async fn organization(&self, name: &str) -> Organization {
+        let made = self.app.store.create_organization(name.into()).await.expect("stored");
+        let CreateOrganization::Created(made) = made else { panic!("the name {name} is taken") };
+        let key = self.mint(NewApiKey { organization: Some(made.no), ..self.new_key(KeyScope::Admin) }).await;
+        Organization::new(self.app.clone(), made, key)
+    }
+
+    /// A key that may act for any organisation.
+    pub async fn operator_key(&self) -> String {
+        self.mint(self.new_key(KeyScope::Operator)).await
+    }
+
+    /// A key to be minted, with nothing special about it.
+    pub fn new_key(&self, scope: KeyScope) -> NewApiKey {
+        organization::new_key(scope)
+    }
+
+    /// Makes a key; its text.
+    pub async fn mint(&self, new: NewApiKey) -> String {
+        match self.app.store.mint_key(new).await.expect("stored") {
+            MintKey::Minted(_, text) => text.expose().to_owned(),
+            refused => panic!("{refused:?}"),
+        }
+    }
+
+    /// Where the store is.
+    pub fn data_dir(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Runs a query on the store's file, past the store: for what no verb tells.
+    pub fn query<T: rusqlite::types::FromSql>(&self, sql: &str) -> Vec<T> {
+        query(self.data_dir().join("inkhook.db"), sql)
+    }
+
+    /// Waits until `look` finds something.
+    pub async fn eventually<T>(&self, what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+        let deadline = tokio::time::timeout(PATIENCE, async {
+            loop {
+                if let Some(found) = look().await {
+                    return found;
+                }
+                // A commit and its sync: whatever is waited for goes through the writer, too.
+                self.app.store.probe().await.expect("the store works");
+            }
+        });
+        deadline.await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
+    }
+
+    /// Every row of every table, as text: to see that something changed nothing.
+    pub fn snapshot(&self) -> BTreeSet<String> {
+        snapshot(&self.data_dir().join("inkhook.db"))
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        if self.leave_queued || std::thread::panicking() {
+            return;
+        }
+        let queued: Vec<i64> = self.query("SELECT count(*) FROM queue");
+        assert_eq!(queued, [0], "the test left work in the queue");
+    }
+}
+
+fn connect(path: &Path) -> rusqlite::Connection {
+    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+    rusqlite::Connection::open_with_flags(path, flags).expect("the store's file opens")
+}
+
+fn query<T: rusqlite::types::FromSql>(path: PathBuf, sql: &str) -> Vec<T> {
+    let connection = connect(&path);
+    let mut statement = connection.prepare(sql).expect("a statement");
+    let rows = statement.query_map([], |row| row.get(0)).expect("it runs");
+    rows.collect::<Result<_, _>>().expect("it reads")
+}
+
+/// What changes by itself: when a key was used last, and the row that a probe touches.
+const RESTLESS: [&str; 2] = ["last_used_ms", "touched"];
+
+fn snapshot(path: &Path) -> BTreeSet<String> {
+    let connection = connect(path);
+    let names = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";
+    let mut statement = connection.prepare(names).expect("a statement");
+    let tables = statement.query_map([], |row| row.get::<_, String>(0)).expect("it runs");
+    let tables: Vec<String> = tables.collect::<Result<_, _>>().expect("it reads");
+    let mut found = BTreeSet::new();
+    for table in tables {
+        let mut statement = connection.prepare(&format!("SELECT * FROM {table}")).expect("a statement");
+        let columns: Vec<String> = statement.column_names().into_iter().map(Into::into).collect();
+        let mut rows = statement.query([]).expect("it runs");
+        while let Some(row) = rows.next().expect("it reads") {
+            let values = columns.iter().enumerate().filter(|(_, name)| !RESTLESS.contains(&name.as_str()));
+            let values: Vec<String> = values
+                .map(|(index, name)| format!("{name}={:?}", row.get_ref(index).expect("a value")))
+                .collect();
+            let row = format!("{table}: {}", values.join(", "));
+            if !RESTLESS.iter().any(|restless| row.contains(&format!("{:?}", restless.as_bytes()))) {
+                found.insert(row);
+            }
+        }
+    }
+    found
+}

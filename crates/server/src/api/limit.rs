@@ -1,9 +1,11 @@
-//! How many reads and changes one key may make.
+//! How often one key, or one organisation, may ask.
 //!
-//! Publishing does not count: it is bounded by what waits to be stored. State is kept for keys that are in
-//! use only: it is made after a key was found to be good, and dropped again once the key has been idle for
-//! long enough to have its whole burst back.
+//! Publishing does not count: it is bounded by what waits to be stored. State is kept for those that ask
+//! only: it is made after a key was found to be good, and dropped again once it has been idle for long
+//! enough to have its whole burst back.
 
+use std::fmt;
+use std::hash::Hash;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -12,7 +14,6 @@ use governor::clock::Clock as _;
 use governor::middleware::NoOpMiddleware;
 use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
-use inkhook_wire::id::ApiKeyId;
 
 use crate::domain::time::Clock;
 
@@ -22,10 +23,15 @@ const BURST_SECONDS: u32 = 2;
 const SWEEP_EVERY: u32 = 4_096;
 
 /// See the module.
-#[derive(Debug)]
-pub(super) struct Limiter {
-    limiter: RateLimiter<ApiKeyId, DashMapStateStore<ApiKeyId>, ScheduleClock, NoOpMiddleware<Duration>>,
+pub struct Limiter<K: Clone + Eq + Hash> {
+    limiter: RateLimiter<K, DashMapStateStore<K>, ScheduleClock, NoOpMiddleware<Duration>>,
     counted: AtomicU32,
+}
+
+impl<K: Clone + Eq + Hash> fmt::Debug for Limiter<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Limiter")
+    }
 }
 
 /// Schedule time as the limiter wants it.
@@ -40,8 +46,10 @@ impl governor::clock::Clock for ScheduleClock {
     }
 }
 
-impl Limiter {
-    pub(super) fn new(clock: Clock, requests_per_second: u32) -> Self {
+impl<K: Clone + Eq + Hash> Limiter<K> {
+    /// So many a second, and twice that at once.
+    #[must_use]
+    pub fn new(clock: Clock, requests_per_second: u32) -> Self {
         let rate = NonZeroU32::new(requests_per_second).unwrap_or(NonZeroU32::MIN);
         let burst = rate.saturating_mul(NonZeroU32::MIN.saturating_add(BURST_SECONDS - 1));
         let quota = Quota::per_second(rate).allow_burst(burst);
@@ -53,7 +61,7 @@ impl Limiter {
     ///
     /// # Errors
     /// It is one too many: the whole seconds to wait.
-    pub(super) fn check(&self, key: ApiKeyId) -> Result<(), u32> {
+    pub fn check(&self, key: K) -> Result<(), u32> {
         if self.counted.fetch_add(1, Ordering::Relaxed) % SWEEP_EVERY == SWEEP_EVERY - 1 {
             self.limiter.retain_recent();
         }
@@ -67,6 +75,7 @@ impl Limiter {
 
 #[cfg(test)]
 mod tests {
+    use inkhook_wire::id::ApiKeyId;
     use uuid::Uuid;
 
     use super::*;

@@ -1,0 +1,236 @@
+//! `/api/v1/webhooks/deliveries`: the attempt log, under its public name, and replays.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use inkhook_wire::event::EventType;
+use inkhook_wire::id::{AttemptId, EventId, OrganizationId, PhoneNumberId, RequestId, SubscriptionId};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::auth::WebhookCaller;
+use super::body::Query;
+use super::error::{ApiError, quote};
+use super::page;
+use super::path::PathPart;
+use crate::app::App;
+use crate::domain::caller::{Caller, Scope};
+use crate::domain::number::DeliveryNo;
+use crate::domain::time::TimeMs;
+use crate::store::attempts::{AttemptFilter, AttemptView, ManualEnd};
+use crate::store::replay::Replay;
+
+/// How long a caller is kept waiting for the outcome of a replay.
+const REPLAY_WAIT: Duration = Duration::from_secs(28);
+/// How often the outcome is looked for when no bell rings.
+const REPLAY_POLL: Duration = Duration::from_millis(250);
+
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list_deliveries)).routes(routes!(replay_delivery))
+}
+
+/// Which attempts to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct ListQuery {
+    #[param(value_type = Option<uuid::Uuid>)]
+    subscription_id: Option<SubscriptionId>,
+    /// Incoming calls to this number.
+    #[param(value_type = Option<uuid::Uuid>)]
+    phone_number_id: Option<PhoneNumberId>,
+    /// A name of the catalogue.
+    event_type: Option<String>,
+    /// `true`: answered 2xx in time; `false`: everything else.
+    success: Option<bool>,
+    /// Attempts older than this one.
+    #[param(value_type = Option<uuid::Uuid>)]
+    before: Option<AttemptId>,
+    /// Cut to 1 to 200; 50 when left out.
+    limit: Option<i64>,
+    /// At most 10,000.
+    offset: Option<i64>,
+}
+
+/// Attempts.
+#[derive(Debug, Serialize, ToSchema)]
+struct DeliveriesBody {
+    deliveries: Vec<AttemptBody>,
+}
+
+/// One HTTP request that was made, and what came back.
+#[derive(Debug, Serialize, ToSchema)]
+struct AttemptBody {
+    #[schema(value_type = uuid::Uuid)]
+    id: AttemptId,
+    #[schema(value_type = String)]
+    organization_id: OrganizationId,
+    #[schema(value_type = Option<uuid::Uuid>)]
+    webhook_subscription_id: Option<SubscriptionId>,
+    #[schema(value_type = Option<uuid::Uuid>)]
+    phone_number_id: Option<PhoneNumberId>,
+    #[schema(value_type = String)]
+    event_id: EventId,
+    #[schema(value_type = String)]
+    event_type: EventType,
+    url: String,
+    /// The exact bytes that were signed and sent.
+    request_payload: String,
+    response_status: Option<u16>,
+    /// The first 16 KiB of the answer; bytes that are not UTF-8 are replaced.
+    response_body: Option<String>,
+    error_detail: Option<String>,
+    duration_ms: Option<u64>,
+    /// 1 for the first attempt of a delivery.
+    attempt: u32,
+    is_replay: bool,
+    #[schema(value_type = String, format = DateTime)]
+    created_at: TimeMs,
+    replayable: bool,
+    /// `subscription_deleted`, `event_type_not_selected`, `event_expired` or `payload_gone`.
+    replay_unavailable_reason: Option<&'static str>,
+}
+
+/// The attempt log, newest first.
+#[utoipa::path(get, path = "/api/v1/webhooks/deliveries", tag = "deliveries", params(ListQuery),
+    responses((status = 200, body = DeliveriesBody)))]
+async fn list_deliveries(
+    State(app): State<App>,
+    WebhookCaller(caller): WebhookCaller,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<DeliveriesBody>, ApiError> {
+    let event_type = query.event_type.as_deref().map(event_type).transpose()?;
+    let filter = AttemptFilter {
+        subscription: query.subscription_id,
+        phone_number: query.phone_number_id,
+        event_type,
+        success: query.success,
+        before: query.before,
+        limit: page::limit(query.limit),
+        offset: page::offset(query.offset)?,
+    };
+    let attempts = app.store.attempts(caller.scope(), filter).await?;
+    let now = app.clock.wall();
+    let deliveries = attempts.into_iter().map(|attempt| attempt_body(&caller, attempt, now)).collect();
+    Ok(Json(DeliveriesBody { deliveries }))
+}
+
+fn event_type(name: &str) -> Result<EventType, ApiError> {
+    EventType::parse(name).ok_or_else(|| {
+        let msg = format!("{} is not an event of the catalogue", quote(name));
+        ApiError::invalid_at(vec!["query".into(), "event_type".into()], msg, "invalid")
+    })
+}
+
+/// Sends a logged event once more, to where its subscription points now, and answers with the new attempt.
+#[utoipa::path(post, path = "/api/v1/webhooks/deliveries/{delivery_id}/replay", tag = "deliveries",
+    params(("delivery_id" = uuid::Uuid, Path, description = "The id of an attempt in the log")),
+    responses((status = 201, description = "The attempt that was made, however it ended", body = AttemptBody),
+        (status = 409, description = "The subscription is gone, no longer selects the event, or the event expired",
+            body = super::error::ErrorBody),
+        (status = 504, description = "The attempt has not ended yet", body = super::error::ErrorBody)))]
+async fn replay_delivery(
+    State(app): State<App>,
+    WebhookCaller(caller): WebhookCaller,
+    PathPart(id): PathPart<AttemptId>,
+) -> Result<(StatusCode, Json<AttemptBody>), ApiError> {
+    app.replays.check(caller.organization).map_err(|seconds| {
+        ApiError::too_many("too many replays of this organisation; wait and try again", seconds)
+    })?;
+    let mut ended = app.bells.ended.listen();
+    let (delivery, request_id) = match app.store.replay(caller.scope(), id).await? {
+        Replay::Queued(delivery, request_id) => (delivery, request_id),
+        Replay::NotFound => return Err(ApiError::not_found("delivery")),
+        Replay::SubscriptionDeleted => {
+            return Err(ApiError::conflict("the subscription of this delivery was deleted"));
+        }
+        Replay::TypeNotSelected => {
+            return Err(ApiError::conflict("the subscription no longer selects the type of this event"));
+        }
+        Replay::EventExpired => return Err(ApiError::conflict("the event has expired")),
+    };
+    app.bells.queued.ring();
+    let scope = Scope { organization: caller.organization, identity: None };
+    let wait = wait_for_end(&app, scope, delivery, &mut ended);
+    match tokio::time::timeout(REPLAY_WAIT, wait).await {
+        Ok(end) => answer(&caller, end?, app.clock.wall()),
+        Err(_) => Err(still_waiting(request_id)),
+    }
+}
+
+async fn wait_for_end(
+    app: &App,
+    scope: Scope,
+    delivery: DeliveryNo,
+    ended: &mut crate::wake::Listener,
+) -> Result<ManualEnd, ApiError> {
+    loop {
+        match app.store.manual_attempt(scope, delivery).await? {
+            ManualEnd::Waiting => {
+                // A bell that is missed only costs one poll.
+                drop(tokio::time::timeout(REPLAY_POLL, ended.rung()).await);
+            }
+            end => return Ok(end),
+        }
+    }
+}
+
+fn answer(caller: &Caller, end: ManualEnd, now: TimeMs) -> Result<(StatusCode, Json<AttemptBody>), ApiError> {
+    match end {
+        ManualEnd::Attempted(attempt) => Ok((StatusCode::CREATED, Json(attempt_body(caller, *attempt, now)))),
+        ManualEnd::Ended | ManualEnd::Waiting => Err(ApiError::conflict(
+            "nothing was sent: the subscription was deleted or changed, or the event expired, meanwhile",
+        )),
+    }
+}
+
+fn still_waiting(request_id: RequestId) -> ApiError {
+    ApiError::timed_out(format!(
+        "the replay {request_id} has not ended yet; it goes on, and its attempt will be in the list"
+    ))
+}
+
+fn attempt_body(caller: &Caller, attempt: AttemptView, now: TimeMs) -> AttemptBody {
+    let reason = replay_unavailable(&attempt, now);
+    AttemptBody {
+        id: attempt.id,
+        organization_id: caller.organization_id,
+        webhook_subscription_id: Some(attempt.subscription_id),
+        phone_number_id: None,
+        event_id: attempt.event_id,
+        event_type: attempt.event_type,
+        url: attempt.url,
+        request_payload: attempt.request_payload.map(lossy).unwrap_or_default(),
+        response_status: attempt.status,
+        response_body: attempt.response_body.map(lossy),
+        error_detail: attempt.error,
+        duration_ms: attempt.duration_ms,
+        attempt: attempt.attempt_no,
+        is_replay: attempt.is_replay,
+        created_at: attempt.created_at,
+        replayable: reason.is_none(),
+        replay_unavailable_reason: reason,
+    }
+}
+
+fn replay_unavailable(attempt: &AttemptView, now: TimeMs) -> Option<&'static str> {
+    if attempt.request_payload.is_none() {
+        Some("payload_gone")
+    } else if !attempt.subscription_active {
+        Some("subscription_deleted")
+    } else if !attempt.type_selected {
+        Some("event_type_not_selected")
+    } else if attempt.event_expires_at.is_some_and(|expires_at| expires_at <= now) {
+        Some("event_expired")
+    } else {
+        None
+    }
+}
+
+fn lossy(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}

@@ -1,0 +1,59 @@
+//! The command line: reads arguments, calls the rest, speaks to people. Nothing imports this.
+
+mod admin;
+mod args;
+mod keys;
+mod org;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Webhook subscriptions and delivery for the mailboxes and phone numbers of agents.
+#[derive(Debug, Parser)]
+#[command(name = "inkhook", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server until it is told to stop.
+    Serve(args::ServeArgs),
+    /// Make, list and delete organisations.
+    Org(org::OrgArgs),
+    /// Make API keys.
+    Keys(keys::KeysArgs),
+    /// Print the OpenAPI document of the API.
+    Openapi,
+}
+
+/// Runs the command of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.into()),
+    };
+    let result = match cli.command {
+        Command::Serve(args) => runtime.block_on(serve::run(args)),
+        Command::Org(args) => runtime.block_on(org::run(args)).map(|()| ExitCode::SUCCESS),
+        Command::Keys(args) => runtime.block_on(keys::run(args)).map(|()| ExitCode::SUCCESS),
+        Command::Openapi => openapi().map(|()| ExitCode::SUCCESS),
+    };
+    result.unwrap_or_else(|error| fail(&error))
+}
+
+fn openapi() -> anyhow::Result<()> {
+    println!("{}", crate::api::openapi().to_pretty_json()?);
+    Ok(())
+}
+
+/// One line, the cause after a colon: what went wrong, for the person at the keyboard.
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("inkhook: {error:#}");
+    ExitCode::FAILURE
+}

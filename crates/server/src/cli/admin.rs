@@ -1,0 +1,237 @@
+//! What `inkhook org` and `inkhook keys` ask for, and how it is done: by the running server over its
+//! socket, or by this process when no server holds the store.
+//!
+//! The socket `admin.sock` in the data directory is readable by its owner only; whoever may open it may
+//! read the database as well. One JSON line asks, one JSON line answers.
+
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+
+use crate::config::Config;
+use crate::domain::api_key::KeyScope;
+use crate::domain::caller::Scope;
+use crate::domain::generations::Generations;
+use crate::domain::time::Clock;
+use crate::server::{Running, open_store};
+use crate::store::Store;
+use crate::store::api_keys::{MintKey, NewApiKey};
+use crate::store::error::StoreError;
+use crate::store::organizations::{CreateOrganization, Organization};
+
+/// The socket's name in the data directory.
+const SOCKET: &str = "admin.sock";
+/// Bytes of one request or answer at most.
+const LINE_BYTES: u64 = 1024 * 1024;
+
+/// Something to be done.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Request {
+    CreateOrganization { name: String },
+    ListOrganizations,
+    DeleteOrganization { name: String },
+    CreateKey { organization: Option<String>, kind: KeyKind, label: String },
+}
+
+/// Which key.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum KeyKind {
+    Admin,
+    Operator,
+    Agent { handle: String, claimed: bool },
+}
+
+/// What came of it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Answer {
+    Organizations(Vec<OrganizationLine>),
+    Deleted,
+    Key(String),
+    Refused(String),
+}
+
+/// An organisation as it is listed.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct OrganizationLine {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) created_at: String,
+}
+
+/// Asks the running server, or does it here.
+pub(super) async fn ask(config: &Config, request: Request) -> anyhow::Result<Answer> {
+    let socket = config.server.data_dir.join(SOCKET);
+    let answer = match UnixStream::connect(&socket).await {
+        Ok(stream) => over_socket(stream, &request).await.context("the running server did not answer")?,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
+            here(config, request).await?
+        }
+        Err(error) => return Err(error).with_context(|| format!("cannot use {}", socket.display())),
+    };
+    match answer {
+        Answer::Refused(why) => bail!(why),
+        answer => Ok(answer),
+    }
+}
+
+async fn over_socket(mut stream: UnixStream, request: &Request) -> anyhow::Result<Answer> {
+    let mut line = serde_json::to_vec(request)?;
+    line.push(b'\n');
+    stream.write_all(&line).await?;
+    let mut answer = String::new();
+    BufReader::new(stream.take(LINE_BYTES)).read_line(&mut answer).await?;
+    Ok(serde_json::from_str(&answer)?)
+}
+
+async fn here(config: &Config, request: Request) -> anyhow::Result<Answer> {
+    config.validate()?;
+    let (store, _) = open_store(config, &Clock::system(), &Arc::new(Generations::default()))?;
+    let answer = execute(&store, request).await;
+    store.close().await;
+    Ok(answer?)
+}
+
+async fn execute(store: &Store, request: Request) -> Result<Answer, StoreError> {
+    match request {
+        Request::CreateOrganization { name } => {
+            if name.trim().is_empty() || name.chars().count() > 255 {
+                return Ok(Answer::Refused("a name has 1 to 255 characters".into()));
+            }
+            Ok(match store.create_organization(name.clone()).await? {
+                CreateOrganization::Created(made) => Answer::Organizations(vec![line(&made)]),
+                CreateOrganization::NameTaken => {
+                    Answer::Refused(format!("there is an organisation '{name}' already"))
+                }
+            })
+        }
+        Request::ListOrganizations => {
+            Ok(Answer::Organizations(store.organizations().await?.iter().map(line).collect()))
+        }
+        Request::DeleteOrganization { name } => match find(store, &name).await? {
+            Some(organization) => {
+                store.delete_organization(organization.id).await?;
+                Ok(Answer::Deleted)
+            }
+            None => Ok(unknown(&name)),
+        },
+        Request::CreateKey { organization, kind, label } => {
+            create_key(store, organization, kind, label).await
+        }
+    }
+}
+
+async fn create_key(
+    store: &Store,
+    organization: Option<String>,
+    kind: KeyKind,
+    label: String,
+) -> Result<Answer, StoreError> {
+    let organization = match (&kind, organization) {
+        (KeyKind::Operator, _) => None,
+        (_, None) => return Ok(Answer::Refused("say which organisation: --org NAME".into())),
+        (_, Some(name)) => match find(store, &name).await? {
+            Some(organization) => Some(organization),
+            None => return Ok(unknown(&name)),
+        },
+    };
+    let no = organization.as_ref().map(|organization| organization.no);
+    let (scope, identity, claimed) = match (&kind, no) {
+        (KeyKind::Operator, _) => (KeyScope::Operator, None, true),
+        (KeyKind::Agent { handle, claimed }, Some(no)) => {
+            let scope = Scope { organization: no, identity: None };
+            match store.identity(scope, handle.clone()).await? {
+                Some(identity) => (KeyScope::Agent, Some(identity.id), *claimed),
+                None => return Ok(Answer::Refused(format!("there is no identity '{handle}'"))),
+            }
+        }
+        _ => (KeyScope::Admin, None, true),
+    };
+    let new = NewApiKey {
+        organization: no,
+        scope,
+        identity,
+        claimed,
+        label,
+        description: None,
+        created_by: "inkhook keys".into(),
+        expires_at: None,
+        text: None,
+    };
+    Ok(match store.mint_key(new).await? {
+        MintKey::Minted(_, text) => Answer::Key(text.expose().to_owned()),
+        MintKey::IdentityNotFound => Answer::Refused("the identity is gone".into()),
+        MintKey::Taken => Answer::Refused("this key exists already".into()),
+    })
+}
+
+/// By name or by id.
+async fn find(store: &Store, name: &str) -> Result<Option<Organization>, StoreError> {
+    let all = store.organizations().await?;
+    Ok(all.into_iter().find(|organization| organization.name == name || organization.id.to_string() == name))
+}
+
+fn unknown(name: &str) -> Answer {
+    Answer::Refused(format!("there is no organisation '{name}'"))
+}
+
+fn line(organization: &Organization) -> OrganizationLine {
+    OrganizationLine {
+        id: organization.id.to_string(),
+        name: organization.name.clone(),
+        created_at: organization.created_at.to_string(),
+    }
+}
+
+/// Answers on the socket until the soft stop. The directory's lock is held, so a socket that is there was
+/// left by a server that is gone.
+pub(super) fn serve(running: &Running, data_dir: &Path) -> anyhow::Result<()> {
+    let path = data_dir.join(SOCKET);
+    drop(std::fs::remove_file(&path));
+    let listener =
+        UnixListener::bind(&path).with_context(|| format!("cannot listen on {}", path.display()))?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    let store = running.app.store.clone();
+    let soft = running.lifecycle.soft.clone();
+    running.lifecycle.spawn("admin socket", async move {
+        tokio::select! {
+            () = accept(listener, store) => {}
+            () = soft.cancelled() => {}
+        }
+        remove(path);
+    });
+    Ok(())
+}
+
+fn remove(path: PathBuf) {
+    if let Err(error) = std::fs::remove_file(&path) {
+        tracing::debug!(%error, path = %path.display(), "the socket could not be removed");
+    }
+}
+
+async fn accept(listener: UnixListener, store: Store) {
+    while let Ok((stream, _)) = listener.accept().await {
+        // One at a time: people ask, and seldom.
+        if let Err(error) = answer(stream, &store).await {
+            tracing::warn!(%error, "a request over the admin socket was not answered");
+        }
+    }
+}
+
+async fn answer(mut stream: UnixStream, store: &Store) -> anyhow::Result<()> {
+    let mut line = String::new();
+    let (read, mut write) = stream.split();
+    BufReader::new(read.take(LINE_BYTES)).read_line(&mut line).await?;
+    let mut answer = serde_json::to_vec(&execute(store, serde_json::from_str(&line)?).await?)?;
+    answer.push(b'\n');
+    write.write_all(&answer).await?;
+    Ok(())
+}

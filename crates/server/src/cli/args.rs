@@ -1,0 +1,71 @@
+//! Arguments that several commands take, and how they go on top of the configuration.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::config::{self, Config, ConfigError};
+
+/// Where the data is.
+#[derive(Debug, Clone, Args)]
+pub(super) struct DataArgs {
+    /// Directory of the database and its keys [default: ./inkhook-data].
+    #[arg(long, value_name = "DIR")]
+    pub(super) data_dir: Option<PathBuf>,
+    /// Configuration file [default: inkhook.toml, when there is one].
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+}
+
+/// What `serve` takes.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ServeArgs {
+    #[command(flatten)]
+    pub(super) data: DataArgs,
+    /// Address of the API [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDR")]
+    pub(super) listen: Option<SocketAddr>,
+    /// Address where mail is taken, or "off" [default: 127.0.0.1:2525].
+    #[arg(long, value_name = "ADDR")]
+    pub(super) smtp_listen: Option<String>,
+    /// Domain of the mailboxes that are made here [default: mail.localhost].
+    #[arg(long, value_name = "NAME")]
+    pub(super) mail_domain: Option<String>,
+    /// Deliver to loopback addresses too, with http. For developing on one machine.
+    #[arg(long)]
+    pub(super) dev: bool,
+    /// With --dev: listen on an address that others can reach all the same.
+    #[arg(long)]
+    pub(super) dev_public: bool,
+}
+
+impl DataArgs {
+    /// The configuration with these on top.
+    pub(super) fn load(&self) -> Result<Config, ConfigError> {
+        let mut config = config::load(self.config.as_deref())?;
+        if let Some(data_dir) = &self.data_dir {
+            config.server.data_dir.clone_from(data_dir);
+        }
+        Ok(config)
+    }
+}
+
+impl ServeArgs {
+    /// The configuration with these on top.
+    pub(super) fn load(&self) -> Result<Config, ConfigError> {
+        let mut config = self.data.load()?;
+        if let Some(listen) = self.listen {
+            config.server.listen = listen;
+        }
+        if let Some(listen) = &self.smtp_listen {
+            config.smtp.listen.clone_from(listen);
+        }
+        if let Some(domain) = &self.mail_domain {
+            config.smtp.mail_domain.clone_from(domain);
+        }
+        config.server.dev |= self.dev;
+        config.server.dev_public |= self.dev_public;
+        Ok(config)
+    }
+}

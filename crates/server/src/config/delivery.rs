@@ -1,0 +1,74 @@
+//! `[delivery]`: how deliveries are made.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Problem, require};
+use crate::domain::retry::RetrySchedule;
+
+/// See the module.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Delivery {
+    /// A whole attempt: name lookup, connect, TLS, request and answer.
+    pub timeout_ms: u64,
+    /// The waits between attempts, in seconds; one attempt more than there are waits.
+    pub retry_schedule_s: Vec<u64>,
+    /// Attempts under way at the same time.
+    pub max_in_flight: usize,
+    /// Of these, for one subscription.
+    pub max_in_flight_per_subscription: usize,
+}
+
+/// Waits that a schedule can have.
+const MAX_WAITS: usize = 20;
+/// The longest wait: thirty days.
+const MAX_WAIT_S: u64 = 30 * 24 * 3600;
+
+impl Default for Delivery {
+    fn default() -> Self {
+        Self {
+            timeout_ms: 30_000,
+            retry_schedule_s: vec![5, 30, 120, 600, 1800, 3600, 7200, 14_400, 28_800, 43_200],
+            max_in_flight: 512,
+            max_in_flight_per_subscription: 32,
+        }
+    }
+}
+
+impl Delivery {
+    /// The waits as the engine takes them.
+    #[must_use]
+    pub fn schedule(&self) -> RetrySchedule {
+        RetrySchedule::new(self.retry_schedule_s.iter().copied().map(Duration::from_secs).collect())
+    }
+
+    pub(super) fn validate(&self, problems: &mut Vec<Problem>) {
+        require(
+            problems,
+            (1_000..=60_000).contains(&self.timeout_ms),
+            "delivery.timeout_ms",
+            format!("{} is not between 1000 and 60000", self.timeout_ms),
+        );
+        require(
+            problems,
+            self.retry_schedule_s.len() <= MAX_WAITS
+                && self.retry_schedule_s.iter().all(|wait| (1..=MAX_WAIT_S).contains(wait)),
+            "delivery.retry_schedule_s",
+            format!("must have at most {MAX_WAITS} waits of 1 to {MAX_WAIT_S} seconds"),
+        );
+        require(
+            problems,
+            (1..=10_000).contains(&self.max_in_flight),
+            "delivery.max_in_flight",
+            format!("{} is not between 1 and 10000", self.max_in_flight),
+        );
+        require(
+            problems,
+            (1..=self.max_in_flight).contains(&self.max_in_flight_per_subscription),
+            "delivery.max_in_flight_per_subscription",
+            format!("{} is not between 1 and max_in_flight", self.max_in_flight_per_subscription),
+        );
+    }
+}

@@ -1,0 +1,124 @@
+//! `[security]`: the key to everything that is sealed.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+
+use super::{Problem, require};
+use crate::domain::entropy::Entropy;
+
+/// The file in the data directory that the first start makes.
+const FILE: &str = "master.key";
+
+/// See the module.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Security {
+    /// 32 bytes in base64.
+    pub master_key: Option<String>,
+    /// A file that holds them.
+    pub master_key_file: Option<PathBuf>,
+}
+
+impl std::fmt::Debug for Security {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Security").field("master_key_file", &self.master_key_file).finish_non_exhaustive()
+    }
+}
+
+/// Why there is no master key.
+#[derive(Debug, thiserror::Error)]
+pub enum MasterKeyError {
+    /// The text is not a key.
+    #[error("the master key {origin} is not 32 bytes in base64")]
+    NotAKey {
+        /// Where it came from.
+        origin: String,
+    },
+    /// The file cannot be read or written.
+    #[error("the master key file {} cannot be used", .path.display())]
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// There is data that some other key sealed.
+    #[error(
+        "there is a database but no master key: put {} back, or set INKHOOK_SECURITY__MASTER_KEY. A new key \
+         would not open what the old one sealed",
+        .0.display()
+    )]
+    Missing(PathBuf),
+}
+
+impl Security {
+    pub(super) fn validate(&self, problems: &mut Vec<Problem>) {
+        require(
+            problems,
+            self.master_key.is_none() || self.master_key_file.is_none(),
+            "security.master_key",
+            "give master_key or master_key_file, not both",
+        );
+    }
+
+    /// The master key: as given, or from the data directory. The very first start makes one; a directory
+    /// that holds a database already does not get a new key.
+    ///
+    /// # Errors
+    /// See [`MasterKeyError`].
+    pub fn resolve(
+        &self,
+        data_dir: &Path,
+        has_data: bool,
+        entropy: &Entropy,
+    ) -> Result<[u8; 32], MasterKeyError> {
+        if let Some(text) = &self.master_key {
+            return decode(text, "in INKHOOK_SECURITY__MASTER_KEY");
+        }
+        if let Some(path) = &self.master_key_file {
+            return read(path);
+        }
+        let path = data_dir.join(FILE);
+        match (path.exists(), has_data) {
+            (true, _) => read(&path),
+            (false, true) => Err(MasterKeyError::Missing(path)),
+            (false, false) => {
+                let key: [u8; 32] = entropy.bytes();
+                write_private(&path, &format!("{}\n", STANDARD.encode(key)))
+                    .map_err(|source| MasterKeyError::File { path, source })?;
+                Ok(key)
+            }
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<[u8; 32], MasterKeyError> {
+    let text =
+        fs::read_to_string(path).map_err(|source| MasterKeyError::File { path: path.into(), source })?;
+    decode(&text, &format!("in {}", path.display()))
+}
+
+fn decode(text: &str, origin: &str) -> Result<[u8; 32], MasterKeyError> {
+    let bytes = STANDARD.decode(text.trim()).ok().and_then(|bytes| bytes.try_into().ok());
+    bytes.ok_or_else(|| MasterKeyError::NotAKey { origin: origin.to_owned() })
+}
+
+/// Writes a file that only its owner can read, synced, and refuses to touch one that is there.
+///
+/// # Errors
+/// The file exists or cannot be written.
+pub fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory)?;
+    }
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}

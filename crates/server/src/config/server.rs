@@ -1,0 +1,58 @@
+//! `[server]`: where the server listens and keeps its data.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Problem, require};
+
+/// See the module.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Server {
+    /// The API.
+    pub listen: SocketAddr,
+    /// Database, lock, master key and first key.
+    pub data_dir: PathBuf,
+    /// Opens loopback as a target, for developing on one machine.
+    pub dev: bool,
+    /// Allows `dev` on a listener that is not loopback.
+    pub dev_public: bool,
+    /// How long a stop waits for what is under way.
+    pub shutdown_timeout_s: u64,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            data_dir: PathBuf::from("./inkhook-data"),
+            dev: false,
+            dev_public: false,
+            shutdown_timeout_s: 30,
+        }
+    }
+}
+
+impl Server {
+    pub(super) fn validate(&self, problems: &mut Vec<Problem>) {
+        require(
+            problems,
+            !self.dev || self.dev_public || self.listen.ip().is_loopback(),
+            "server.dev",
+            format!(
+                "--dev opens loopback addresses as targets, and {} can be reached from outside; listen on \
+                 127.0.0.1, or say --dev-public",
+                self.listen
+            ),
+        );
+        require(
+            problems,
+            (1..=3600).contains(&self.shutdown_timeout_s),
+            "server.shutdown_timeout_s",
+            format!("{} is not between 1 and 3600 seconds", self.shutdown_timeout_s),
+        );
+        require(problems, !self.data_dir.as_os_str().is_empty(), "server.data_dir", "must name a directory");
+    }
+}

@@ -1,0 +1,253 @@
+//! A whole server, put together from its configuration: build, spawn, wait, drain.
+//!
+//! The binary and the demo start it the same way. Everything that can be wrong with the configuration has
+//! been said before the first file or socket is opened.
+
+mod first_start;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use inkhook_egress::{BuildError, Client, Limits, Policy, ResolverConfig, Roots};
+use tokio::net::TcpListener;
+
+use crate::api;
+use crate::app::{ApiSettings, App};
+use crate::config::security::MasterKeyError;
+use crate::config::{Config, ConfigError};
+use crate::domain::entropy::Entropy;
+use crate::domain::generations::Generations;
+use crate::domain::time::Clock;
+use crate::engine::{EngineSettings, Parts, janitor, pump::Pump};
+use crate::ingest::receive::Receiver;
+use crate::lifecycle::Lifecycle;
+use crate::smtp_in::{SmtpConfig, SmtpServer, from_ingest};
+use crate::store::error::StoreError;
+use crate::store::faults::Faults;
+use crate::store::seal::Sealer;
+use crate::store::{Store, StoreOptions, database_path};
+use crate::wake::Bells;
+
+pub use first_start::FirstKey;
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The master key.
+    #[error(transparent)]
+    MasterKey(#[from] MasterKeyError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Outbound connections.
+    #[error(transparent)]
+    Egress(#[from] BuildError),
+    /// The operating system gave no random bytes.
+    #[error("the operating system gave no random bytes")]
+    Entropy(#[from] getrandom::Error),
+    /// An address to listen on.
+    #[error("cannot listen on {address} for {what}")]
+    Listen {
+        /// What for.
+        what: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The first key could not be kept.
+    #[error("the first admin key cannot be written to {}", .path.display())]
+    FirstKey {
+        /// Where.
+        path: std::path::PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A server that takes work.
+#[derive(Debug)]
+pub struct Running {
+    /// Where the API answers.
+    pub api: SocketAddr,
+    /// Where mail is taken.
+    pub smtp: Option<SocketAddr>,
+    /// The parts that requests use.
+    pub app: App,
+    /// Stops it.
+    pub lifecycle: Lifecycle,
+    /// The key that the first start made.
+    pub first_key: Option<FirstKey>,
+    shutdown_timeout: Duration,
+}
+
+/// Opens the store that a configuration names, as a server or a command would.
+///
+/// # Errors
+/// See [`StartError`].
+pub fn open_store(
+    config: &Config,
+    clock: &Clock,
+    generations: &Arc<Generations>,
+) -> Result<(Store, Entropy), StartError> {
+    let entropy = Entropy::system()?;
+    let data_dir = config.server.data_dir.clone();
+    let has_data = database_path(&data_dir).exists();
+    let master_key = config.security.resolve(&data_dir, has_data, &entropy)?;
+    let store = Store::open(StoreOptions {
+        data_dir,
+        sealer: Sealer::new(&master_key),
+        boot: i64::from_be_bytes(entropy.bytes()) & i64::MAX,
+        clock: clock.clone(),
+        entropy: entropy.clone(),
+        generations: generations.clone(),
+        faults: Faults::default(),
+    })?;
+    Ok((store, entropy))
+}
+
+/// Builds and starts everything.
+///
+/// # Errors
+/// See [`StartError`]; nothing is left running.
+pub async fn start(config: &Config) -> Result<Running, StartError> {
+    config.validate()?;
+    let clock = Clock::system();
+    let generations = Arc::new(Generations::default());
+    let (store, entropy) = open_store(config, &clock, &generations)?;
+    let egress = egress(config)?;
+    let listener = listen("the API", config.server.listen).await?;
+    let bells = Bells::default();
+    let receiver = Receiver {
+        store: store.clone(),
+        clock: clock.clone(),
+        entropy: entropy.clone(),
+        queued: bells.queued.clone(),
+    };
+    let smtp = smtp(config, receiver).await?;
+    let first_key = first_start::run(config, &store, &entropy).await?;
+    let settings = ApiSettings {
+        mail_domain: config.smtp.mail_domain.clone(),
+        requests_per_second: config.limits.requests_per_second,
+    };
+    let app =
+        App::new(store.clone(), clock.clone(), entropy.clone(), bells.clone(), egress.clone(), settings);
+    let parts =
+        Parts { store, egress, generations, clock, entropy, bells, settings: engine_settings(config) };
+    let lifecycle = Lifecycle::default();
+    let running = Running {
+        api: listener.local_addr().unwrap_or(config.server.listen),
+        smtp: smtp.as_ref().and_then(|smtp| smtp.local_addr().ok()),
+        app,
+        lifecycle,
+        first_key,
+        shutdown_timeout: Duration::from_secs(config.server.shutdown_timeout_s),
+    };
+    running.spawn(parts, listener, smtp);
+    Ok(running)
+}
+
+impl Running {
+    fn spawn(&self, parts: Parts, listener: TcpListener, smtp: Option<SmtpServer>) {
+        let Lifecycle { soft, hard, .. } = self.lifecycle.clone();
+        let (store, bells) = (parts.store.clone(), parts.bells.clone());
+        self.lifecycle.spawn("janitor", janitor::run(store.clone(), bells, soft.clone()));
+        self.lifecycle.spawn("pump", Pump::new(parts, hard.clone()).run(soft.clone()));
+        if let Some(smtp) = smtp {
+            let (soft, hard) = (soft.clone(), hard.clone());
+            self.lifecycle.spawn("smtp", async move { smtp.serve(soft, hard).await });
+        }
+        self.lifecycle.spawn("api", serve_api(listener, self.app.clone(), soft.clone(), hard.clone()));
+        let lifecycle = self.lifecycle.clone();
+        self.lifecycle.spawn("store watch", async move {
+            tokio::select! {
+                () = store.failed() => {
+                    // Nothing can be recorded any more: waiting for attempts would only hide that.
+                    lifecycle.hard.cancel();
+                    lifecycle.fail("the store");
+                }
+                () = soft.cancelled() => {}
+            }
+        });
+    }
+
+    /// Stops: nothing new is taken, what is under way ends, the rest is cut off after the deadline or when
+    /// `hurry` resolves. Tells whether all went well.
+    pub async fn stop(self, hurry: impl Future<Output = ()>) -> bool {
+        let drained = self.lifecycle.drain(self.shutdown_timeout, hurry).await;
+        self.app.store.close().await;
+        if !drained {
+            tracing::warn!("some attempts were cut off; they are made again at the next start");
+        }
+        !self.lifecycle.failed()
+    }
+}
+
+async fn serve_api(
+    listener: TcpListener,
+    app: App,
+    soft: tokio_util::sync::CancellationToken,
+    hard: tokio_util::sync::CancellationToken,
+) {
+    use axum::serve::ListenerExt;
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY could not be set");
+        }
+    });
+    let serve = axum::serve(listener, api::router(app)).with_graceful_shutdown(soft.cancelled_owned());
+    tokio::select! {
+        served = serve => if let Err(error) = served {
+            tracing::error!(%error, "the API's listener failed");
+        },
+        () = hard.cancelled() => {}
+    }
+}
+
+async fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| StartError::Listen { what, address, source })
+}
+
+async fn smtp(config: &Config, receiver: Receiver) -> Result<Option<SmtpServer>, StartError> {
+    let Some(address) = config.smtp.address() else { return Ok(None) };
+    let mut smtp = SmtpConfig {
+        listen: Some(address),
+        host_name: config.smtp.mail_domain.clone(),
+        mail_domain: config.smtp.mail_domain.clone(),
+        ..SmtpConfig::default()
+    };
+    smtp.limits.max_message_bytes = config.smtp.max_message_bytes;
+    let bound = SmtpServer::bind(smtp, from_ingest::intake(receiver)).await;
+    bound.map_err(|source| StartError::Listen { what: "mail", address, source })
+}
+
+fn egress(config: &Config) -> Result<Client, BuildError> {
+    let mut policy = if config.server.dev { Policy::loopback_dev() } else { Policy::default() };
+    policy.allow_http |= config.egress.allow_http;
+    policy.allow_cidrs.extend(config.egress.allow_cidrs.iter().copied());
+    policy.allow_hosts.extend(config.egress.allow_hosts.iter().cloned());
+    let resolver = match config.egress.nameservers.as_slice() {
+        [] => ResolverConfig::System,
+        servers => ResolverConfig::Nameservers(servers.to_vec()),
+    };
+    Client::new(policy, Limits::default(), Roots::System, resolver)
+}
+
+fn engine_settings(config: &Config) -> EngineSettings {
+    EngineSettings {
+        max_in_flight: config.delivery.max_in_flight,
+        max_in_flight_per_subscription: config.delivery.max_in_flight_per_subscription,
+        attempt_timeout: Duration::from_millis(config.delivery.timeout_ms),
+        retry_schedule: config.delivery.schedule(),
+        // A developer's own receiver is the developer's to read.
+        keep_inside_bodies: config.egress.keep_inside_bodies || config.server.dev,
+        ..EngineSettings::default()
+    }
+}

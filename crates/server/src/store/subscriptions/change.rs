@@ -1,0 +1,168 @@
+//! Changing a subscription's settings, holding it and letting it go on.
+
+use inkhook_wire::id::SubscriptionId;
+use rusqlite::params;
+
+use super::create::{add_type, seal_token};
+use super::{Stored, collides, context_text, find, types_text};
+use crate::domain::caller::Scope;
+use crate::domain::subscription::{EventTypesRefusal, PauseReason, Subscription, SubscriptionChange};
+use crate::store::error::StoreError;
+use crate::store::writer::Tx;
+use crate::store::{Store, cancel, heads, urls};
+
+/// What became of a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PatchSubscription {
+    /// As it is now, changed or as it was.
+    Patched(Subscription),
+    /// Not there, deleted, or not for this scope to know.
+    NotFound,
+    /// The types do not fit the owner.
+    Refused(EventTypesRefusal),
+    /// Another active subscription of the identity sends some of these types to this URL.
+    Duplicate,
+}
+
+const WRITE: &str = "UPDATE subscriptions SET url = $2, url_normalized = $3, event_types = $4,
+    context_config = $5, auth_token = $6, generation = $7, updated_ms = $8 WHERE no = $1";
+const REMOVE_TYPE: &str = "DELETE FROM subscription_types WHERE subscription = $1 AND event_type = $2";
+const PAUSE: &str = "UPDATE subscriptions SET paused_ms = $2, pause_reason = $3, generation = $4,
+    updated_ms = $2 WHERE no = $1";
+const RELEASE: &str = "UPDATE subscriptions SET paused_ms = NULL, pause_reason = NULL, not_before_ms = 0,
+    generation = $2, updated_ms = $3 WHERE no = $1";
+
+impl Store {
+    /// Changes what is given. A change that leaves everything as it is writes nothing.
+    pub async fn patch_subscription(
+        &self,
+        scope: Scope,
+        id: SubscriptionId,
+        change: SubscriptionChange,
+    ) -> Result<PatchSubscription, StoreError> {
+        self.change(move |tx| patch(tx, scope, id, &change)).await
+    }
+
+    /// Holds what is queued and what comes, until [`Store::resume_subscription`] or a new URL. Once it is
+    /// answered no attempt starts but those made by hand. `None`: not there.
+    pub async fn pause_subscription(
+        &self,
+        scope: Scope,
+        id: SubscriptionId,
+    ) -> Result<Option<Subscription>, StoreError> {
+        self.change(move |tx| {
+            let stored = find(tx, &tx.context.sealer, scope, id)?;
+            stored.map(|stored| pause(tx, stored)).transpose()
+        })
+        .await
+    }
+
+    /// Makes everything that waits due, whatever held it back. `None`: not there.
+    pub async fn resume_subscription(
+        &self,
+        scope: Scope,
+        id: SubscriptionId,
+    ) -> Result<Option<Subscription>, StoreError> {
+        self.change(move |tx| {
+            let stored = find(tx, &tx.context.sealer, scope, id)?;
+            stored.map(|stored| resume(tx, stored)).transpose()
+        })
+        .await
+    }
+}
+
+fn patch(
+    tx: &mut Tx<'_>,
+    scope: Scope,
+    id: SubscriptionId,
+    change: &SubscriptionChange,
+) -> Result<PatchSubscription, StoreError> {
+    let Some(before) = find(tx, &tx.context.sealer, scope, id)? else {
+        return Ok(PatchSubscription::NotFound);
+    };
+    let mut after = change.clone().applied(before.subscription.clone());
+    if let Err(refusal) = after.event_types.check_owner(after.owner.kind()) {
+        return Ok(PatchSubscription::Refused(refusal));
+    }
+    if after == before.subscription {
+        return Ok(PatchSubscription::Patched(after));
+    }
+    if collides(tx, after.identity_id.as_uuid(), &after.url, &after.event_types, after.no)? {
+        return Ok(PatchSubscription::Duplicate);
+    }
+    write(tx, &before, &mut after)?;
+    Ok(PatchSubscription::Patched(after))
+}
+
+fn write(tx: &mut Tx<'_>, before: &Stored, after: &mut Subscription) -> Result<(), StoreError> {
+    let no = after.no;
+    let is_new_url = after.url.given != before.subscription.url.given;
+    let is_new_token = after.auth_token != before.subscription.auth_token;
+    let added: Vec<_> = after.event_types.without(&before.subscription.event_types).collect();
+    let removed: Vec<_> = before.subscription.event_types.without(&after.event_types).collect();
+    let must_be_noticed = is_new_url || is_new_token || !removed.is_empty();
+    let generation = before.generation + u64::from(must_be_noticed);
+    after.updated_at = tx.context.clock.wall();
+    tx.run(
+        WRITE,
+        params![
+            no.0,
+            urls::intern(tx, &after.url.given)?.0,
+            after.url.normalized,
+            types_text(&after.event_types)?,
+            context_text(after)?,
+            seal_token(tx, before.organization, after)?,
+            generation,
+            after.updated_at.0
+        ],
+    )?;
+    for event_type in added {
+        add_type(tx, no, event_type)?;
+    }
+    for event_type in &removed {
+        tx.run(REMOVE_TYPE, params![no.0, event_type.code()])?;
+    }
+    if !removed.is_empty() {
+        cancel::note(tx, no)?;
+    }
+    if is_new_url {
+        // Whatever was wrong with the old one says nothing about the new one.
+        release(tx, after, generation)?;
+    }
+    if must_be_noticed {
+        tx.raise_generation(no, generation);
+    }
+    Ok(())
+}
+
+fn pause(tx: &mut Tx<'_>, stored: Stored) -> Result<Subscription, StoreError> {
+    let mut subscription = stored.subscription;
+    if subscription.paused.is_some() {
+        return Ok(subscription);
+    }
+    let (now, generation) = (tx.context.clock.wall(), stored.generation + 1);
+    tx.run(PAUSE, params![subscription.no.0, now.0, PauseReason::ByHand.as_str(), generation])?;
+    tx.raise_generation(subscription.no, generation);
+    subscription.paused = Some((now, PauseReason::ByHand));
+    subscription.updated_at = now;
+    Ok(subscription)
+}
+
+fn resume(tx: &mut Tx<'_>, stored: Stored) -> Result<Subscription, StoreError> {
+    let mut subscription = stored.subscription;
+    if !stored.is_held {
+        return Ok(subscription);
+    }
+    let generation = stored.generation + 1;
+    subscription.updated_at = tx.context.clock.wall();
+    release(tx, &mut subscription, generation)?;
+    tx.raise_generation(subscription.no, generation);
+    Ok(subscription)
+}
+
+/// Nothing holds it back any more.
+fn release(tx: &Tx<'_>, subscription: &mut Subscription, generation: u64) -> Result<(), StoreError> {
+    tx.run(RELEASE, params![subscription.no.0, generation, subscription.updated_at.0])?;
+    subscription.paused = None;
+    heads::open_all(tx, subscription.no)
+}

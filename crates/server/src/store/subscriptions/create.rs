@@ -1,0 +1,169 @@
+//! Making a subscription.
+
+use inkhook_wire::event::EventType;
+use inkhook_wire::id::IdentityId;
+use inkhook_wire::sign::SigningKey;
+use rusqlite::params;
+
+use super::{collides, context_text, types_text};
+use crate::domain::caller::Scope;
+use crate::domain::number::{OrganizationNo, SubscriptionNo};
+use crate::domain::owner::{self, Owner};
+use crate::domain::secret::Secret;
+use crate::domain::subscription::{MAX_ACTIVE_PER_OWNER, NewSubscription, Subscription};
+use crate::domain::time::TimeMs;
+use crate::store::error::StoreError;
+use crate::store::seal::Place;
+use crate::store::writer::Tx;
+use crate::store::{Store, facts, rows, urls};
+
+/// What became of a create.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CreateSubscription {
+    /// Made.
+    Created {
+        /// As it is now.
+        subscription: Subscription,
+        /// The identity's signing key, when this create made it: there is no other way to read it.
+        signing_key: Option<Secret>,
+    },
+    /// The owner is not there, or not for this scope to know.
+    OwnerNotFound,
+    /// Another active subscription of the identity sends some of these types to this URL.
+    Duplicate,
+    /// The owner has [`MAX_ACTIVE_PER_OWNER`].
+    LimitReached,
+}
+
+const COUNT: &str = "SELECT count(*) FROM subscriptions
+    WHERE owner_id = $1 AND owner_kind = $2 AND status = 'active'";
+const ADD: &str = "INSERT INTO subscriptions (id, organization_id, identity_id, owner_kind, owner_id, url,
+    url_normalized, event_types, context_config, auth_token, status, generation, created_ms, updated_ms)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'active', 1, $11, $11)";
+const ADD_TYPE: &str =
+    "INSERT INTO subscription_types (subscription, event_type, since_seq) VALUES ($1, $2, $3)";
+const HAS_KEY: &str = "SELECT i.signing_key IS NOT NULL OR o.signing_key IS NOT NULL
+    FROM identities i JOIN organizations o ON o.no = i.organization_id WHERE i.id = $1";
+const SET_KEY: &str = "UPDATE identities SET signing_key = $2, signing_key_created_ms = $3 WHERE id = $1";
+
+impl Store {
+    /// Makes a subscription, and the identity's signing key when neither it nor its organisation has one:
+    /// nothing is ever sent unsigned.
+    pub async fn create_subscription(
+        &self,
+        scope: Scope,
+        new: NewSubscription,
+    ) -> Result<CreateSubscription, StoreError> {
+        self.change(move |tx| create(tx, scope, &new)).await
+    }
+}
+
+fn create(tx: &Tx<'_>, scope: Scope, new: &NewSubscription) -> Result<CreateSubscription, StoreError> {
+    let Some(facts) = facts::find(tx, scope, new.owner)? else {
+        return Ok(CreateSubscription::OwnerNotFound);
+    };
+    let identity = facts.identity_id;
+    // Before the limit: who repeats a create at the limit is told that it is there already.
+    if collides(tx, identity.as_uuid(), &new.url, &new.event_types, SubscriptionNo(0))? {
+        return Ok(CreateSubscription::Duplicate);
+    }
+    if active_count(tx, new.owner)? >= MAX_ACTIVE_PER_OWNER {
+        return Ok(CreateSubscription::LimitReached);
+    }
+    let now = tx.context.clock.wall();
+    let signing_key = mint_key_if_none(tx, scope.organization, identity, now)?;
+    let subscription = add(tx, scope.organization, identity, new, now)?;
+    Ok(CreateSubscription::Created { subscription, signing_key })
+}
+
+fn active_count(tx: &Tx<'_>, owner: Owner) -> Result<usize, StoreError> {
+    let params = params![owner.uuid().into_bytes(), owner::kind_code(owner.kind())];
+    Ok(rows::scalar(tx, COUNT, params)?.unwrap_or(0))
+}
+
+fn add(
+    tx: &Tx<'_>,
+    organization: OrganizationNo,
+    identity: IdentityId,
+    new: &NewSubscription,
+    now: TimeMs,
+) -> Result<Subscription, StoreError> {
+    let id = tx.context.entropy.uuid();
+    let mut subscription = Subscription {
+        no: SubscriptionNo(0),
+        id: id.into(),
+        owner: new.owner,
+        identity_id: identity,
+        url: new.url.clone(),
+        event_types: new.event_types.clone(),
+        context_config: new.context_config.clone(),
+        auth_token: new.auth_token.clone(),
+        paused: None,
+        created_at: now,
+        updated_at: now,
+    };
+    let url = urls::intern(tx, &new.url.given)?;
+    let token = seal_token(tx, organization, &subscription)?;
+    tx.run(
+        ADD,
+        params![
+            id.as_bytes(),
+            organization.0,
+            identity.as_uuid().into_bytes(),
+            owner::kind_code(new.owner.kind()),
+            new.owner.uuid().into_bytes(),
+            url.0,
+            new.url.normalized,
+            types_text(&new.event_types)?,
+            context_text(&subscription)?,
+            token,
+            now.0
+        ],
+    )?;
+    subscription.no = SubscriptionNo(tx.last_insert_rowid());
+    for event_type in new.event_types.iter() {
+        add_type(tx, subscription.no, event_type)?;
+    }
+    Ok(subscription)
+}
+
+/// From now on events of this type match. What was accepted before does not, also if the type was selected
+/// then: nothing that was cancelled comes back.
+pub(super) fn add_type(
+    tx: &Tx<'_>,
+    subscription: SubscriptionNo,
+    event_type: EventType,
+) -> Result<(), StoreError> {
+    tx.run(ADD_TYPE, params![subscription.0, event_type.code(), tx.last_seq().0])?;
+    Ok(())
+}
+
+/// The auth token as it is stored: it opens in this row only.
+pub(super) fn seal_token(
+    tx: &Tx<'_>,
+    organization: OrganizationNo,
+    subscription: &Subscription,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let place = Place::auth_token(organization, subscription.id.as_uuid());
+    let token = subscription.auth_token.as_ref();
+    let sealed = token.map(|token| tx.context.sealer.seal(&tx.context.entropy, place, token));
+    Ok(sealed.transpose()?)
+}
+
+fn mint_key_if_none(
+    tx: &Tx<'_>,
+    organization: OrganizationNo,
+    identity: IdentityId,
+    now: TimeMs,
+) -> Result<Option<Secret>, StoreError> {
+    let id = identity.as_uuid();
+    if rows::scalar(tx, HAS_KEY, params![id.as_bytes()])?.unwrap_or(false) {
+        return Ok(None);
+    }
+    let key = SigningKey::from_random_bytes(tx.context.entropy.bytes());
+    let secret = Secret::new(key.secret().to_owned());
+    let place = Place::identity_key(organization, id);
+    let sealed = tx.context.sealer.seal(&tx.context.entropy, place, &secret)?;
+    tx.run(SET_KEY, params![id.as_bytes(), sealed, now.0])?;
+    Ok(Some(secret))
+}

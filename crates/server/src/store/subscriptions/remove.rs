@@ -1,0 +1,63 @@
+//! Deleting subscriptions.
+//!
+//! A delete is the same few statements however much is queued: the row's status says that everything in
+//! the queue is cancelled, the raised generation stops what is prepared, and a note tells the janitor.
+
+use inkhook_wire::id::{IdentityId, SubscriptionId};
+use rusqlite::params;
+
+use super::find;
+use crate::domain::caller::Scope;
+use crate::domain::number::{OrganizationNo, SubscriptionNo};
+use crate::domain::owner::{self, Owner};
+use crate::store::error::StoreError;
+use crate::store::writer::Tx;
+use crate::store::{Store, cancel, heads, rows};
+
+const DELETE: &str = "UPDATE subscriptions SET status = 'deleted', auth_token = NULL, generation = $2,
+    updated_ms = $3, deleted_ms = $3 WHERE no = $1";
+const OF_IDENTITY: &str = "SELECT no, generation FROM subscriptions
+    WHERE identity_id = $1 AND organization_id = $2 AND status = 'active'";
+const OF_OWNER: &str = "SELECT no, generation FROM subscriptions
+    WHERE owner_id = $1 AND owner_kind = $2 AND status = 'active'";
+
+impl Store {
+    /// Deletes a subscription; false: not there, deleted already, or not for this scope to know. Once it
+    /// is answered no request of this subscription starts, and what was queued is cancelled.
+    pub async fn delete_subscription(&self, scope: Scope, id: SubscriptionId) -> Result<bool, StoreError> {
+        self.change(move |tx| {
+            let Some(stored) = find(tx, &tx.context.sealer, scope, id)? else { return Ok(false) };
+            delete(tx, stored.subscription.no, stored.generation)?;
+            Ok(true)
+        })
+        .await
+    }
+}
+
+/// Deletes the subscriptions of an identity that goes; 20 each of it, its mailbox and its number at most.
+pub(in crate::store) fn delete_of_identity(
+    tx: &mut Tx<'_>,
+    organization: OrganizationNo,
+    identity: IdentityId,
+) -> Result<(), StoreError> {
+    let params = params![identity.as_uuid().into_bytes(), organization.0];
+    let found = rows::all(tx, OF_IDENTITY, params, |row| Ok((SubscriptionNo(row.get(0)?), row.get(1)?)))?;
+    found.into_iter().try_for_each(|(no, generation)| delete(tx, no, generation))
+}
+
+/// Deletes the subscriptions of a phone number or mailbox that goes; 20 at most. Those made for its
+/// identity stay.
+pub(in crate::store) fn delete_of_owner(tx: &mut Tx<'_>, owner: Owner) -> Result<(), StoreError> {
+    let params = params![owner.uuid().into_bytes(), owner::kind_code(owner.kind())];
+    let found = rows::all(tx, OF_OWNER, params, |row| Ok((SubscriptionNo(row.get(0)?), row.get(1)?)))?;
+    found.into_iter().try_for_each(|(no, generation)| delete(tx, no, generation))
+}
+
+fn delete(tx: &mut Tx<'_>, no: SubscriptionNo, generation: u64) -> Result<(), StoreError> {
+    let generation = generation + 1;
+    tx.run(DELETE, params![no.0, generation, tx.context.clock.wall().0])?;
+    heads::remove_all(tx, no)?;
+    cancel::note(tx, no)?;
+    tx.raise_generation(no, generation);
+    Ok(())
+}

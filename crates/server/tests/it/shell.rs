@@ -1,0 +1,41 @@
+//! What is the same for every route.
+
+use axum::http::Method;
+use serde_json::json;
+
+use crate::support::TestServer;
+
+#[tokio::test]
+async fn an_unknown_route_is_404_in_json() {
+    let server = TestServer::new();
+    for path in ["/nowhere", "/api/v1/nowhere", "/api/v1/nowhere/", "/"] {
+        let detail = server.get(path).send().await.refused(404);
+        assert!(detail.contains(path.trim_end_matches('/')), "{detail}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_method_is_405_and_says_which_are_right() {
+    let server = TestServer::new();
+    let reply = server.request(Method::PUT, "/api/whoami").send().await;
+    assert_eq!(reply.header("allow"), Some("GET,HEAD"));
+    reply.refused(405);
+}
+
+#[tokio::test]
+async fn health_needs_no_key() {
+    let server = TestServer::new();
+    for path in ["/healthz", "/readyz", "/readyz/"] {
+        assert_eq!(server.get(path).send().await.expect(200).json, json!({"status": "ok"}));
+    }
+}
+
+#[tokio::test]
+async fn not_ready_once_the_store_is_closed() {
+    let server = TestServer::new();
+    server.app.store.close().await;
+    let reply = server.get("/readyz").send().await;
+    assert_eq!(reply.header("retry-after"), Some("1"));
+    reply.refused(503);
+    server.get("/healthz").send().await.expect(200);
+}
