@@ -49,6 +49,14 @@ pub enum ReceiveError {
     Store(#[from] StoreError),
 }
 
+impl ReceiveError {
+    /// The store has no room left: the sender is told so and tries again later.
+    #[must_use]
+    pub fn is_full_disk(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Full))
+    }
+}
+
 impl Receiver {
     /// Whether a mail to this address would find a mailbox.
     ///

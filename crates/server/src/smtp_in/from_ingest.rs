@@ -2,7 +2,6 @@
 
 use super::intake::{Accept, Intake, Lookup, Mail};
 use crate::ingest::receive::{ReceiveError, Receiver};
-use crate::store::error::StoreError;
 
 /// An intake that looks mailboxes up in the store and turns mails into events.
 #[must_use]
@@ -40,7 +39,7 @@ async fn accept(receiver: &Receiver, mail: Mail) -> Accept {
         }
         Err(ReceiveError::Mail(error)) => Accept::Refused(error.to_string()),
         Err(ReceiveError::NobodyLeft) => Accept::NoneLeft,
-        Err(ReceiveError::Store(StoreError::Full)) => Accept::NoSpace,
+        Err(error) if error.is_full_disk() => Accept::NoSpace,
         Err(ReceiveError::Store(error)) => {
             tracing::error!(error = &error as &dyn std::error::Error, "a mail could not be stored");
             Accept::TryLater("the message could not be stored just now".into())

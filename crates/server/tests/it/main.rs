@@ -2,7 +2,9 @@
 
 #![expect(unreachable_pub, reason = "a test binary has no public interface")]
 
+mod architecture;
 mod auth;
+mod contract;
 mod flow;
 mod openapi;
 mod shell;

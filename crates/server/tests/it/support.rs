@@ -5,6 +5,7 @@ mod organization;
 mod receiver;
 mod reply;
 mod request;
+pub mod running;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,10 @@
+//! The official client libraries, unmodified, against a running server on a real port.
+//!
+//! Each does what its users do: asks who it is, makes an identity, subscribes, lists, filters, changes, reads
+//! the signing key that is shown once, receives a POST and verifies it with its own function, reads the log,
+//! replays, and meets every kind of refusal as the exception that it has for it. Only publishing an event is
+//! done without a library, because none has a call for it.
+
+mod python;
+mod receiver;
+mod rust;

@@ -1,0 +1,173 @@
+//! The built binary as a process of its own: for tests that must see what a stranger sees, and for those that
+//! kill it.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// How long a start may take before the test gives up.
+const START_DEADLINE: Duration = Duration::from_secs(60);
+/// How long one plain request may take.
+const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
+/// How long a test waits for something that gives no sign, and how often it looks: seldom enough for the
+/// API's rate limit.
+const PATIENCE_LOOKS: u32 = 1_500;
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+const BINARY: &str = env!("CARGO_BIN_EXE_inkhook");
+
+/// A server with a store of its own on free ports of 127.0.0.1, which may deliver to loopback. Killed, by
+/// its process id, when dropped; what it logged is printed when the test failed.
+#[derive(Debug)]
+pub struct RunningServer {
+    /// `http://127.0.0.1:PORT`
+    pub base_url: String,
+    /// Of the organisation `default`.
+    pub admin_key: String,
+    /// Where the API listens.
+    pub api: SocketAddr,
+    /// Where mail comes in.
+    pub smtp: SocketAddr,
+    child: Child,
+    data_dir: TempDir,
+}
+
+impl RunningServer {
+    /// Starts on an empty store and waits until it is ready.
+    pub async fn start() -> Self {
+        tokio::task::spawn_blocking(Self::start_blocking).await.expect("the server starts")
+    }
+
+    /// The same, for tests without a runtime.
+    pub fn start_blocking() -> Self {
+        let data_dir = tempfile::tempdir().expect("a temporary directory");
+        let admin_key = "test-admin-key-0123456789".to_owned();
+        let (child, api, smtp) = spawn(data_dir.path(), &admin_key);
+        Self { base_url: format!("http://{api}"), admin_key, api, smtp, child, data_dir }
+    }
+
+    /// Ends it as a power cut would (SIGKILL), and waits until the process is gone.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("a process of ours");
+        self.child.wait().expect("a process of ours");
+    }
+
+    /// Starts it again on the same store; the ports are new ones.
+    pub fn restart(&mut self) {
+        let (child, api, smtp) = spawn(self.data_dir.path(), &self.admin_key);
+        self.base_url = format!("http://{api}");
+        (self.child, self.api, self.smtp) = (child, api, smtp);
+    }
+
+    /// The directory of its store.
+    pub fn data_dir(&self) -> &Path {
+        self.data_dir.path()
+    }
+
+    /// Makes a key of an identity that nobody has claimed yet.
+    pub fn unclaimed_key(&self, handle: &str) -> String {
+        self.command(&["keys", "create", "--org", "default", "--agent", handle, "--unclaimed"])
+    }
+
+    /// Runs another command of the binary on the same data directory; its output, trimmed.
+    pub fn command(&self, arguments: &[&str]) -> String {
+        let output = Command::new(BINARY)
+            .args(arguments)
+            .arg("--data-dir")
+            .arg(self.data_dir.path())
+            .stdin(Stdio::null())
+            .output()
+            .expect("the binary runs");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "inkhook {arguments:?}: {}\n{errors}", output.status);
+        String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
+    }
+
+    /// Looks until there is something to see.
+    #[expect(clippy::disallowed_methods, reason = "the one wait helper for what another process does")]
+    pub fn wait_for<T>(&self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+        for _ in 0..PATIENCE_LOOKS {
+            if let Some(found) = look() {
+                return found;
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        panic!("waited in vain for {what}");
+    }
+
+    /// POSTs JSON with the admin key and no client library in between; status and answer.
+    pub fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        let body = body.to_string();
+        let mut stream = TcpStream::connect(self.api).expect("it listens");
+        stream.set_read_timeout(Some(REQUEST_DEADLINE)).expect("a deadline");
+        let (api, key, length) = (self.api, &self.admin_key, body.len());
+        write!(
+            stream,
+            "POST {path} HTTP/1.1\r\nHost: {api}\r\nX-API-Key: {key}\r\nContent-Type: application/json\r\n\
+             Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        )
+        .expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+        (status, serde_json::from_str(body).expect("JSON"))
+    }
+}
+
+impl Drop for RunningServer {
+    fn drop(&mut self) {
+        // It may be dead already, which is as good.
+        drop(self.child.kill());
+        drop(self.child.wait());
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(self.data_dir.path().join("test.log")).unwrap_or_default();
+            println!("--- the server's log\n{log}---");
+        }
+    }
+}
+
+/// Starts `inkhook serve` in a process group of its own and reads where it listens.
+fn spawn(data_dir: &Path, admin_key: &str) -> (Child, SocketAddr, SocketAddr) {
+    let log = File::options().create(true).append(true).open(data_dir.join("test.log")).expect("a log file");
+    let mut child = Command::new(BINARY)
+        .args(["serve", "--dev", "--listen", "127.0.0.1:0", "--smtp-listen", "127.0.0.1:0", "--data-dir"])
+        .arg(data_dir)
+        .env("INKHOOK_BOOTSTRAP__ADMIN_KEY", admin_key)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .process_group(0)
+        .spawn()
+        .expect("the binary starts");
+    let stdout = child.stdout.take().expect("piped");
+    let (found, listening) = mpsc::channel();
+    // Reads to the end, so that the server never blocks on a full pipe.
+    std::thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            if let Some(addresses) = parse_listening(&line) {
+                drop(found.send(addresses));
+            }
+        }
+    });
+    if let Ok((api, smtp)) = listening.recv_timeout(START_DEADLINE) {
+        return (child, api, smtp);
+    }
+    drop(child.kill());
+    drop(child.wait());
+    let log = std::fs::read_to_string(data_dir.join("test.log")).unwrap_or_default();
+    panic!("the server did not say where it listens within {START_DEADLINE:?}:\n{log}");
+}
+
+/// `listening api=http://127.0.0.1:PORT smtp=127.0.0.1:PORT`
+fn parse_listening(line: &str) -> Option<(SocketAddr, SocketAddr)> {
+    let (api, smtp) = line.strip_prefix("listening api=http://")?.split_once(" smtp=")?;
+    Some((api.parse().ok()?, smtp.trim().parse().ok()?))
+}
