@@ -7,6 +7,7 @@ mod auth;
 mod contract;
 mod flow;
 mod openapi;
+mod process;
 mod shell;
 mod subscriptions;
 mod support;
