@@ -201,6 +201,15 @@ impl TestServer {
         query(self.data_dir().join("inkhook.db"), sql)
     }
 
+    /// Whether these bytes are anywhere in the store's files.
+    pub fn stores(&self, bytes: &[u8]) -> bool {
+        let files = std::fs::read_dir(self.data_dir()).expect("the directory reads");
+        files.into_iter().any(|file| {
+            let content = std::fs::read(file.expect("an entry").path()).expect("a file");
+            content.windows(bytes.len()).any(|window| window == bytes)
+        })
+    }
+
     /// Waits until `look` finds something.
     pub async fn eventually<T>(&self, what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
         let deadline = tokio::time::timeout(PATIENCE, async {
