@@ -13,6 +13,7 @@ async fn a_mailbox_is_found_by_its_address_or_its_local_part() {
     assert_eq!(list.as_array().unwrap().len(), 1);
     let mailbox = &list[0];
     assert_eq!(mailbox["id"], json!(help.mailbox));
+    assert_eq!(mailbox["email_address"], help.address);
     assert_eq!(mailbox["sending_domain"], "mail.test");
     assert_eq!(mailbox["filter_mode"], "blacklist");
     for name in ["help@mail.test", "help%40mail.test", "HELP@mail.test", "help", "help@mail.test/"] {

@@ -154,9 +154,10 @@ async fn deleting_a_number_ends_what_hangs_on_it() {
         let body = json!({"mailbox_id": help.mailbox, "url": "https://b.example.com", "event_types": ["message.sent"]});
         let kept =
             server.post("/api/v1/webhooks/subscriptions").by(&acme).json(body).send().await.expect(201);
-        let path = match by_identity {
-            true => format!("/api/v1/identities/{}/phone_number", help.handle),
-            false => format!("{NUMBERS}/{id}"),
+        let path = if by_identity {
+            format!("/api/v1/identities/{}/phone_number", help.handle)
+        } else {
+            format!("{NUMBERS}/{id}")
         };
         server.delete(&path).by_agent(&help).send().await.refused(403);
         server.delete(&path).by(&acme).send().await.expect(204);
