@@ -2,6 +2,7 @@
 
 #![expect(unreachable_pub, reason = "a test binary has no public interface")]
 
+mod accounts;
 mod architecture;
 mod auth;
 mod contract;
