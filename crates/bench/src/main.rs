@@ -61,7 +61,7 @@ struct RunArgs {
 }
 
 /// How long the last deliveries may take after the last publish was answered.
-const DRAIN: Duration = Duration::from_secs(60);
+const DRAIN: Duration = Duration::from_mins(1);
 
 fn main() -> ExitCode {
     let Command::Run(args) = Cli::parse().command;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 /// See the module. Times are microseconds since the start, plus one; zero is "not yet".
-pub struct Measurement {
+pub(crate) struct Measurement {
     began: std::sync::OnceLock<Instant>,
     published: Vec<AtomicU64>,
     answered: Vec<AtomicU64>,
@@ -19,7 +19,7 @@ pub struct Measurement {
 }
 
 impl Measurement {
-    pub fn new(events: usize, fan_out: usize) -> Self {
+    pub(crate) fn new(events: usize, fan_out: usize) -> Self {
         let slots = || (0..events).map(|_| AtomicU64::new(0)).collect();
         Self {
             began: std::sync::OnceLock::new(),
@@ -34,16 +34,16 @@ impl Measurement {
     }
 
     /// From now on it counts.
-    pub fn start(&self) {
+    pub(crate) fn start(&self) {
         self.began.get_or_init(now);
     }
 
-    pub fn events(&self) -> usize {
+    pub(crate) fn events(&self) -> usize {
         self.published.len()
     }
 
     /// When the measurement began.
-    pub fn began(&self) -> Instant {
+    pub(crate) fn began(&self) -> Instant {
         *self.began.get_or_init(now)
     }
 
@@ -52,17 +52,17 @@ impl Measurement {
     }
 
     /// The publish of this event began, or should have.
-    pub fn published(&self, event: usize, at: Instant) {
+    pub(crate) fn published(&self, event: usize, at: Instant) {
         self.published[event].store(self.elapsed(at), Ordering::Relaxed);
     }
 
     /// The publish of this event was answered with 202.
-    pub fn answered(&self, event: usize) {
+    pub(crate) fn answered(&self, event: usize) {
         self.answered[event].store(self.elapsed(now()), Ordering::Relaxed);
     }
 
     /// The POST of this event to this subscription arrived.
-    pub fn arrived(&self, event: usize, subscription: usize) {
+    pub(crate) fn arrived(&self, event: usize, subscription: usize) {
         let slot = &self.arrived[event * self.fan_out + subscription];
         let at = self.elapsed(now());
         if slot.compare_exchange(0, at, Ordering::Relaxed, Ordering::Relaxed).is_err() {
@@ -73,14 +73,14 @@ impl Measurement {
     }
 
     /// Waits until every delivery has arrived, at most so long.
-    pub async fn drained(&self, at_most: Duration) {
+    pub(crate) async fn drained(&self, at_most: Duration) {
         if self.deliveries.load(Ordering::Relaxed) < self.arrived.len() {
             // What is missing then is reported.
             drop(tokio::time::timeout(at_most, self.all.notified()).await);
         }
     }
 
-    pub fn report(&self) -> Report {
+    pub(crate) fn report(&self) -> Report {
         let read = |slots: &[AtomicU64]| -> Vec<u64> {
             slots.iter().map(|slot| slot.load(Ordering::Relaxed)).collect()
         };
@@ -108,7 +108,7 @@ impl Measurement {
 }
 
 /// What came of it.
-pub struct Report {
+pub(crate) struct Report {
     events: usize,
     deliveries: usize,
     expected: usize,
@@ -121,11 +121,11 @@ pub struct Report {
 
 impl Report {
     /// Deliveries that did not arrive in time.
-    pub fn missing(&self) -> usize {
+    pub(crate) fn missing(&self) -> usize {
         self.expected - self.deliveries
     }
 
-    pub fn to_json(&self) -> serde_json::Value {
+    pub(crate) fn to_json(&self) -> serde_json::Value {
         serde_json::json!({
             "events": self.events,
             "deliveries": self.deliveries,
@@ -175,7 +175,7 @@ fn millis(micros: u64) -> String {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a measurement reads the clock; this is the one place")]
-pub fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }
 

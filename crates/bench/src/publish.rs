@@ -19,7 +19,7 @@ use crate::receive::MARK;
 
 /// When the next event is sent.
 #[derive(Debug, Clone, Copy)]
-pub enum Pace {
+pub(crate) enum Pace {
     /// As soon as the connection's last one was answered.
     Closed,
     /// So many a second, whatever the answers do.
@@ -28,7 +28,7 @@ pub enum Pace {
 
 /// An agent on the server, with its subscriptions.
 #[derive(Debug)]
-pub struct Target {
+pub(crate) struct Target {
     authority: String,
     key: String,
     handle: String,
@@ -38,7 +38,7 @@ pub struct Target {
 
 impl Target {
     /// Makes an agent of its own with `fan_out` subscriptions to the receiver.
-    pub async fn prepare(
+    pub(crate) async fn prepare(
         url: &str,
         key: &str,
         receiver: SocketAddr,
@@ -69,12 +69,12 @@ impl Target {
         .to_string();
         let (before, after) = event.split_once(MARK).context("the mark is in the event")?;
         target.before = format!("{before}{MARK}");
-        target.after = after.to_owned();
+        after.clone_into(&mut target.after);
         Ok(target)
     }
 
     /// Removes the agent again.
-    pub async fn clean_up(&self) -> anyhow::Result<()> {
+    pub(crate) async fn clean_up(&self) -> anyhow::Result<()> {
         self.call(Method::DELETE, &format!("/api/v1/identities/{}", self.handle), Value::Null).await?;
         Ok(())
     }
@@ -117,7 +117,7 @@ impl Target {
 }
 
 /// Publishes every event of the measurement; an answer that is not 202 ends it.
-pub async fn all(
+pub(crate) async fn all(
     target: &Target,
     connections: usize,
     pace: Pace,
@@ -130,6 +130,12 @@ pub async fn all(
     }
     futures_util::future::try_join_all(publishers).await?;
     Ok(())
+}
+
+/// When the `event`th of an evenly spaced load is due.
+fn due(event: usize, rate: u32) -> Duration {
+    let micros = (event as u64).saturating_mul(1_000_000).checked_div(u64::from(rate));
+    Duration::from_micros(micros.unwrap_or(0))
 }
 
 async fn publish(
@@ -147,7 +153,7 @@ async fn publish(
         let at = match pace {
             Pace::Closed => now(),
             Pace::Open { rate } => {
-                let at = measurement.began() + Duration::from_secs_f64(event as f64 / f64::from(rate));
+                let at = measurement.began() + due(event, rate);
                 tokio::time::sleep_until(at.into()).await;
                 at
             }

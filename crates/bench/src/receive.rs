@@ -16,10 +16,10 @@ use tokio::net::TcpListener;
 use crate::measure::Measurement;
 
 /// What stands before an event's number in the mail's subject.
-pub const MARK: &str = "bench-event-";
+pub(crate) const MARK: &str = "bench-event-";
 
 /// Starts it on a free port of loopback. The path's number is the subscription's.
-pub async fn start(measurement: Arc<Measurement>) -> std::io::Result<SocketAddr> {
+pub(crate) async fn start(measurement: Arc<Measurement>) -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
     tokio::spawn(async move {
