@@ -4,6 +4,7 @@
 
 mod architecture;
 mod auth;
+mod command;
 mod contract;
 mod flow;
 mod openapi;
