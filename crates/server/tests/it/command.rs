@@ -1,6 +1,7 @@
 //! The built binary, run as a person runs it.
 
 mod config;
+mod demo;
 
 use std::path::Path;
 use std::process::{Command, Output};
