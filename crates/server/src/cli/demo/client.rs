@@ -13,8 +13,8 @@ use tokio::net::TcpStream;
 
 use crate::domain::secret::Secret;
 
-/// Bytes of an answer at most: a page of the attempt log has at most 200 bodies, here it has a handful.
-const ANSWER_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of an answer at most: the attempt log has a handful of bodies of 1 KB here.
+const ANSWER_BYTES: usize = 1024 * 1024;
 
 /// See the module.
 pub(super) struct Api {
@@ -82,5 +82,45 @@ impl Api {
         };
         let (answer, _) = tokio::join!(exchange, connection);
         answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Asks a server that says this.
+    async fn answered(status: u16, body: String) -> anyhow::Result<Value> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let api = Api::new(listener.local_addr().unwrap(), Secret::new("key".into()));
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n", body.len());
+            let mut request = [0; 1024];
+            let read = stream.read(&mut request).await.unwrap();
+            // A client that stops reading is what one of the tests is about.
+            drop(stream.write_all((head + &body).as_bytes()).await);
+            String::from_utf8_lossy(&request[..read]).into_owned()
+        });
+        let answer = api.get("/api/x").await;
+        assert!(server.await.unwrap().contains("x-api-key: key\r\n"));
+        answer
+    }
+
+    #[tokio::test]
+    async fn another_status_is_an_error_that_says_what_the_server_said() {
+        let error = answered(409, r#"{"detail":"taken"}"#.into()).await.unwrap_err().to_string();
+        assert_eq!(error, r#"GET /api/x was answered 409 instead of 200: {"detail":"taken"}"#);
+    }
+
+    #[tokio::test]
+    async fn reading_stops_at_the_cap() {
+        let text = |bytes: usize| format!("\"{}\"", "x".repeat(bytes - 2));
+        assert!(answered(200, text(ANSWER_BYTES)).await.unwrap().is_string());
+        let error = format!("{:#}", answered(200, text(ANSWER_BYTES + 1)).await.unwrap_err());
+        assert!(error.contains("length limit exceeded"), "{error}");
     }
 }

@@ -99,11 +99,7 @@ impl Receiver {
         let listener = listener.context("no free port for the receiver")?;
         let address = listener.local_addr()?;
         let (to, arrivals) = mpsc::channel(UNREAD);
-        let app = Router::new()
-            .route(Hook::Mail.path(), post(mail))
-            .route(Hook::Text.path(), post(text))
-            .layer(DefaultBodyLimit::max(BODY_BYTES))
-            .with_state(Desk { clock, to, refused_once: Arc::default() });
+        let app = router(Desk { clock, to, refused_once: Arc::default() });
         let task = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, app).await {
                 tracing::error!(%error, "the receiver's listener failed");
@@ -124,6 +120,14 @@ impl Receiver {
     pub(super) async fn next(&mut self) -> anyhow::Result<Received> {
         self.arrivals.recv().await.context("the receiver has stopped")
     }
+}
+
+fn router(desk: Desk) -> Router {
+    Router::new()
+        .route(Hook::Mail.path(), post(mail))
+        .route(Hook::Text.path(), post(text))
+        .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .with_state(desk)
 }
 
 async fn mail(State(desk): State<Desk>, headers: HeaderMap, body: Bytes) -> (StatusCode, &'static str) {
@@ -151,5 +155,35 @@ impl Desk {
             return (StatusCode::SERVICE_UNAVAILABLE, "the demo is over");
         }
         (status, if status.is_success() { "thank you" } else { "sorry, my database is on holiday" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::Request;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    async fn posted(router: &Router, hook: Hook, bytes: usize) -> u16 {
+        let request = Request::post(hook.path()).body(Body::from(vec![b'x'; bytes])).unwrap();
+        router.clone().oneshot(request).await.unwrap().status().as_u16()
+    }
+
+    #[tokio::test]
+    async fn only_the_first_mail_is_refused_and_a_body_past_the_cap_is_not_read() {
+        let (to, mut arrivals) = mpsc::channel(UNREAD);
+        let clock = Clock::manual(TimeMs(7));
+        let router = router(Desk { clock, to, refused_once: Arc::default() });
+        assert_eq!(posted(&router, Hook::Text, BODY_BYTES).await, 200);
+        assert_eq!(posted(&router, Hook::Text, BODY_BYTES + 1).await, 413);
+        assert_eq!(posted(&router, Hook::Mail, 1).await, 500);
+        assert_eq!(posted(&router, Hook::Mail, 1).await, 200);
+        let mut seen = Vec::new();
+        while let Ok(read) = arrivals.try_recv() {
+            seen.push((read.hook, read.answered, read.body.len()));
+        }
+        assert_eq!(seen, [(Hook::Text, 200, BODY_BYTES), (Hook::Mail, 500, 1), (Hook::Mail, 200, 1)]);
     }
 }
