@@ -6,7 +6,7 @@
 
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
@@ -206,13 +206,13 @@ pub(super) fn serve(running: &Running, data_dir: &Path) -> anyhow::Result<()> {
             () = accept(listener, store) => {}
             () = soft.cancelled() => {}
         }
-        remove(path);
+        remove(&path);
     });
     Ok(())
 }
 
-fn remove(path: PathBuf) {
-    if let Err(error) = std::fs::remove_file(&path) {
+fn remove(path: &Path) {
+    if let Err(error) = std::fs::remove_file(path) {
         tracing::debug!(%error, path = %path.display(), "the socket could not be removed");
     }
 }

@@ -68,7 +68,7 @@ fn announce(config: &Config, running: &Running) -> std::io::Result<()> {
             writeln!(out, "the first admin key, shown this once:\n\n  {}\n", key.expose())?;
         }
         Some(FirstKey::File(path)) => {
-            tracing::info!(path = %path.display(), "the first admin key is in a file")
+            tracing::info!(path = %path.display(), "the first admin key is in a file");
         }
         Some(FirstKey::Given) | None => {}
     }

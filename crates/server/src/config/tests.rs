@@ -34,6 +34,7 @@ fn all_problems_are_reported_together() {
 }
 
 #[test]
+#[expect(clippy::result_large_err, reason = "the jail's own error")]
 fn the_environment_is_above_the_file_and_unknown_keys_are_errors() {
     figment::Jail::expect_with(|jail| {
         jail.create_file("inkhook.toml", "[delivery]\ntimeout_ms = 5000\nmax_in_flight = 64\n")?;
@@ -59,8 +60,8 @@ fn secrets_do_not_print() {
 fn the_first_start_makes_a_master_key_and_later_ones_insist_on_it() {
     let directory = tempfile::tempdir().unwrap();
     let (security, entropy) = (Security::default(), Entropy::seeded(1));
-    let made = security.resolve(directory.path(), false, &entropy).unwrap();
-    assert_eq!(security.resolve(directory.path(), true, &entropy).unwrap(), made);
+    let master_key = security.resolve(directory.path(), false, &entropy).unwrap();
+    assert_eq!(security.resolve(directory.path(), true, &entropy).unwrap(), master_key);
     let path = directory.path().join("master.key");
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);

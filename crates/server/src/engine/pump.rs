@@ -192,9 +192,10 @@ impl Pump {
             if clock.schedule() >= lease_until {
                 return Permission::LeaseOver;
             }
-            match generations.write_if_unchanged(subscription, generation, write) {
-                true => Permission::Granted,
-                false => Permission::Changed,
+            if generations.write_if_unchanged(subscription, generation, write) {
+                Permission::Granted
+            } else {
+                Permission::Changed
             }
         };
         let keep = parts.settings.keep_inside_bodies;

@@ -36,7 +36,7 @@ const HEADS: usize = 1_024;
 /// Rows beyond the free slots that a claim looks at in one subscription: what it may have to end.
 const ROWS_TO_END: usize = 64;
 /// A subscription that cannot be read is looked at again after this.
-const UNREADABLE_WAIT: Duration = Duration::from_secs(60);
+const UNREADABLE_WAIT: Duration = Duration::from_mins(1);
 
 /// What a claim may take.
 #[derive(Debug, Clone)]
@@ -272,12 +272,12 @@ fn read_target(
     let sealer = &tx.context.sealer;
     let auth_token: Option<Vec<u8>> = row.get("auth_token")?;
     let auth_token =
-        auth_token.map(|sealed| sealer.open(Place::auth_token(organization, id), &sealed)).transpose()?;
+        auth_token.map(|token| sealer.open(Place::auth_token(organization, id), &token)).transpose()?;
     let identity_key: Option<Vec<u8>> = row.get("identity_key")?;
     let organization_key: Option<Vec<u8>> = row.get("organization_key")?;
     let key = match (identity_key, organization_key) {
-        (Some(sealed), _) => sealer.open(Place::identity_key(organization, identity), &sealed)?,
-        (None, Some(sealed)) => sealer.open(Place::organization_key(organization), &sealed)?,
+        (Some(own), _) => sealer.open(Place::identity_key(organization, identity), &own)?,
+        (None, Some(shared)) => sealer.open(Place::organization_key(organization), &shared)?,
         (None, None) => return Err(StoreError::Corrupt("a subscription without a signing key")),
     };
     let paused = rows::optional_time(row, "paused_ms")?;

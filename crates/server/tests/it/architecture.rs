@@ -281,7 +281,7 @@ fn an_allowed_import_is_let_pass() {
         "use crate::domain::time::Clock; use crate::deliver::prepare; use self::store; use super::store;",
         "use crate::{domain::{store, time}, deliver};",
         "// use crate::store;\n/* crate::store /* nested */ crate::store */",
-        r####"const A: &str = "crate::store"; const B: &str = r#"" crate::store "#; const C: char = '"';"####,
+        r##"const A: &str = "crate::store"; const B: &str = r#"" crate::store "#; const C: char = '"';"##,
         "fn f<'a>(x: &'a str) -> char { '\\'' }",
         "#[cfg(test)]\nmod tests { use crate::store; fn f() { rusqlite::x() } }",
         "#[cfg(test)] use crate::store::Store;",
