@@ -73,6 +73,7 @@ fn the_first_start_makes_a_master_key_and_later_ones_insist_on_it() {
 }
 
 #[test]
+#[expect(clippy::result_large_err, reason = "the jail's own error")]
 fn every_value_that_cannot_be_read_is_named_and_the_others_count() {
     figment::Jail::expect_with(|jail| {
         jail.create_file(
