@@ -8,5 +8,6 @@ mod contract;
 mod flow;
 mod openapi;
 mod shell;
+mod store;
 mod subscriptions;
 mod support;

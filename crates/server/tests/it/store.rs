@@ -1,0 +1,4 @@
+//! The store by itself: what each verb promises, and what it does when the disk does not.
+
+mod conformance;
+mod invariants;
