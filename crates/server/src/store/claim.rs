@@ -216,7 +216,7 @@ fn take(
 }
 
 /// The lease of an attempt expired, or its process is gone: what came of it is unknown.
-fn write_lost_attempt(tx: &Tx<'_>, row: &mut QueueRow) -> Result<(), StoreError> {
+pub(super) fn write_lost_attempt(tx: &Tx<'_>, row: &mut QueueRow) -> Result<(), StoreError> {
     settle::write_attempt(tx, row, &AttemptRow::lost(tx, row))?;
     row.attempts += 1;
     row.unknown += 1;
