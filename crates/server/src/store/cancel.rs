@@ -32,10 +32,18 @@ const CHUNK: &str = "SELECT q.*, q.due_ms AS at_due_ms FROM queue q WHERE q.subs
 const MOVE: &str =
     "UPDATE cancellations SET after_class = $2, after_due_ms = $3, after_no = $4 WHERE no = $1";
 const REMOVE: &str = "DELETE FROM cancellations WHERE no = $1";
+const START_OVER: &str = "UPDATE cancellations SET after_class = 0, after_due_ms = 0, after_no = 0";
 
 /// Leaves a note that some of what this subscription has queued is cancelled.
 pub(super) fn note(tx: &Tx<'_>, subscription: SubscriptionNo) -> Result<(), StoreError> {
     tx.run(ADD, params![subscription.0])?;
+    Ok(())
+}
+
+/// Looks at everything again: leases that were freed are due at once, which may be before the place that an
+/// earlier process had come to.
+pub(super) fn start_over(tx: &Tx<'_>) -> Result<(), StoreError> {
+    tx.run(START_OVER, [])?;
     Ok(())
 }
 

@@ -320,7 +320,9 @@ impl Op for FreeLeases {
     fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
         let boot = tx.context.boot;
         tx.run(FREE_HEADS, params![boot])?;
-        tx.run(FREE_LEASES, params![boot])?;
+        if tx.run(FREE_LEASES, params![boot])? > 0 {
+            super::cancel::start_over(tx)?;
+        }
         super::settle::close_left_open(tx)
     }
 
