@@ -172,14 +172,14 @@ fn settle(tx: &mut Tx<'_>, settlement: &Settlement) -> Result<Settled, StoreErro
     if let Some(until) = settlement.hold_until {
         tx.run(HOLD, params![row.subscription.0, until.0])?;
     }
+    if settlement.next == Next::End(End::Gone) {
+        pause_gone(tx, &row)?;
+    }
     match (settlement.next, queue::cancelled(tx, &row)?) {
-        (Next::Retry { .. } | Next::Release { .. }, Some(cancelled)) => queue::end(tx, &row, cancelled)?,
-        (Next::End(end), _) => {
-            if end == End::Gone {
-                pause_gone(tx, &row)?;
-            }
-            queue::end(tx, &row, end)?;
-        }
+        (Next::End(End::Succeeded), _) => queue::end(tx, &row, End::Succeeded)?,
+        // It was cancelled when the subscription changed, and reads have said so since.
+        (_, Some(cancelled)) => queue::end(tx, &row, cancelled)?,
+        (Next::End(end), None) => queue::end(tx, &row, end)?,
         (Next::Retry { due, maybe_received }, None) => retry(tx, row, due, maybe_received)?,
         (Next::Release { maybe_received }, None) => {
             row.maybe_received |= maybe_received;

@@ -6,3 +6,4 @@ mod delete;
 mod leases;
 mod lists;
 mod replay;
+mod settle;
