@@ -159,6 +159,21 @@ async fn a_success_after_a_delete_is_a_success() {
 }
 
 #[tokio::test]
+async fn an_attempt_that_never_started_leaves_no_line_in_the_log_although_its_delivery_was_cancelled() {
+    let (mut bench, help, subscription, claimed) = one_claimed().await;
+    bench.delete(help.admin(), &subscription).await;
+    bench.tidy().await;
+    let release = Next::Release { maybe_received: false };
+    let none = Settlement { attempt: None, ..bench.settlement(&claimed, Recorded::Failed, release) };
+    assert_eq!(bench.settle(none).await, Settled::AfterEnd);
+    invariants::check_at_rest(&bench);
+    bench.restart().await;
+    assert_eq!(bench.outcomes(claimed.delivery), Vec::<i64>::new());
+    assert_eq!(bench.ended(claimed.delivery), Some(stored(End::SubscriptionDeleted)));
+    invariants::check_at_rest(&bench);
+}
+
+#[tokio::test]
 async fn a_410_for_a_removed_type_still_pauses() {
     let (bench, help, subscription, claimed) = one_claimed().await;
     bench.select(help.admin(), &subscription, &[SENT]).await;
