@@ -151,8 +151,12 @@ fn find_repeat(tx: &Tx<'_>, event: &NewEvent, now: TimeMs) -> Result<Option<Acce
     {
         return Ok(Some(Accept::KeyAndIdDiffer));
     }
-    let Some(known) = by_key.or(by_id) else { return Ok(None) };
-    let deliveries = fan_out_of(tx, event.organization, known.event)?;
+    let Some(known) = by_key.or(by_id) else {
+        // What was asked for when the server gave this id is not known any more: it cannot be a repeat.
+        let taken = event.id_given && fan_out_of(tx, event.organization, event.id)?.is_some();
+        return Ok(taken.then_some(Accept::IdReused));
+    };
+    let deliveries = fan_out_of(tx, event.organization, known.event)?.unwrap_or(0);
     Ok(Some(Accept::Accepted(Accepted { id: known.event, deliveries, duplicate: true })))
 }
 
@@ -197,13 +201,13 @@ pub(super) fn remember(
     Ok(())
 }
 
-pub(super) fn fan_out_of(
+fn fan_out_of(
     tx: &Connection,
     organization: OrganizationNo,
     event: EventId,
-) -> Result<u32, StoreError> {
+) -> Result<Option<u32>, StoreError> {
     let id = event.as_uuid();
-    Ok(rows::scalar(tx, FAN_OUT_OF, params![organization.0, id.as_bytes()])?.unwrap_or(0))
+    rows::scalar(tx, FAN_OUT_OF, params![organization.0, id.as_bytes()])
 }
 
 /// Writes the event and one delivery for each subscription that matches; tells how many.

@@ -3,6 +3,7 @@
 mod accept;
 mod cancel;
 mod delete;
+mod idempotency;
 mod leases;
 mod lists;
 mod replay;
