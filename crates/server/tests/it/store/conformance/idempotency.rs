@@ -91,6 +91,17 @@ async fn a_key_and_an_id_that_name_different_events_are_refused() {
 }
 
 #[tokio::test]
+async fn a_key_that_comes_with_a_known_id_names_that_event_from_then_on() {
+    let (bench, help) = subscribed().await;
+    let first = bench.accept(request(&bench, help, 1, None, Some(7))).await;
+    let again = bench.accept(request(&bench, help, 1, Some("key"), Some(7))).await;
+    assert_eq!((again.id, again.duplicate), (first.id, true));
+    let other = request(&bench, help, 2, Some("key"), None);
+    assert_eq!(bench.store().accept(other).await.unwrap(), Accept::KeyReused);
+    assert_eq!(events(&bench), 1);
+}
+
+#[tokio::test]
 async fn an_id_that_the_server_gave_cannot_be_given_again() {
     let (bench, help) = subscribed().await;
     let first = bench.accept(request(&bench, help, 1, None, None)).await;
