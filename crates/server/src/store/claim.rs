@@ -83,18 +83,22 @@ impl Store {
         self.change(move |tx| claim(tx, &request)).await
     }
 
-    /// Reads a claim's target again after its subscription changed; `None` when it must not be sent.
+    /// Reads a claim's target again after its subscription changed; `None` when it must not be sent now:
+    /// cancelled, held, expired, or somebody else's.
     pub async fn retarget(&self, claimed: Claimed) -> Result<Option<Claimed>, StoreError> {
         self.change(move |tx| {
             let row = match queue::find(tx, claimed.delivery)? {
                 Some(row) if row.claim_no == claimed.claim_no => row,
                 _ => return Ok(None),
             };
-            let Target::Open { target, .. } = load_target(tx, row.subscription, claimed.target.timeout)?
+            let Target::Open { target, held_until } =
+                load_target(tx, row.subscription, claimed.target.timeout)?
             else {
                 return Ok(None);
             };
-            if queue::cancelled(tx, &row)?.is_some() {
+            let now = tx.context.clock.schedule();
+            let held = row.class != Class::Manual && held_until > now;
+            if held || end_of(tx, &row, now)?.is_some() {
                 return Ok(None);
             }
             Ok(Some(Claimed { target: Arc::new(target), ..claimed.clone() }))

@@ -2,6 +2,7 @@
 
 mod accept;
 mod cancel;
+mod claim;
 mod delete;
 mod idempotency;
 mod leases;
