@@ -114,7 +114,8 @@ impl Pump {
     pub async fn run_until_idle(&self) -> Result<(), StoreError> {
         loop {
             let turn = self.turn().await?;
-            if turn.started == 0 {
+            let more = turn.next_due.is_some_and(|due| due <= self.parts.clock.schedule());
+            if turn.started == 0 && !more {
                 if self.slots.idle() {
                     return Ok(());
                 }

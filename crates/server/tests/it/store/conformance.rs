@@ -4,6 +4,7 @@ mod accept;
 mod cancel;
 mod claim;
 mod delete;
+mod heads;
 mod idempotency;
 mod leases;
 mod lists;
