@@ -402,9 +402,9 @@ impl Worker {
     fn transaction(&mut self, mut ops: impl Iterator<Item = Box<dyn Op>>, rows: &Cell<usize>) -> Group {
         let mut done: Vec<Box<dyn Op>> = Vec::new();
         let mut effects = Vec::new();
-        if let Err(error) = self.connection.execute_batch("BEGIN IMMEDIATE") {
+        if let Err(error) = self.begin() {
             done.extend(ops);
-            return Group::Failed(done, error.into());
+            return Group::Failed(done, error);
         }
         let mut tx = Tx {
             connection: &self.connection,
@@ -431,6 +431,13 @@ impl Worker {
             Ok(()) => Group::Done(done),
             Err(error) => Group::Failed(done, error),
         }
+    }
+
+    fn begin(&self) -> Result<(), StoreError> {
+        if let Some(pages) = self.faults.take_page_limit() {
+            self.connection.pragma_update(None, "max_page_count", pages)?;
+        }
+        Ok(self.connection.execute_batch("BEGIN IMMEDIATE")?)
     }
 
     fn commit(&self) -> Result<(), StoreError> {

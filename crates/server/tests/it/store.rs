@@ -1,4 +1,5 @@
 //! The store by itself: what each verb promises, and what it does when the disk does not.
 
 mod conformance;
+mod failures;
 mod invariants;

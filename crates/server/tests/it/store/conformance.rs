@@ -7,6 +7,6 @@ mod delete;
 mod heads;
 mod idempotency;
 mod leases;
-mod lists;
+pub mod lists;
 mod replay;
 mod settle;
