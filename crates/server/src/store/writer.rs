@@ -302,6 +302,8 @@ const LAST_SEQ: &str = "SELECT max(
         (SELECT coalesce(max(no), 0) / 64 FROM deliveries),
         (SELECT coalesce(max(since_seq), 0) FROM subscription_types))";
 
+const GENERATION: &str = "SELECT generation FROM subscriptions WHERE no = $1";
+
 /// Leases of earlier processes are free: the lock on the directory proves that their owner is gone.
 /// `boot` stays, so that the next claim writes the attempt that was lost.
 const FREE_LEASES: &str = "UPDATE queue SET due_ms = 0 WHERE boot IS NOT NULL AND boot <> $1";
@@ -422,15 +424,26 @@ impl Worker {
                 return Group::Failed(done, error);
             }
         }
-        let committed = self.commit();
-        // Also when the result is unknown: noticing a change that did not happen costs nothing.
-        if matches!(committed, Ok(()) | Err(StoreError::UnknownCommit)) {
-            effects.into_iter().for_each(|effect| self.effects.apply(effect));
-        }
-        match committed {
-            Ok(()) => Group::Done(done),
+        match self.commit() {
+            Ok(()) => {
+                effects.into_iter().for_each(|effect| self.effects.apply(effect));
+                Group::Done(done)
+            }
+            Err(StoreError::UnknownCommit) => {
+                let took_place = effects.into_iter().filter(|effect| self.took_place(*effect));
+                took_place.for_each(|effect| self.effects.apply(effect));
+                Group::Failed(done, StoreError::UnknownCommit)
+            }
             Err(error) => Group::Failed(done, error),
         }
+    }
+
+    /// Whether the change behind an effect was committed after all. A generation that only this process
+    /// knows of would keep every attempt of its subscription from starting.
+    fn took_place(&self, effect: Effect) -> bool {
+        let Effect::Generation(subscription, generation) = effect else { return true };
+        let current = super::rows::scalar::<u64>(&self.connection, GENERATION, params![subscription.0]);
+        current.is_ok_and(|current| current.is_none_or(|current| current >= generation))
     }
 
     fn begin(&self) -> Result<(), StoreError> {

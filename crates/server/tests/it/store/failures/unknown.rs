@@ -103,6 +103,24 @@ async fn a_settle_whose_result_stays_unknown_is_written_in_the_end() {
 }
 
 #[tokio::test]
+async fn a_change_is_noticed_if_and_only_if_it_took_place() {
+    for (point, committed) in BOTH {
+        let (bench, help, subscription) = subscribed().await;
+        bench.accept_mails(help, 1).await;
+        let claimed = bench.claim_one().await;
+        bench.faults.push(point, Fault::Unknown);
+        let deleted = bench.store().delete_subscription(help.admin(), subscription.id).await;
+        assert!(matches!(deleted, Err(StoreError::UnknownCommit)), "{deleted:?}");
+        let generation = claimed.target.generation;
+        let may_start = bench.generations.write_if_unchanged(subscription.no, generation, &mut || ());
+        assert_eq!(may_start, !committed, "or nothing would ever be sent again");
+        let again = bench.store().delete_subscription(help.admin(), subscription.id).await.unwrap();
+        assert_eq!(again, !committed);
+        assert!(!bench.generations.write_if_unchanged(subscription.no, generation, &mut || ()));
+    }
+}
+
+#[tokio::test]
 async fn a_claim_whose_result_is_unknown_comes_back_when_its_lease_ends() {
     for (point, committed) in BOTH {
         let (bench, help, _) = subscribed().await;
