@@ -208,9 +208,13 @@ impl Writer {
             ended,
         };
         worker.free_earlier_leases()?;
+        let broken = Broken { inbox: inbox.clone(), failed: worker.failed.clone() };
         thread::Builder::new()
             .name("store-writer".into())
-            .spawn(move || worker.run())
+            .spawn(move || {
+                let _broken = broken;
+                worker.run();
+            })
             .map_err(|source| StoreError::Directory { path: options.data_dir, source })?;
         Ok(Self { inbox, keys_epoch, context, failed: watch_failed, ended: watch_ended })
     }
@@ -329,6 +333,26 @@ impl Op for FreeLeases {
     }
 
     fn finish(self: Box<Self>, _: Result<(), StoreError>) {}
+}
+
+/// A panic is a bug, but it must not leave callers waiting for a thread that is gone: whoever waits is
+/// answered, and the process is told to end as after a failed sync.
+struct Broken {
+    inbox: Arc<Inbox>,
+    failed: watch::Sender<bool>,
+}
+
+impl Drop for Broken {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            return;
+        }
+        self.inbox.close();
+        while let Some((_, op)) = self.inbox.pop() {
+            op.finish(Err(StoreError::Closed));
+        }
+        self.failed.send_replace(true);
+    }
 }
 
 /// The thread's own state.
@@ -489,7 +513,33 @@ fn injected(faults: &Faults, kind: Kind) -> Result<(), StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::time::TimeMs;
     use crate::store::migrate;
+
+    #[tokio::test]
+    async fn a_panic_answers_whoever_waits_and_is_noticed() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate::migrate(&mut connection).unwrap();
+        let options = StoreOptions {
+            data_dir: "nowhere".into(),
+            sealer: Sealer::new(&[7; 32]),
+            boot: 1,
+            clock: Clock::manual(TimeMs(1)),
+            entropy: Entropy::seeded(1),
+            generations: Arc::default(),
+            faults: Faults::default(),
+        };
+        let writer = Writer::start(connection, options).unwrap();
+        let (broken, beside) = tokio::join!(
+            writer.change(|_| -> Result<(), StoreError> { panic!("a bug") }),
+            writer.change(|tx| tx.touch())
+        );
+        assert!(matches!(broken, Err(StoreError::Closed)), "{broken:?}");
+        assert!(beside.is_ok() || matches!(beside, Err(StoreError::Closed)), "{beside:?}");
+        writer.failed().await;
+        assert!(matches!(writer.change(|tx| tx.touch()).await, Err(StoreError::Closed)));
+        writer.close().await;
+    }
 
     #[test]
     fn acceptance_numbers_go_on_after_those_that_types_were_selected_at() {
