@@ -87,8 +87,12 @@ where
             (Ok(()), None) => Err(StoreError::Closed),
             (Err(error), _) => Err(error),
         };
-        // Nobody waits when the request was given up; the change stands all the same.
-        drop(self.reply.send(answer));
+        // Nobody waits when the request was given up; a change stands all the same, and an error of ours is
+        // nobody else's to log.
+        if let Err(Err(error @ (StoreError::Statement(_) | StoreError::Corrupt(_)))) = self.reply.send(answer)
+        {
+            tracing::error!(error = &error as &dyn std::error::Error, "an operation could not be stored");
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 mod disk;
 mod group;
 mod http;
+mod log;
 mod unknown;
 
 use std::path::Path;

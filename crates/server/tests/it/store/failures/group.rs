@@ -129,6 +129,19 @@ async fn a_settle_that_cannot_be_written_at_all_is_an_attempt_that_nobody_knows_
 }
 
 #[tokio::test]
+async fn a_settle_is_not_lost_when_the_result_is_unknown_after_its_text_was_left_out() {
+    let (bench, help) = subscribed().await;
+    bench.accept_mails(help, 1).await;
+    let claimed = bench.claim_one().await;
+    bench.faults.push(Point::Settle, Fault::Statement);
+    bench.faults.push(Point::Settle, Fault::Statement);
+    bench.faults.push(Point::Commit, Fault::Unknown);
+    assert_eq!(bench.fail(&claimed, Next::End(End::OutOfAttempts)).await, Settled::Done);
+    assert!(bench.faults.is_spent());
+    invariants::check_at_rest(&bench);
+}
+
+#[tokio::test]
 async fn a_conflict_is_tried_once_more_whole_and_then_one_by_one() {
     for conflicts in 1..=2 {
         let (bench, help) = subscribed().await;
