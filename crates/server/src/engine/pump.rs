@@ -114,7 +114,8 @@ impl Pump {
     pub async fn run_until_idle(&self) -> Result<(), StoreError> {
         loop {
             let turn = self.turn().await?;
-            if turn.started == 0 {
+            let more = turn.next_due.is_some_and(|due| due <= self.parts.clock.schedule());
+            if turn.started == 0 && !more {
                 if self.slots.idle() {
                     return Ok(());
                 }
@@ -188,10 +189,15 @@ impl Pump {
         let generations = parts.generations.clone();
         let clock = parts.clock.clone();
         let (subscription, generation) = (claimed.target.subscription, claimed.target.generation);
-        let lease_until = claimed.lease_until;
+        let (lease_until, expires_at) = (claimed.lease_until, claimed.expires_at);
         let may_write = move |write: &mut dyn FnMut()| {
-            if clock.schedule() >= lease_until {
+            let now = clock.schedule();
+            if now >= lease_until {
                 return Permission::LeaseOver;
+            }
+            // Put back like one whose subscription changed; the next claim ends it.
+            if expires_at.is_some_and(|expires_at| expires_at <= now) {
+                return Permission::Changed;
             }
             if generations.write_if_unchanged(subscription, generation, write) {
                 Permission::Granted

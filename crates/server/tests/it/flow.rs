@@ -1,6 +1,7 @@
 //! An event's way from its publisher to its receivers, with the engine's loop turned by hand.
 
 mod delivery;
+mod gate;
 mod retries;
 
 use serde_json::{Value, json};

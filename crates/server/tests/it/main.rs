@@ -11,5 +11,6 @@ mod flow;
 mod openapi;
 mod process;
 mod shell;
+mod store;
 mod subscriptions;
 mod support;
