@@ -16,6 +16,7 @@ pub mod claim;
 mod effects;
 pub mod error;
 pub mod events;
+mod fact_cache;
 pub mod facts;
 pub mod faults;
 mod heads;
@@ -76,6 +77,7 @@ pub struct Store {
     writer: Arc<writer::Writer>,
     readers: Arc<reader::Readers>,
     sealer: Sealer,
+    facts: Arc<fact_cache::FactCache>,
     /// Held as long as the store is open, so that two servers never share a data directory.
     _lock: Arc<migrate::DirectoryLock>,
 }
@@ -96,7 +98,9 @@ impl Store {
         let readers = reader::Readers::open(&path)?;
         let sealer = options.sealer.clone();
         let writer = writer::Writer::start(connection, options)?;
-        Ok(Self { writer: Arc::new(writer), readers: Arc::new(readers), sealer, _lock: Arc::new(lock) })
+        let facts = Arc::new(fact_cache::FactCache::new(writer.names_epoch()));
+        let (writer, readers) = (Arc::new(writer), Arc::new(readers));
+        Ok(Self { writer, readers, sealer, facts, _lock: Arc::new(lock) })
     }
 
     /// Runs a change in the writer's next transaction. `run` must decide before its first write, and may

@@ -85,7 +85,7 @@ async fn publish_event(
     let event_type = event_type(&body.event_type, "body")?;
     let owner = exactly_one_owner(body.mailbox_id, body.phone_number_id, body.agent_identity_id)?;
     let publish = Publish {
-        scope: caller.scope(),
+        organization: caller.organization,
         event_type,
         owner,
         id: body.id.as_deref().map(event_id).transpose()?,

@@ -13,9 +13,9 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use crate::domain::caller::Scope;
 use crate::domain::entropy::Entropy;
 use crate::domain::mail_address;
+use crate::domain::number::OrganizationNo;
 use crate::domain::owner::{KnownAgent, Owner, OwnerFacts};
 use crate::domain::time::{Clock, TimeMs};
 use crate::store::Store;
@@ -27,8 +27,8 @@ use crate::wake::Bell;
 /// What is published.
 #[derive(Debug)]
 pub struct Publish {
-    /// Who publishes.
-    pub scope: Scope,
+    /// Whose event it is.
+    pub organization: OrganizationNo,
     /// Its type.
     pub event_type: EventType,
     /// What it happened to.
@@ -120,7 +120,7 @@ pub async fn publish(parts: Parts<'_>, publish: Publish) -> Result<Published, Pu
 async fn build(parts: Parts<'_>, publish: Publish) -> Result<NewEvent, PublishError> {
     let parsed = ParsedData::parse(&publish.data)?;
     let names = Participants::read(publish.event_type, &parsed)?;
-    let found = parts.store.publish_facts(publish.scope, publish.owner, names.names()).await?;
+    let found = parts.store.publish_facts(publish.organization, publish.owner, names.names()).await?;
     let (facts, agents) = found.ok_or(PublishError::OwnerNotFound)?;
     let now = parts.clock.wall();
     let now_text = now.to_rfc3339();
@@ -137,7 +137,7 @@ async fn build(parts: Parts<'_>, publish: Publish) -> Result<NewEvent, PublishEr
         id_given: publish.id.is_some(),
         request_hash: request_hash(&publish, &valid.canonical_hash_input),
         idempotency_key: publish.idempotency_key,
-        organization: publish.scope.organization,
+        organization: publish.organization,
         event_type: publish.event_type,
         owner: publish.owner,
         expires_at: publish.expires_at,
@@ -281,11 +281,10 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::domain::number::OrganizationNo;
 
     fn sample() -> Publish {
         Publish {
-            scope: Scope { organization: OrganizationNo(1), identity: None },
+            organization: OrganizationNo(1),
             event_type: EventType::MessageReceived,
             owner: Owner::Mailbox(Uuid::from_u128(1).into()),
             data: RawValue::from_string("{}".into()).unwrap(),

@@ -13,7 +13,6 @@ use uuid::Uuid;
 use super::error::StoreError;
 use super::writer::Tx;
 use super::{Store, facts, heads, rows};
-use crate::domain::caller::Scope;
 use crate::domain::delivery::Class;
 use crate::domain::number::{DeliveryNo, OrganizationNo, Seq, SubscriptionNo};
 use crate::domain::owner::{self, Owner};
@@ -114,11 +113,10 @@ fn accept(tx: &mut Tx<'_>, event: &NewEvent) -> Result<Accept, StoreError> {
     if event.expires_at.is_some_and(|expires_at| expires_at <= now) {
         return Ok(Accept::Expired);
     }
-    let scope = Scope { organization: event.organization, identity: None };
-    let Some(facts) = facts::find(tx, scope, event.owner)? else {
+    let Some(identity) = facts::identity_of(tx, event.organization, event.owner)? else {
         return Ok(Accept::OwnerGone);
     };
-    let deliveries = store_event(tx, event, facts.identity_id, now)?;
+    let deliveries = store_event(tx, event, identity, now)?;
     remember_key(tx, event, now)?;
     if event.id_given {
         remember(tx, event, DedupeKind::EventId, event.id.as_uuid().as_bytes(), None)?;

@@ -13,6 +13,8 @@ pub(super) enum Effect {
     Generation(SubscriptionNo, u64),
     /// Cached API keys may be wrong.
     Keys,
+    /// Who owns which mailbox, number or name may have changed.
+    Names,
 }
 
 /// Where effects go.
@@ -20,6 +22,7 @@ pub(super) enum Effect {
 pub(super) struct Effects {
     pub(super) generations: Arc<Generations>,
     pub(super) keys_epoch: Arc<AtomicU64>,
+    pub(super) names_epoch: Arc<AtomicU64>,
 }
 
 impl Effects {
@@ -28,6 +31,9 @@ impl Effects {
             Effect::Generation(subscription, generation) => self.generations.raise(subscription, generation),
             Effect::Keys => {
                 self.keys_epoch.fetch_add(1, Ordering::SeqCst);
+            }
+            Effect::Names => {
+                self.names_epoch.fetch_add(1, Ordering::SeqCst);
             }
         }
     }

@@ -1,7 +1,10 @@
 //! Who stands behind an owner: looked up before a publish is checked, and again when it is stored.
 
+use std::sync::Arc;
+
 use inkhook_wire::id::IdentityId;
 use rusqlite::{Connection, Row, params};
+use uuid::Uuid;
 
 use super::error::StoreError;
 use super::{Store, rows};
@@ -36,18 +39,42 @@ pub struct Names {
     pub numbers: Vec<String>,
 }
 
+impl Names {
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &String> {
+        self.addresses.iter().chain(&self.numbers)
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.addresses.len() + self.numbers.len()
+    }
+
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 impl Store {
-    /// What is known about `owner`, if the scope can see it, and which of these names are agents of the
-    /// same organisation, in the order given.
+    /// What is known about `owner`, if the organisation has it, and which of these names are agents of the
+    /// same organisation, in the order given. Answered from memory while nothing about them changes.
     pub async fn publish_facts(
         &self,
-        scope: Scope,
+        organization: OrganizationNo,
         owner: Owner,
         names: Names,
-    ) -> Result<Option<(OwnerFacts, Vec<KnownAgent>)>, StoreError> {
+    ) -> Result<Option<(Arc<OwnerFacts>, Vec<KnownAgent>)>, StoreError> {
+        if let Some(known) = self.facts.find(organization, owner, &names) {
+            return Ok(Some(known));
+        }
+        let (epoch, cache) = (self.facts.epoch(), self.facts.clone());
         self.read(move |connection| {
-            let Some(facts) = find(connection, scope, owner)? else { return Ok(None) };
-            Ok(Some((facts, find_agents(connection, scope.organization, &names)?)))
+            let scope = Scope { organization, identity: None };
+            let Some(facts) = find(connection, scope, owner)?.map(Arc::new) else { return Ok(None) };
+            let agents = find_agents(connection, organization, &names)?;
+            cache.remember(epoch, organization, &facts, &names, &agents);
+            Ok(Some((facts, agents)))
         })
         .await
     }
@@ -65,6 +92,28 @@ impl Store {
     pub async fn owner_facts(&self, scope: Scope, owner: Owner) -> Result<Option<OwnerFacts>, StoreError> {
         self.read(move |connection| find(connection, scope, owner)).await
     }
+}
+
+const IDENTITY_OF_MAILBOX: &str = "SELECT identity_id FROM mailboxes WHERE id = $1 AND organization_id = $2";
+const IDENTITY_OF_NUMBER: &str =
+    "SELECT identity_id FROM phone_numbers WHERE id = $1 AND organization_id = $2";
+const IDENTITY_ITSELF: &str = "SELECT id FROM identities WHERE id = $1 AND organization_id = $2";
+
+/// The identity behind an owner, if the organisation still has it.
+pub(super) fn identity_of(
+    connection: &Connection,
+    organization: OrganizationNo,
+    owner: Owner,
+) -> Result<Option<IdentityId>, StoreError> {
+    let sql = match owner {
+        Owner::Mailbox(_) => IDENTITY_OF_MAILBOX,
+        Owner::PhoneNumber(_) => IDENTITY_OF_NUMBER,
+        Owner::Identity(_) => IDENTITY_ITSELF,
+    };
+    let owner_id = owner.uuid();
+    let found: Option<[u8; 16]> =
+        rows::scalar(connection, sql, params![owner_id.as_bytes(), organization.0])?;
+    Ok(found.map(|bytes| Uuid::from_bytes(bytes).into()))
 }
 
 /// The same inside a transaction.

@@ -177,6 +177,7 @@ fn create(tx: &mut Tx<'_>, new: &NewIdentity) -> Result<CreateIdentity, StoreErr
         now.0,
     ];
     tx.run(ADD, params)?;
+    tx.forget_names();
     let mailbox = MailboxId::from(tx.context.entropy.uuid());
     mailboxes::add(tx, new.organization, id, mailbox, &new.address, now)?;
     if let Some((wanted, number)) = number {
@@ -226,6 +227,7 @@ fn change(
         now.0,
     ];
     tx.run(CHANGE, params)?;
+    tx.forget_names();
     for (sql, mode) in [(MAIL_FILTER, change.mail_filter_mode), (PHONE_FILTER, change.phone_filter_mode)] {
         if let Some(mode) = mode {
             tx.run(sql, params![row.as_bytes(), mode.name(), now.0])?;
@@ -254,6 +256,7 @@ pub(super) fn delete(
         names::reserve(tx, NameKind::Number, &number.number, organization, now)?;
     }
     tx.run(REMOVE, params![id.as_bytes()])?;
+    tx.forget_names();
     Ok(())
 }
 

@@ -252,6 +252,7 @@ pub(super) fn add(
         now.0,
     ];
     tx.run(ADD, params)?;
+    tx.forget_names();
     if new.incoming_call.webhook_url.is_some() {
         signing_keys::mint_if_none(tx, organization, identity)?;
     }
@@ -298,6 +299,7 @@ fn delete(tx: &mut Tx<'_>, organization: OrganizationNo, number: &PhoneNumber) -
     subscriptions::delete_of_owner(tx, Owner::PhoneNumber(number.id))?;
     names::reserve(tx, NameKind::Number, &number.number, organization, now)?;
     tx.run(REMOVE, params![id.as_bytes()])?;
+    tx.forget_names();
     Ok(())
 }
 

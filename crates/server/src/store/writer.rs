@@ -161,6 +161,11 @@ impl Tx<'_> {
         self.effects.push(Effect::Keys);
     }
 
+    /// After the commit, who stands behind an owner or a name is looked up again.
+    pub(super) fn forget_names(&mut self) {
+        self.effects.push(Effect::Names);
+    }
+
     /// Writes something that changes nothing.
     pub(super) fn touch(&mut self) -> Result<(), StoreError> {
         self.run(TOUCH, [])?;
@@ -175,6 +180,7 @@ const TOUCH: &str =
 pub(super) struct Writer {
     inbox: Arc<Inbox>,
     keys_epoch: Arc<AtomicU64>,
+    names_epoch: Arc<AtomicU64>,
     failed: watch::Receiver<bool>,
     ended: watch::Receiver<bool>,
 }
@@ -191,6 +197,7 @@ impl Writer {
         let next_seq: i64 = connection.query_row(LAST_SEQ, [], |row| row.get(0))?;
         let inbox = Arc::new(Inbox::default());
         let keys_epoch = Arc::new(AtomicU64::new(0));
+        let names_epoch = Arc::new(AtomicU64::new(0));
         let context = Context {
             clock: options.clock,
             entropy: options.entropy,
@@ -202,7 +209,11 @@ impl Writer {
         let mut worker = Worker {
             connection,
             inbox: inbox.clone(),
-            effects: Effects { generations: options.generations, keys_epoch: keys_epoch.clone() },
+            effects: Effects {
+                generations: options.generations,
+                keys_epoch: keys_epoch.clone(),
+                names_epoch: names_epoch.clone(),
+            },
             faults: options.faults,
             context,
             next_seq: next_seq + 1,
@@ -219,7 +230,12 @@ impl Writer {
                 worker.run();
             })
             .map_err(|source| StoreError::Directory { path: options.data_dir, source })?;
-        Ok(Self { inbox, keys_epoch, failed: watch_failed, ended: watch_ended })
+        Ok(Self { inbox, keys_epoch, names_epoch, failed: watch_failed, ended: watch_ended })
+    }
+
+    /// Raised by the commit of any change to identities, mailboxes or numbers.
+    pub(super) fn names_epoch(&self) -> Arc<AtomicU64> {
+        self.names_epoch.clone()
     }
 
     pub(super) fn keys_epoch(&self) -> &AtomicU64 {

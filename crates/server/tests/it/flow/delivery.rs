@@ -144,3 +144,34 @@ async fn a_text_event_reaches_the_numbers_subscription_with_its_contact() {
     let message = &received[0].json()["data"]["text_message"];
     assert_eq!((&message["local_phone_number"], &message["is_read"]), (&json!(text), &json!(false)));
 }
+
+#[tokio::test]
+async fn what_publishing_remembers_of_an_owner_ends_with_the_owner() {
+    let (scene, _) = Scene::subscribed().await;
+    let logger = scene.acme.identity("logger").await;
+    let mut data = mail("hi");
+    data["message"]["cc_addresses"] = json!([logger.address]);
+    let publish = || {
+        let body = json!({"event_type": "message.received", "mailbox_id": scene.help.mailbox, "data": data});
+        scene.server.post("/api/v1/events").by(&scene.acme).json(body).send()
+    };
+    let identities = async |event: &str| {
+        let reply = scene.server.get(&format!("/api/v1/events/{event}")).by(&scene.acme).send().await;
+        reply.json["payload"]["data"]["agent_identities"].clone()
+    };
+    for _ in 0..2 {
+        let reply = publish().await;
+        let known = identities(reply.json["id"].as_str().unwrap()).await;
+        assert_eq!(known[0]["agent_handle"], "logger");
+    }
+    let renamed = json!({"display_name": "The Logger"});
+    scene.server.patch("/api/v1/identities/logger").by(&scene.acme).json(renamed).send().await.expect(200);
+    let known = identities(publish().await.json["id"].as_str().unwrap()).await;
+    assert_eq!(known[0]["display_name"], "The Logger");
+    scene.server.delete("/api/v1/identities/logger").by(&scene.acme).send().await.expect(204);
+    let known = identities(publish().await.json["id"].as_str().unwrap()).await;
+    assert_eq!(known, json!([]));
+    scene.server.delete("/api/v1/identities/help").by(&scene.acme).send().await.expect(204);
+    assert_eq!(publish().await.status, 404);
+    scene.server.settle_down(&scene.pump).await;
+}
