@@ -5,6 +5,7 @@
 mod architecture;
 mod auth;
 mod contract;
+mod crash;
 mod flow;
 mod openapi;
 mod shell;
