@@ -74,9 +74,10 @@ fn configure(connection: &Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Runs the migrations that this database has not seen.
+/// Runs the migrations that this database has not seen, in one transaction together with the note that they
+/// ran: a start that is cut off leaves the old schema or the new one, nothing between.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
-    embedded::migrations::runner().run(connection)?;
+    embedded::migrations::runner().set_grouped(true).run(connection)?;
     Ok(())
 }
 
