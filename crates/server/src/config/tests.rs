@@ -70,3 +70,16 @@ fn the_first_start_makes_a_master_key_and_later_ones_insist_on_it() {
     let wrong = Security { master_key: Some("AAAA".into()), ..Security::default() };
     assert!(wrong.resolve(directory.path(), false, &entropy).is_err());
 }
+
+#[test]
+fn a_private_file_appears_whole_is_not_replaced_and_leaves_nothing_beside_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("made").join("secret");
+    security::write_private(&path, "first\n").expect("it is new");
+    let refused = security::write_private(&path, "second\n").expect_err("it is there");
+    assert_eq!(refused.kind(), std::io::ErrorKind::AlreadyExists);
+    assert_eq!(std::fs::read_to_string(&path).expect("it reads"), "first\n");
+    assert_eq!(path.metadata().expect("it is there").permissions().mode() & 0o777, 0o600);
+    assert_eq!(path.parent().expect("a directory").read_dir().expect("it reads").count(), 1);
+}
