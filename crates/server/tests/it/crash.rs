@@ -1,10 +1,13 @@
 //! The built binary, started, stopped and killed: what a data directory and a command line go through.
 
 mod check;
+mod commands;
+mod first_start;
 mod journal;
 mod kill;
 mod mail;
 mod receiver;
+mod shutdown;
 mod traffic;
 
 /// Kills or deletes of the long form unless `INKHOOK_SOAK_ROUNDS` says otherwise.

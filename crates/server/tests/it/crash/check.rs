@@ -113,9 +113,8 @@ impl Evidence {
                 let got = arrived.get(&*entry.subject);
                 let missing = |mood: &&&str| {
                     !got.is_some_and(|got| {
-                        got.iter().any(|(at, event)| {
-                            *at == **mood && id.as_deref().is_none_or(|id| id == *event)
-                        })
+                        got.iter()
+                            .any(|(at, event)| *at == **mood && id.as_deref().is_none_or(|id| id == *event))
                     })
                 };
                 let missing: Vec<_> = MOODS.iter().filter(missing).collect();
@@ -137,7 +136,10 @@ impl Evidence {
         let wrongly = self.asked.iter().filter(|entry| {
             let accepted = |said: &Said| matches!(said, Said::Accepted(_));
             let wrong = entry.kind == Kind::Wrong;
-            entry.said.iter().any(|said| if wrong { accepted(said) } else { matches!(said, Said::Refused(_)) })
+            entry
+                .said
+                .iter()
+                .any(|said| if wrong { accepted(said) } else { matches!(said, Said::Refused(_)) })
         });
         let answered = wrongly.map(|entry| format!("wrongly answered: {entry:?}"));
         let arrived = self.arrivals.iter().filter_map(|arrival| refused.get(&*arrival.subject));
@@ -154,7 +156,8 @@ impl Evidence {
             moods.entry(&arrival.subject).or_default().insert(&arrival.mood);
         }
         let known: HashMap<_, _> = self.asked.iter().map(|entry| (&*entry.subject, entry.mailbox)).collect();
-        let strange = self.arrivals.iter().filter(|arrival| known.get(&*arrival.subject) != Some(&arrival.mailbox));
+        let strange =
+            self.arrivals.iter().filter(|arrival| known.get(&*arrival.subject) != Some(&arrival.mailbox));
         let strange = strange.map(|arrival| format!("nobody asked for this there: {arrival:?}"));
         let several = events.iter().filter(|(_, events)| events.len() > 1);
         let several = several.map(|(subject, events)| format!("{subject} became {events:?}"));

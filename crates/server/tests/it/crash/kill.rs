@@ -47,7 +47,8 @@ async fn a_killed_server_keeps_every_promise() {
 
     let journal = Arc::new(Journal::default());
     let (begin, rounds) = watch::channel(round(&server, 0, false));
-    let client = Client { rounds, journal: journal.clone(), mailboxes: Arc::new(mailboxes), dice: dice.clone() };
+    let client =
+        Client { rounds, journal: journal.clone(), mailboxes: Arc::new(mailboxes), dice: dice.clone() };
     let mut clients = JoinSet::new();
     for (kind, count) in CLIENTS {
         for _ in 0..count {

@@ -60,8 +60,7 @@ impl Receiver {
             refused_once: Mutex::default(),
             secrets: Mutex::default(),
         };
-        let receiver =
-            Self { address: listener.local_addr().expect("bound"), shared: Arc::new(shared) };
+        let receiver = Self { address: listener.local_addr().expect("bound"), shared: Arc::new(shared) };
         let shared = receiver.shared.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {

@@ -54,7 +54,9 @@ impl Client {
         let (entry, subject) = self.journal.begin(kind, mailbox);
         let owner = &self.mailboxes[mailbox];
         let request = match kind {
-            Kind::Mail => Request::Mail { to: owner.address.clone(), message: message(&subject, "Hello\r\n") },
+            Kind::Mail => {
+                Request::Mail { to: owner.address.clone(), message: message(&subject, "Hello\r\n") }
+            }
             _ => Request::Publish {
                 body: mail_event(owner, "message.received", &subject),
                 key: (kind == Kind::KeyedPublish).then(|| format!("key-{subject}")),

@@ -29,7 +29,7 @@ pub const BINARY: &str = env!("CARGO_BIN_EXE_inkhook");
 pub struct RunningServer {
     /// `http://127.0.0.1:PORT`
     pub base_url: String,
-    /// Of the organisation `default`.
+    /// Of the organisation `default`; empty when the server was not told.
     pub admin_key: String,
     /// Where the API listens.
     pub api: SocketAddr,
@@ -56,7 +56,20 @@ impl RunningServer {
         let settings: Vec<_> =
             settings.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
         let data_dir = tempfile::tempdir().expect("a temporary directory");
-        let admin_key = "test-admin-key-0123456789".to_owned();
+        Self::start_in(data_dir, "test-admin-key-0123456789".to_owned(), settings)
+    }
+
+    /// Starts on an empty store without being told the first key.
+    pub fn start_without_key() -> Self {
+        Self::start_without_key_in(tempfile::tempdir().expect("a temporary directory"))
+    }
+
+    /// The same in this directory.
+    pub fn start_without_key_in(data_dir: TempDir) -> Self {
+        Self::start_in(data_dir, String::new(), Vec::new())
+    }
+
+    fn start_in(data_dir: TempDir, admin_key: String, settings: Vec<(String, String)>) -> Self {
         let (child, api, smtp) = spawn(data_dir.path(), &admin_key, &settings);
         Self { base_url: format!("http://{api}"), admin_key, api, smtp, child, data_dir, settings }
     }
@@ -166,10 +179,13 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 /// Starts `inkhook serve` in a process group of its own and reads where it listens.
 fn spawn(data_dir: &Path, admin_key: &str, settings: &[(String, String)]) -> (Child, SocketAddr, SocketAddr) {
     let log = File::options().create(true).append(true).open(data_dir.join("test.log")).expect("a log file");
-    let mut child = Command::new(BINARY)
+    let mut command = Command::new(BINARY);
+    if !admin_key.is_empty() {
+        command.env("INKHOOK_BOOTSTRAP__ADMIN_KEY", admin_key);
+    }
+    let mut child = command
         .args(["serve", "--dev", "--listen", "127.0.0.1:0", "--smtp-listen", "127.0.0.1:0", "--data-dir"])
         .arg(data_dir)
-        .env("INKHOOK_BOOTSTRAP__ADMIN_KEY", admin_key)
         .envs(settings.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -24,14 +24,12 @@ fn sound() -> Evidence {
         at: at(millis),
         answered: Some((at(millis + 1), status)),
     };
-    let delivery = |no: i64, attempts| DeliveryRow {
-        no,
-        request_id: format!("req_{no}"),
-        state: DELIVERED,
-        attempts,
-    };
-    let attempt = |delivery, attempt_no, outcome, status| AttemptRow { delivery, attempt_no, outcome, status };
-    let told = |no, attempts| json!({"request_id": format!("req_{no}"), "state": "succeeded", "attempts": attempts});
+    let delivery =
+        |no: i64, attempts| DeliveryRow { no, request_id: format!("req_{no}"), state: DELIVERED, attempts };
+    let attempt =
+        |delivery, attempt_no, outcome, status| AttemptRow { delivery, attempt_no, outcome, status };
+    let told =
+        |no, attempts| json!({"request_id": format!("req_{no}"), "state": "succeeded", "attempts": attempts});
     Evidence {
         asked: vec![
             Entry {
