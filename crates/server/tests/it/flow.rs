@@ -1,6 +1,8 @@
 //! An event's way from its publisher to its receivers, with the engine's loop turned by hand.
 
+mod delete;
 mod delivery;
+mod late;
 mod retries;
 
 use serde_json::{Value, json};
