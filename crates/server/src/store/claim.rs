@@ -75,6 +75,7 @@ const TARGET: &str = "SELECT s.id, s.organization_id, s.identity_id, s.status, s
 const LEASE: &str =
     "UPDATE queue SET claim_no = $2, boot = $3, claimed_ms = $4, due_ms = $5, claimed_url = $6
     WHERE no = $1";
+const GOES_TO: &str = "UPDATE queue SET claimed_url = $2 WHERE no = $1";
 const EVENT: &str = "SELECT id, payload FROM events WHERE seq = $1";
 
 impl Store {
@@ -83,20 +84,25 @@ impl Store {
         self.change(move |tx| claim(tx, &request)).await
     }
 
-    /// Reads a claim's target again after its subscription changed; `None` when it must not be sent.
+    /// Reads a claim's target again after its subscription changed, and notes where it goes now; `None` when
+    /// it must not be sent, or not yet.
     pub async fn retarget(&self, claimed: Claimed) -> Result<Option<Claimed>, StoreError> {
         self.change(move |tx| {
             let row = match queue::find(tx, claimed.delivery)? {
                 Some(row) if row.claim_no == claimed.claim_no => row,
                 _ => return Ok(None),
             };
-            let Target::Open { target, .. } = load_target(tx, row.subscription, claimed.target.timeout)?
+            let Target::Open { target, held_until } =
+                load_target(tx, row.subscription, claimed.target.timeout)?
             else {
                 return Ok(None);
             };
-            if queue::cancelled(tx, &row)?.is_some() {
+            let now = tx.context.clock.schedule();
+            let is_held = row.class != Class::Manual && held_until > now;
+            if is_held || end_of(tx, &row, now)?.is_some() {
                 return Ok(None);
             }
+            tx.run(GOES_TO, params![row.no.0, target.url_no.0])?;
             Ok(Some(Claimed { target: Arc::new(target), ..claimed.clone() }))
         })
         .await
