@@ -4,6 +4,7 @@ mod delete;
 mod delivery;
 mod late;
 mod retries;
+mod settings;
 
 use serde_json::{Value, json};
 

@@ -104,9 +104,14 @@ impl Api {
 
 /// The least that makes a mail event.
 pub fn mail_event(mailbox: &Mailbox, event_type: &str, subject: &str) -> Value {
+    let is_inbound = event_type == "message.received";
+    let (direction, status) = if is_inbound { ("inbound", "received") } else { ("outbound", "sent") };
+    let (client, ours) = ("ana@client.test", &*mailbox.address);
+    let (from, to) = if is_inbound { (client, ours) } else { (ours, client) };
+    let body = is_inbound.then_some("Hello");
     json!({"event_type": event_type, "mailbox_id": mailbox.id, "data": {"message": {
-        "from_address": "ana@client.test", "to_addresses": [mailbox.address], "subject": subject,
-        "direction": "inbound", "status": "received", "has_attachments": false, "body": "Hello"
+        "from_address": from, "to_addresses": [to], "subject": subject, "direction": direction,
+        "status": status, "has_attachments": false, "body": body
     }}})
 }
 
