@@ -187,10 +187,14 @@ impl Pump {
         let generations = parts.generations.clone();
         let clock = parts.clock.clone();
         let (subscription, generation) = (claimed.target.subscription, claimed.target.generation);
-        let lease_until = claimed.lease_until;
+        let (lease_until, expires_at) = (claimed.lease_until, claimed.expires_at);
         let may_write = move |write: &mut dyn FnMut()| {
-            if clock.schedule() >= lease_until {
+            let now = clock.schedule();
+            if now >= lease_until {
                 return Permission::LeaseOver;
+            }
+            if expires_at.is_some_and(|expires_at| expires_at <= now) {
+                return Permission::Changed;
             }
             match generations.write_if_unchanged(subscription, generation, write) {
                 true => Permission::Granted,

@@ -2,6 +2,7 @@
 
 mod delete;
 mod delivery;
+mod expiry;
 mod late;
 mod retries;
 mod settings;
