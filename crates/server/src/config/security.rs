@@ -115,9 +115,9 @@ fn decode(text: &str, origin: &str) -> Result<[u8; 32], MasterKeyError> {
 /// # Errors
 /// The file exists or cannot be written.
 pub fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt;
+    use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
     if let Some(directory) = path.parent() {
-        fs::create_dir_all(directory)?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     }
     let unfinished = path.with_extension(format!("unfinished-{}", std::process::id()));
     // Left by an earlier process of that number.

@@ -56,6 +56,20 @@ async fn without_a_terminal_the_first_key_goes_into_a_private_file() {
     assert_eq!(inkhook_list(&server).lines().count(), 1, "a second start makes nothing");
 }
 
+#[test]
+fn what_a_first_start_makes_is_its_owners_alone() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = directory.path().join("data");
+    assert!(inkhook(&data_dir, &["org", "create", "acme"]).status.success());
+    assert_eq!(mode(&data_dir), 0o700);
+    let files: Vec<_> =
+        data_dir.read_dir().expect("it reads").map(|file| file.expect("it reads").path()).collect();
+    assert!(files.contains(&data_dir.join("inkhook.db")), "{files:?}");
+    for file in files {
+        assert_eq!(mode(&file), 0o600, "{}", file.display());
+    }
+}
+
 fn inkhook_list(server: &RunningServer) -> String {
     block_in_place(|| server.command(&["org", "list"]))
 }
