@@ -125,6 +125,18 @@ fn commands_work_after_a_kill_left_the_socket_behind() {
     assert!(stdout(&inkhook(server.data_dir(), &["org", "list"])).contains("acme"));
 }
 
+#[test]
+fn a_data_directory_may_have_a_long_path() {
+    let directory = tempfile::Builder::new().prefix(&"long".repeat(40)).tempdir().expect("a directory");
+    let server = RunningServer::start_without_key_in(directory);
+    assert!(server.data_dir().as_os_str().len() > 160);
+    assert!(stdout(&inkhook(server.data_dir(), &["org", "create", "acme"])).ends_with("  acme"));
+    assert_eq!(
+        refusal(&inkhook(server.data_dir(), &["org", "create", "acme"])),
+        "there is an organisation 'acme' already"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deleted_organisations_keys_end_with_it() {
     let server = block_in_place(RunningServer::start_blocking);
