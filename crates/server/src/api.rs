@@ -102,3 +102,25 @@ fn panicked(panic: Box<dyn Any + Send>) -> Response {
     tracing::error!(panic = text, "a request's handler panicked");
     ApiError::internal().into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_500_in_json_and_tells_nothing() {
+        async fn handler() -> &'static str {
+            panic!("a secret")
+        }
+        let router: Router = Router::new().route("/", get(handler)).layer(CatchPanicLayer::custom(panicked));
+        let Ok(response) = router.oneshot(Request::new(Body::empty())).await;
+        assert_eq!(response.status(), 500);
+        let body = axum::body::to_bytes(response.into_body(), 1_000).await.unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        let detail = body["detail"].as_str().unwrap();
+        assert!(!detail.is_empty() && !detail.contains("secret"), "{detail}");
+    }
+}

@@ -43,7 +43,7 @@ pub struct Parts {
 pub struct EngineSettings {
     /// Attempts under way at the same time.
     pub max_in_flight: usize,
-    /// Of these, for one subscription.
+    /// Of these, for one subscription at most; where it starts and how it grows is the slots' affair.
     pub max_in_flight_per_subscription: usize,
     /// A whole attempt, the answer's body included.
     pub attempt_timeout: Duration,
@@ -61,7 +61,7 @@ impl Default for EngineSettings {
     fn default() -> Self {
         Self {
             max_in_flight: 512,
-            max_in_flight_per_subscription: 32,
+            max_in_flight_per_subscription: 64,
             attempt_timeout: Duration::from_secs(30),
             manual_timeout: Duration::from_secs(25),
             retry_schedule: RetrySchedule::default(),

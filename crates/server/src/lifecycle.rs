@@ -100,6 +100,6 @@ mod tests {
         let lifecycle = Lifecycle::default();
         let hard = lifecycle.hard.clone();
         lifecycle.spawn("stubborn", async move { hard.cancelled().await });
-        assert!(!lifecycle.drain(Duration::from_secs(600), std::future::ready(())).await);
+        assert!(!lifecycle.drain(Duration::from_mins(10), std::future::ready(())).await);
     }
 }

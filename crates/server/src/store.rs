@@ -137,7 +137,11 @@ impl Store {
     /// # Errors
     /// The store cannot commit.
     pub async fn probe(&self) -> Result<(), StoreError> {
-        self.change(|tx| tx.touch()).await
+        self.change(|tx| {
+            tx.touch()?;
+            Ok(())
+        })
+        .await
     }
 
     /// Resolves when a sync failed: nothing can be promised any more, and the process must end.

@@ -80,7 +80,7 @@ impl FromRequestParts<App> for Key {
         };
         let known = known.ok_or_else(|| ApiError::unauthorized(WRONG_KEY))?;
         if !is_publish(parts) {
-            limiter.check(known.key.id).map_err(|seconds| {
+            limiter.check(&known.key.id).map_err(|seconds| {
                 ApiError::too_many("too many requests with this API key; wait and try again", seconds)
             })?;
         }

@@ -138,7 +138,7 @@ async fn replay_delivery(
     WebhookCaller(caller): WebhookCaller,
     PathPart(id): PathPart<AttemptId>,
 ) -> Result<(StatusCode, Json<AttemptBody>), ApiError> {
-    app.replays.check(caller.organization).map_err(|seconds| {
+    app.replays.check(&caller.organization).map_err(|seconds| {
         ApiError::too_many("too many replays of this organisation; wait and try again", seconds)
     })?;
     let mut ended = app.bells.ended.listen();

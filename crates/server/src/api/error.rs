@@ -19,9 +19,26 @@ pub const QUOTED_CHARS: usize = 200;
 #[derive(Debug)]
 pub struct ApiError {
     status: StatusCode,
-    detail: String,
+    detail: Detail,
     errors: Vec<FieldError>,
     retry_after_seconds: Option<u32>,
+}
+
+/// What is said of a refusal: a sentence, or a sentence with a code where official clients look for one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum Detail {
+    /// A sentence that says what to change.
+    Text(String),
+    /// The name of an agent is taken.
+    Handle {
+        /// `agent_handle_unavailable`.
+        code: String,
+        /// A sentence that says what to change.
+        message: String,
+        /// Whose namespace it is taken in: `identities` or `mail`.
+        blocking_namespace: String,
+    },
 }
 
 /// One field that is wrong.
@@ -40,7 +57,7 @@ pub struct FieldError {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ErrorBody {
     /// A sentence that says what to change.
-    pub detail: String,
+    pub detail: Detail,
     /// With 422: each field that is wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
@@ -48,7 +65,7 @@ pub struct ErrorBody {
 
 impl ApiError {
     fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), errors: Vec::new(), retry_after_seconds: None }
+        Self { status, detail: Detail::Text(detail.into()), errors: Vec::new(), retry_after_seconds: None }
     }
 
     /// 400: not something this server can read.
@@ -79,6 +96,16 @@ impl ApiError {
     /// 409: it conflicts with what is there.
     pub fn conflict(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, detail)
+    }
+
+    /// 409: a handle or its address is taken, in the form from which official clients make a typed error.
+    pub fn handle_unavailable(message: impl Into<String>, blocking_namespace: &str) -> Self {
+        let detail = Detail::Handle {
+            code: "agent_handle_unavailable".into(),
+            message: message.into(),
+            blocking_namespace: blocking_namespace.into(),
+        };
+        Self { detail, ..Self::new(StatusCode::CONFLICT, "") }
     }
 
     /// 413: too large.
@@ -200,7 +227,7 @@ mod tests {
     #[test]
     fn a_field_is_named_in_the_sentence_and_in_the_list() {
         let error = ApiError::invalid("url", "must be https");
-        assert_eq!(error.detail, "url: must be https");
+        assert_eq!(error.detail, Detail::Text("url: must be https".into()));
         assert_eq!(error.errors[0].loc, ["body", "url"]);
     }
 }

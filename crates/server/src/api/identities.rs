@@ -38,9 +38,8 @@ pub(super) fn handle_in_path(text: &str) -> Result<String, ApiError> {
     names::handle(text).map_err(|_| not_found())
 }
 
-// The official clients recognise this conflict by the words "handle" and "already".
 fn handle_taken(handle: &str) -> ApiError {
-    ApiError::conflict(format!("the agent handle {} is already taken", quote(handle)))
+    ApiError::handle_unavailable(format!("the agent handle {} is already taken", quote(handle)), "identities")
 }
 
 /// Makes an identity with its mailbox, and with a phone number when one is asked for.
@@ -61,10 +60,13 @@ async fn create(
         CreateIdentity::AddressTaken if names_its_address => {
             Err(ApiError::conflict(format!("the address {} is taken", quote(&address))))
         }
-        CreateIdentity::AddressTaken => Err(ApiError::conflict(format!(
-            "the address {} of this handle is already taken; choose another with mailbox.email_local_part",
-            quote(&address)
-        ))),
+        CreateIdentity::AddressTaken => Err(ApiError::handle_unavailable(
+            format!(
+                "the address {} of this handle is already taken; choose another with mailbox.email_local_part",
+                quote(&address)
+            ),
+            "mail",
+        )),
         CreateIdentity::Number(refused) => Err(phone_numbers::refusal(&["phone_number"], &refused)),
     }
 }

@@ -10,13 +10,13 @@ use super::error::{ApiError, quote};
 use crate::domain::identity::Settings;
 
 /// A field that was left out, or whatever was sent.
-pub type Given = Option<Value>;
+pub(super) type Given = Option<Value>;
 
 /// Accepts what asks for nothing: left out, null, or one of these.
 ///
 /// # Errors
 /// A 422 that names the field, `path` counted from the body.
-pub fn only_default(path: &[&str], given: &Given, defaults: &[Value]) -> Result<(), ApiError> {
+pub(super) fn only_default(path: &[&str], given: &Given, defaults: &[Value]) -> Result<(), ApiError> {
     match given {
         Some(value) if !value.is_null() && !defaults.contains(value) => {
             let value = quote(&value.to_string());
@@ -30,7 +30,7 @@ pub fn only_default(path: &[&str], given: &Given, defaults: &[Value]) -> Result<
 ///
 /// # Errors
 /// A 422 that names the field.
-pub fn at_most(path: &[&str], text: &str, characters: usize) -> Result<(), ApiError> {
+pub(super) fn at_most(path: &[&str], text: &str, characters: usize) -> Result<(), ApiError> {
     if text.chars().nth(characters).is_some() {
         return Err(at(path, format!("must have at most {characters} characters"), "too_long"));
     }
@@ -38,7 +38,7 @@ pub fn at_most(path: &[&str], text: &str, characters: usize) -> Result<(), ApiEr
 }
 
 /// Notes a change of a setting; null takes it away.
-pub fn set<T: Into<Value>>(settings: &mut Settings, name: &str, patch: Patch<T>) {
+pub(super) fn set<T: Into<Value>>(settings: &mut Settings, name: &str, patch: Patch<T>) {
     match patch {
         Patch::Keep => {}
         Patch::Clear => {
@@ -51,7 +51,7 @@ pub fn set<T: Into<Value>>(settings: &mut Settings, name: &str, patch: Patch<T>)
 }
 
 /// A 422 about a field of the body.
-pub fn at(path: &[&str], msg: impl Into<String>, kind: &str) -> ApiError {
+pub(super) fn at(path: &[&str], msg: impl Into<String>, kind: &str) -> ApiError {
     let loc = std::iter::once("body").chain(path.iter().copied()).map(Into::into).collect();
     ApiError::invalid_at(loc, msg, kind)
 }

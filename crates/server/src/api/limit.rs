@@ -61,11 +61,11 @@ impl<K: Clone + Eq + Hash> Limiter<K> {
     ///
     /// # Errors
     /// It is one too many: the whole seconds to wait.
-    pub fn check(&self, key: K) -> Result<(), u32> {
+    pub fn check(&self, key: &K) -> Result<(), u32> {
         if self.counted.fetch_add(1, Ordering::Relaxed) % SWEEP_EVERY == SWEEP_EVERY - 1 {
             self.limiter.retain_recent();
         }
-        self.limiter.check_key(&key).map_err(|refused| {
+        self.limiter.check_key(key).map_err(|refused| {
             let wait = refused.wait_time_from(self.limiter.clock().now());
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             u32::try_from(seconds.max(1)).unwrap_or(u32::MAX)
@@ -90,13 +90,13 @@ mod tests {
         let clock = Clock::manual(TimeMs(1_780_000_000_000));
         let limiter = Limiter::new(clock.clone(), 100);
         for _ in 0..200 {
-            assert_eq!(limiter.check(key(1)), Ok(()));
+            assert_eq!(limiter.check(&key(1)), Ok(()));
         }
-        assert_eq!(limiter.check(key(1)), Err(1));
-        assert_eq!(limiter.check(key(2)), Ok(()), "another key is not held back");
+        assert_eq!(limiter.check(&key(1)), Err(1));
+        assert_eq!(limiter.check(&key(2)), Ok(()), "another key is not held back");
         clock.advance(Duration::from_millis(10));
-        assert_eq!(limiter.check(key(1)), Ok(()), "100 a second is one in 10 ms");
-        assert_eq!(limiter.check(key(1)), Err(1));
+        assert_eq!(limiter.check(&key(1)), Ok(()), "100 a second is one in 10 ms");
+        assert_eq!(limiter.check(&key(1)), Err(1));
     }
 
     #[test]
@@ -104,10 +104,10 @@ mod tests {
         let clock = Clock::manual(TimeMs(1_780_000_000_000));
         let limiter = Limiter::new(clock.clone(), 100);
         for n in 0..SWEEP_EVERY - 1 {
-            assert_eq!(limiter.check(key(n)), Ok(()));
+            assert_eq!(limiter.check(&key(n)), Ok(()));
         }
         clock.advance(Duration::from_secs(10));
-        assert_eq!(limiter.check(key(0)), Ok(()));
+        assert_eq!(limiter.check(&key(0)), Ok(()));
         assert!(limiter.limiter.len() <= 1, "{}", limiter.limiter.len());
     }
 }

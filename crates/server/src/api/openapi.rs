@@ -5,7 +5,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
 use utoipa::openapi::{Content, OpenApi, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{Modify, OpenApi as _};
 
-use super::error::{ErrorBody, FieldError};
+use super::error::{Detail, ErrorBody, FieldError};
 
 /// Where the routes below are served; they need a key.
 const API: &str = "/api/";
@@ -18,7 +18,7 @@ const API: &str = "/api/";
         description = "Webhook subscriptions and delivery for the mailboxes and phone numbers of agents. \
             Every route answers with and without a trailing slash."
     ),
-    components(schemas(ErrorBody, FieldError)),
+    components(schemas(Detail, ErrorBody, FieldError)),
     modifiers(&Keys),
     security(("api_key" = []))
 )]

@@ -231,7 +231,7 @@ pub(super) fn serve(running: &Running, data_dir: &Path) -> anyhow::Result<()> {
             () = accept(listener, store) => {}
             () = soft.cancelled() => {}
         }
-        remove(path);
+        remove(&path);
     });
     Ok(())
 }
@@ -243,8 +243,8 @@ fn listen(data_dir: &Path) -> std::io::Result<UnixListener> {
     Ok(listener)
 }
 
-fn remove(path: PathBuf) {
-    if let Err(error) = std::fs::remove_file(&path) {
+fn remove(path: &Path) {
+    if let Err(error) = std::fs::remove_file(path) {
         tracing::debug!(%error, path = %path.display(), "the socket could not be removed");
     }
 }

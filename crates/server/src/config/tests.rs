@@ -18,7 +18,7 @@ fn all_problems_are_reported_together() {
     config.limits.requests_per_second = 0;
     config.bootstrap.admin_key = Some("short".into());
     let Err(ConfigError::Invalid(problems)) = config.validate() else { panic!("not valid") };
-    let keys: Vec<_> = problems.iter().map(|problem| problem.key).collect();
+    let keys: Vec<_> = problems.iter().map(|problem| problem.key.clone()).collect();
     let expected = [
         "server.dev",
         "smtp.listen",
@@ -34,6 +34,7 @@ fn all_problems_are_reported_together() {
 }
 
 #[test]
+#[expect(clippy::result_large_err, reason = "the jail's own error")]
 fn the_environment_is_above_the_file_and_unknown_keys_are_errors() {
     figment::Jail::expect_with(|jail| {
         jail.create_file("inkhook.toml", "[delivery]\ntimeout_ms = 5000\nmax_in_flight = 64\n")?;
@@ -59,8 +60,8 @@ fn secrets_do_not_print() {
 fn the_first_start_makes_a_master_key_and_later_ones_insist_on_it() {
     let directory = tempfile::tempdir().unwrap();
     let (security, entropy) = (Security::default(), Entropy::seeded(1));
-    let made = security.resolve(directory.path(), false, &entropy).unwrap();
-    assert_eq!(security.resolve(directory.path(), true, &entropy).unwrap(), made);
+    let master_key = security.resolve(directory.path(), false, &entropy).unwrap();
+    assert_eq!(security.resolve(directory.path(), true, &entropy).unwrap(), master_key);
     let path = directory.path().join("master.key");
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
@@ -82,4 +83,50 @@ fn a_private_file_appears_whole_is_not_replaced_and_leaves_nothing_beside_it() {
     assert_eq!(std::fs::read_to_string(&path).expect("it reads"), "first\n");
     assert_eq!(path.metadata().expect("it is there").permissions().mode() & 0o777, 0o600);
     assert_eq!(path.parent().expect("a directory").read_dir().expect("it reads").count(), 1);
+}
+
+#[test]
+#[expect(clippy::result_large_err, reason = "the jail's own error")]
+fn every_value_that_cannot_be_read_is_named_and_the_others_count() {
+    figment::Jail::expect_with(|jail| {
+        jail.create_file(
+            "inkhook.toml",
+            "[delivery]\ntimeout_ms = \"soon\"\nmax_in_flight = 64\n[egres]\nallow_http = true\n",
+        )?;
+        jail.set_env("INKHOOK_SERVER__LISTEN", "here");
+        jail.set_env("INKHOOK_SECURITY__MASTER_KEY", "31415926");
+        let (config, problems) = read(None).map_err(|error| error.to_string())?;
+        assert_eq!(config.delivery.max_in_flight, 64);
+        assert_eq!(config.delivery.timeout_ms, Delivery::default().timeout_ms);
+        let keys: Vec<_> = problems.iter().map(|problem| problem.key.as_ref()).collect();
+        assert_eq!(keys, ["delivery.timeout_ms", "egres.allow_http", "security.master_key", "server.listen"]);
+        let text = load(None).expect_err("not valid").to_string();
+        assert!(text.contains("inkhook.toml") && text.contains("environment"), "{text}");
+        assert!(!text.contains("31415926"), "{text}");
+        jail.create_file("inkhook.toml", "[delivery")?;
+        assert!(matches!(read(None), Err(ConfigError::Unreadable(_))));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_shown_configuration_reads_back_without_its_secrets() {
+    let mut config = Config::default();
+    config.delivery.retry_schedule_s = vec![1, 2];
+    config.bootstrap.admin_key = Some("hunter2".into());
+    config.security.master_key = Some("hunter2".into());
+    let shown = config.to_masked_toml().unwrap();
+    assert!(!shown.contains("hunter2") && shown.matches(MASK).count() == 2, "{shown}");
+    let back: Config = toml::from_str(&shown).unwrap();
+    assert_eq!(back.delivery.retry_schedule_s, [1, 2]);
+}
+
+#[test]
+fn a_master_key_that_is_none_is_a_problem_before_anything_starts() {
+    let mut config = Config::default();
+    config.security.master_key = Some("AAAA".into());
+    let said = config.validate().unwrap_err().to_string();
+    assert!(said.contains("security.master_key") && said.contains("32 bytes") && !said.contains("AAAA"));
+    config.security = Security { master_key_file: Some("nowhere/key".into()), ..Security::default() };
+    assert!(config.validate().unwrap_err().to_string().contains("nowhere/key"));
 }

@@ -8,7 +8,7 @@ use super::time::TimeMs;
 pub const JITTER: f64 = 0.2;
 
 /// The longest that a receiver's `Retry-After` is obeyed.
-pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(12 * 3600);
+pub const MAX_RETRY_AFTER: Duration = Duration::from_hours(12);
 
 /// The waits between attempts; one attempt more than there are waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,9 +82,9 @@ mod tests {
     #[test]
     fn retry_after_reads_seconds_and_dates_and_is_capped() {
         let now = TimeMs(1_780_000_000_000); // Thu, 28 May 2026 20:26:40 GMT
-        assert_eq!(parse_retry_after("120", now), Some(Duration::from_secs(120)));
+        assert_eq!(parse_retry_after("120", now), Some(Duration::from_mins(2)));
         assert_eq!(parse_retry_after(" 7 ", now), Some(Duration::from_secs(7)));
-        assert_eq!(parse_retry_after("Thu, 28 May 2026 20:27:40 GMT", now), Some(Duration::from_secs(60)));
+        assert_eq!(parse_retry_after("Thu, 28 May 2026 20:27:40 GMT", now), Some(Duration::from_mins(1)));
         assert_eq!(parse_retry_after("43201", now), Some(MAX_RETRY_AFTER));
         assert_eq!(parse_retry_after("99999999999999999999999", now), Some(MAX_RETRY_AFTER));
         for nothing in ["", "0", "-5", "1.5", "soon", "Thu, 28 May 2026 20:25:40 GMT"] {

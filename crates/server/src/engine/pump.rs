@@ -48,7 +48,7 @@ impl Pump {
     /// A pump that has not claimed anything. `cut_off` ends the attempts under way.
     #[must_use]
     pub fn new(parts: Parts, cut_off: CancellationToken) -> Self {
-        let slots = Slots::new(parts.settings.max_in_flight);
+        let slots = Slots::new(parts.settings.max_in_flight, parts.settings.max_in_flight_per_subscription);
         Self { parts, slots, attempts: TaskTracker::new(), cut_off }
     }
 
@@ -91,8 +91,8 @@ impl Pump {
             .claim_due(ClaimRequest {
                 now: self.parts.clock.schedule(),
                 free,
-                per_subscription: settings.max_in_flight_per_subscription,
-                busy: self.slots.by_subscription(),
+                first_bound: self.slots.first_bound(),
+                free_by_subscription: self.slots.free_by_subscription(),
                 timeout: settings.attempt_timeout,
             })
             .await?;
@@ -133,6 +133,7 @@ impl Pump {
         let manual = claimed.class == Class::Manual;
         let started_at = self.parts.clock.wall();
         let (claimed, outcome) = self.send_current(claimed).await;
+        slot.learn(&outcome);
         let around = Circumstances {
             schedule: &self.parts.settings.retry_schedule,
             now: self.parts.clock.schedule(),
@@ -196,9 +197,10 @@ impl Pump {
             if expires_at.is_some_and(|expires_at| expires_at <= now) {
                 return Permission::Changed;
             }
-            match generations.write_if_unchanged(subscription, generation, write) {
-                true => Permission::Granted,
-                false => Permission::Changed,
+            if generations.write_if_unchanged(subscription, generation, write) {
+                Permission::Granted
+            } else {
+                Permission::Changed
             }
         };
         let keep = parts.settings.keep_inside_bodies;

@@ -1,24 +1,42 @@
 //! How many attempts are under way, and for whom.
+//!
+//! Each subscription has a bound of its own that follows its receiver: it begins at 4, grows
+//! by one with every answer that is good and fast, and is halved by every other. A receiver that hangs
+//! therefore holds a few places, whatever it has waiting, and one that keeps up gets what it can use.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use crate::domain::attempt::{Attempt, Outcome, Verdict};
 use crate::domain::number::SubscriptionNo;
+
+/// Attempts that a subscription about which nothing is known may have under way.
+const FIRST_BOUND: usize = 4;
+/// An answer that took longer does not make the bound grow.
+const FAST: Duration = Duration::from_secs(1);
 
 /// Counts attempts under way. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Slots {
     max: usize,
-    busy: Arc<Mutex<Busy>>,
+    max_per_subscription: usize,
+    state: Arc<Mutex<State>>,
     freed: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
-struct Busy {
+struct State {
     total: usize,
-    by_subscription: HashMap<SubscriptionNo, usize>,
+    subscriptions: HashMap<SubscriptionNo, Bound>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Bound {
+    limit: usize,
+    busy: usize,
 }
 
 /// One attempt's place; dropping it frees the place.
@@ -29,8 +47,8 @@ pub(super) struct Slot {
 }
 
 impl Slots {
-    pub(super) fn new(max: usize) -> Self {
-        Self { max, busy: Arc::default(), freed: Arc::default() }
+    pub(super) fn new(max: usize, max_per_subscription: usize) -> Self {
+        Self { max, max_per_subscription, state: Arc::default(), freed: Arc::default() }
     }
 
     /// Places that are free now.
@@ -43,16 +61,26 @@ impl Slots {
         self.lock().total == 0
     }
 
-    /// What each subscription has under way.
-    pub(super) fn by_subscription(&self) -> HashMap<SubscriptionNo, usize> {
-        self.lock().by_subscription.clone()
+    /// What a subscription may have under way when it is not in [`Slots::free_by_subscription`].
+    pub(super) fn first_bound(&self) -> usize {
+        FIRST_BOUND.min(self.max_per_subscription)
+    }
+
+    /// How many more each subscription may have under way, for those about which something is known.
+    pub(super) fn free_by_subscription(&self) -> HashMap<SubscriptionNo, usize> {
+        let state = self.lock();
+        let free = |(subscription, bound): (&SubscriptionNo, &Bound)| {
+            (*subscription, bound.limit.saturating_sub(bound.busy))
+        };
+        state.subscriptions.iter().map(free).collect()
     }
 
     /// Takes a place for an attempt that has been claimed.
     pub(super) fn take(&self, subscription: SubscriptionNo) -> Slot {
-        let mut busy = self.lock();
-        busy.total += 1;
-        *busy.by_subscription.entry(subscription).or_default() += 1;
+        let first = Bound { limit: self.first_bound(), busy: 0 };
+        let mut state = self.lock();
+        state.total += 1;
+        state.subscriptions.entry(subscription).or_insert(first).busy += 1;
         Slot { slots: self.clone(), subscription }
     }
 
@@ -61,22 +89,39 @@ impl Slots {
         self.freed.notified().await;
     }
 
-    fn lock(&self) -> MutexGuard<'_, Busy> {
-        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slot {
+    /// Lets the subscription's bound follow what came of the attempt.
+    pub(super) fn learn(&self, outcome: &Outcome) {
+        let Outcome::Made(Attempt { verdict, duration, .. }) = outcome else { return };
+        let mut state = self.slots.lock();
+        if let Some(bound) = state.subscriptions.get_mut(&self.subscription) {
+            bound.limit = match (verdict, *duration <= FAST) {
+                (Verdict::Success, true) => (bound.limit + 1).min(self.slots.max_per_subscription),
+                (Verdict::Success, false) => bound.limit,
+                (Verdict::Failure | Verdict::Gone, _) => (bound.limit / 2).max(1),
+            };
+        }
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut busy = self.slots.lock();
-        busy.total -= 1;
-        if let Some(count) = busy.by_subscription.get_mut(&self.subscription) {
-            *count -= 1;
-            if *count == 0 {
-                busy.by_subscription.remove(&self.subscription);
+        let first = self.slots.first_bound();
+        let mut state = self.slots.lock();
+        state.total -= 1;
+        if let Some(bound) = state.subscriptions.get_mut(&self.subscription) {
+            bound.busy -= 1;
+            // What is as if nothing were known need not be remembered.
+            if bound.busy == 0 && bound.limit == first {
+                state.subscriptions.remove(&self.subscription);
             }
         }
-        drop(busy);
+        drop(state);
         self.slots.freed.notify_one();
     }
 }
@@ -84,16 +129,59 @@ impl Drop for Slot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::time::TimeMs;
+
+    const SUBSCRIPTION: SubscriptionNo = SubscriptionNo(1);
+
+    fn made(verdict: Verdict, duration: Duration) -> Outcome {
+        Outcome::Made(Attempt {
+            verdict,
+            status: None,
+            error: None,
+            response_body: None,
+            response_bytes: 0,
+            maybe_received: false,
+            retry_after: None,
+            started_at: TimeMs(0),
+            duration,
+        })
+    }
+
+    /// What the subscription may have under way when nothing is.
+    fn bound_after(slots: &Slots, outcomes: &[Outcome]) -> usize {
+        for outcome in outcomes {
+            slots.take(SUBSCRIPTION).learn(outcome);
+        }
+        slots.free_by_subscription().get(&SUBSCRIPTION).copied().unwrap_or_else(|| slots.first_bound())
+    }
 
     #[test]
     fn a_dropped_slot_is_free_again_and_leaves_no_trace() {
-        let slots = Slots::new(2);
-        let first = slots.take(SubscriptionNo(1));
-        let second = slots.take(SubscriptionNo(1));
-        assert_eq!((slots.free(), slots.by_subscription()[&SubscriptionNo(1)]), (0, 2));
+        let slots = Slots::new(2, 64);
+        let first = slots.take(SUBSCRIPTION);
+        let second = slots.take(SUBSCRIPTION);
+        assert_eq!((slots.free(), slots.free_by_subscription()[&SUBSCRIPTION]), (0, FIRST_BOUND - 2));
         drop(first);
-        assert_eq!((slots.free(), slots.by_subscription()[&SubscriptionNo(1)]), (1, 1));
+        assert_eq!((slots.free(), slots.free_by_subscription()[&SUBSCRIPTION]), (1, FIRST_BOUND - 1));
         drop(second);
-        assert!(slots.idle() && slots.by_subscription().is_empty());
+        assert!(slots.idle() && slots.free_by_subscription().is_empty());
+    }
+
+    #[test]
+    fn the_bound_grows_with_good_answers_up_to_its_limit() {
+        let slots = Slots::new(512, 64);
+        let good = made(Verdict::Success, Duration::from_millis(3));
+        assert_eq!(bound_after(&slots, std::slice::from_ref(&good)), FIRST_BOUND + 1);
+        assert_eq!(bound_after(&slots, &vec![good; 100]), 64);
+    }
+
+    #[test]
+    fn failures_halve_the_bound_and_slow_answers_leave_it() {
+        let slots = Slots::new(512, 64);
+        let failure = made(Verdict::Failure, Duration::from_millis(3));
+        assert_eq!(bound_after(&slots, &[made(Verdict::Success, Duration::from_secs(2))]), FIRST_BOUND);
+        assert_eq!(bound_after(&slots, std::slice::from_ref(&failure)), FIRST_BOUND / 2);
+        assert_eq!(bound_after(&slots, &vec![failure; 10]), 1, "one can always be tried");
+        assert_eq!(bound_after(&slots, &[Outcome::Changed]), 1, "no answer says nothing");
     }
 }

@@ -203,6 +203,7 @@ struct MailAgent<'a> {
 }
 
 #[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "the names of the wire")]
 struct Agent<'a> {
     id: uuid::Uuid,
     agent_handle: &'a str,

@@ -13,7 +13,7 @@ use crate::store::Store;
 use crate::store::organizations::Bootstrap;
 
 /// The organisation that the first start makes.
-pub const DEFAULT_ORGANIZATION: &str = "default";
+pub(super) const DEFAULT_ORGANIZATION: &str = "default";
 /// Where the key goes when there is no terminal to show it on.
 const FILE: &str = "admin-key";
 

@@ -42,7 +42,7 @@ pub(super) fn note(tx: &Tx<'_>, subscription: SubscriptionNo) -> Result<(), Stor
 impl Store {
     /// Ends one chunk of cancelled deliveries.
     pub async fn cancel_chunk(&self) -> Result<Tidied, StoreError> {
-        self.writer.tidy(|tx| cancel_chunk(tx)).await
+        self.writer.tidy(cancel_chunk).await
     }
 }
 

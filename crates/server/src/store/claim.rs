@@ -36,7 +36,7 @@ const HEADS: usize = 1_024;
 /// Rows beyond the free slots that a claim looks at in one subscription: what it may have to end.
 const ROWS_TO_END: usize = 64;
 /// A subscription that cannot be read is looked at again after this.
-const UNREADABLE_WAIT: Duration = Duration::from_secs(60);
+const UNREADABLE_WAIT: Duration = Duration::from_mins(1);
 
 /// What a claim may take.
 #[derive(Debug, Clone)]
@@ -45,10 +45,10 @@ pub struct ClaimRequest {
     pub now: TimeMs,
     /// Attempts that may be started in all.
     pub free: usize,
-    /// Attempts that one subscription may have under way.
-    pub per_subscription: usize,
-    /// What each subscription has under way now.
-    pub busy: HashMap<SubscriptionNo, usize>,
+    /// Attempts that may be started for a subscription that is not in `free_by_subscription`.
+    pub first_bound: usize,
+    /// Attempts that may be started for each of these.
+    pub free_by_subscription: HashMap<SubscriptionNo, usize>,
     /// The limit of a whole attempt.
     pub timeout: Duration,
 }
@@ -111,7 +111,7 @@ impl Store {
 
 fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Result<Claims, StoreError> {
     let mut claims = Claims::default();
-    let mut busy = request.busy.clone();
+    let mut free_of = request.free_by_subscription.clone();
     let due: Vec<(SubscriptionNo, Class)> = rows::all(tx, DUE_HEADS, params![request.now.0, HEADS], |row| {
         let class = Class::from_code(row.get(1)?).ok_or(StoreError::Corrupt("a queue head's class"))?;
         Ok((SubscriptionNo(row.get(0)?), class))
@@ -119,8 +119,7 @@ fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Result<Claims, StoreError> 
     let mut targets: HashMap<SubscriptionNo, Target> = HashMap::new();
     for (subscription, class) in due {
         let free = request.free.saturating_sub(claims.claimed.len());
-        let under_way = busy.get(&subscription).copied().unwrap_or(0);
-        let free = free.min(request.per_subscription.saturating_sub(under_way));
+        let free = free.min(*free_of.get(&subscription).unwrap_or(&request.first_bound));
         if free == 0 {
             continue;
         }
@@ -132,7 +131,8 @@ fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Result<Claims, StoreError> 
         };
         let before = claims.claimed.len();
         claim_head(tx, request, (subscription, class), target, free, &mut claims)?;
-        *busy.entry(subscription).or_default() += claims.claimed.len() - before;
+        let taken = claims.claimed.len() - before;
+        *free_of.entry(subscription).or_insert(request.first_bound) -= taken;
     }
     tx.count_rows(claims.claimed.len());
     let next: Option<Option<i64>> = rows::scalar(tx, NEXT_HEAD, params![request.now.0])?;
@@ -278,12 +278,12 @@ fn read_target(
     let sealer = &tx.context.sealer;
     let auth_token: Option<Vec<u8>> = row.get("auth_token")?;
     let auth_token =
-        auth_token.map(|sealed| sealer.open(Place::auth_token(organization, id), &sealed)).transpose()?;
+        auth_token.map(|token| sealer.open(Place::auth_token(organization, id), &token)).transpose()?;
     let identity_key: Option<Vec<u8>> = row.get("identity_key")?;
     let organization_key: Option<Vec<u8>> = row.get("organization_key")?;
     let key = match (identity_key, organization_key) {
-        (Some(sealed), _) => sealer.open(Place::identity_key(organization, identity), &sealed)?,
-        (None, Some(sealed)) => sealer.open(Place::organization_key(organization), &sealed)?,
+        (Some(own), _) => sealer.open(Place::identity_key(organization, identity), &own)?,
+        (None, Some(shared)) => sealer.open(Place::organization_key(organization), &shared)?,
         (None, None) => return Err(StoreError::Corrupt("a subscription without a signing key")),
     };
     let paused = rows::optional_time(row, "paused_ms")?;

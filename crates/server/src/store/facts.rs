@@ -79,7 +79,7 @@ pub(super) fn find(
         Owner::Identity(_) => OF_IDENTITY,
     };
     let identity = scope.identity.map(IdentityId::as_uuid);
-    let identity = identity.as_ref().map(|id| id.as_bytes());
+    let identity = identity.as_ref().map(uuid::Uuid::as_bytes);
     let owner_id = owner.uuid();
     let params = params![owner_id.as_bytes(), scope.organization.0, identity];
     rows::optional(connection, sql, params, |row| read(row, owner))

@@ -33,7 +33,9 @@ pub enum Fault {
 
 /// A script of faults, consumed in order at each point. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Faults(Option<Arc<Mutex<VecDeque<(Point, Fault)>>>>);
+pub struct Faults(Option<Script>);
+
+type Script = Arc<Mutex<VecDeque<(Point, Fault)>>>;
 
 impl Faults {
     /// A store that can be made to fail with [`Faults::push`].

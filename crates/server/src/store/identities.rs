@@ -133,7 +133,7 @@ impl Store {
     ) -> Result<ChangeIdentity, StoreError> {
         self.change(move |tx| {
             let Some(found) = by_handle(tx, scope, &handle)? else { return Ok(ChangeIdentity::NotFound) };
-            self::change(tx, scope, found, &change)
+            self::change(tx, scope, &found, &change)
         })
         .await
     }
@@ -200,7 +200,7 @@ fn handle_taken(
 fn change(
     tx: &mut Tx<'_>,
     scope: Scope,
-    found: Identity,
+    found: &Identity,
     change: &IdentityChange,
 ) -> Result<ChangeIdentity, StoreError> {
     let now = tx.context.clock.wall();

@@ -212,13 +212,14 @@ pub(super) fn choose(
 /// Looks through the area codes from a random one on, one statement each, until one has a free number.
 fn any_free(tx: &Tx<'_>, wanted: &NewPhoneNumber, now: TimeMs) -> Result<Option<String>, StoreError> {
     let codes = AreaCode::of(wanted.kind, wanted.state.as_deref());
-    let [high, low, last] = tx.context.entropy.bytes::<3>();
+    let [high, low, first] = tx.context.entropy.bytes::<3>();
     let start = usize::from(u16::from_be_bytes([high, low]));
+    let first = first % AreaCode::NUMBERS;
     for step in 0..codes.len() {
         let code = codes[(start + step) % codes.len()];
         let params = params![code.number(0), code.number(AreaCode::NUMBERS - 1), now.0];
         let used = rows::all(tx, IN_USE, params, |row| Ok(row.get::<_, String>(0)?))?;
-        let mut numbers = (0..AreaCode::NUMBERS).map(|n| code.number((n + last) % AreaCode::NUMBERS));
+        let mut numbers = (0..AreaCode::NUMBERS).map(|n| code.number((first + n) % AreaCode::NUMBERS));
         if let Some(free) = numbers.find(|number| !used.contains(number)) {
             return Ok(Some(free));
         }

@@ -69,7 +69,7 @@ pub struct Sealer(Arc<Keys>);
 
 struct Keys {
     cipher: XChaCha20Poly1305,
-    api_keys: Hmac<Sha256>,
+    lookup: Hmac<Sha256>,
     check: [u8; 32],
 }
 
@@ -86,7 +86,7 @@ impl Sealer {
         let sealing = derive(master_key, "inkhook sealing 1");
         Self(Arc::new(Keys {
             cipher: XChaCha20Poly1305::new(&sealing.into()),
-            api_keys: keyed(&derive(master_key, "inkhook api keys 1")),
+            lookup: keyed(&derive(master_key, "inkhook api keys 1")),
             check: derive(master_key, "inkhook check 1"),
         }))
     }
@@ -94,7 +94,7 @@ impl Sealer {
     /// The value by which an API key is looked up.
     #[must_use]
     pub fn api_key_mac(&self, key: &str) -> [u8; 32] {
-        let mut mac = self.0.api_keys.clone();
+        let mut mac = self.0.lookup.clone();
         mac.update(key.as_bytes());
         mac.finalize().into_bytes().into()
     }
@@ -160,16 +160,16 @@ mod tests {
     fn opens_only_where_it_was_sealed_and_with_the_same_key() {
         let sealer = Sealer::new(&[7; 32]);
         let entropy = Entropy::seeded(1);
-        let sealed = sealer.seal(&entropy, place(1), &Secret::new("token".into())).unwrap();
-        assert_eq!(sealer.open(place(1), &sealed).unwrap().expose(), "token");
-        assert_eq!(sealer.open(place(2), &sealed), Err(SealError::DoesNotOpen), "another row");
+        let token = sealer.seal(&entropy, place(1), &Secret::new("token".into())).unwrap();
+        assert_eq!(sealer.open(place(1), &token).unwrap().expose(), "token");
+        assert_eq!(sealer.open(place(2), &token), Err(SealError::DoesNotOpen), "another row");
         let other = Place { organization: OrganizationNo(2), ..place(1) };
-        assert_eq!(sealer.open(other, &sealed), Err(SealError::DoesNotOpen), "another organisation");
+        assert_eq!(sealer.open(other, &token), Err(SealError::DoesNotOpen), "another organisation");
         let other = Place { column: "x", ..place(1) };
-        assert_eq!(sealer.open(other, &sealed), Err(SealError::DoesNotOpen), "another column");
-        assert_eq!(Sealer::new(&[8; 32]).open(place(1), &sealed), Err(SealError::DoesNotOpen));
-        assert_eq!(sealer.open(place(1), &sealed[..NONCE_BYTES - 1]), Err(SealError::DoesNotOpen));
-        assert!(!sealed.windows(5).any(|window| window == b"token"));
+        assert_eq!(sealer.open(other, &token), Err(SealError::DoesNotOpen), "another column");
+        assert_eq!(Sealer::new(&[8; 32]).open(place(1), &token), Err(SealError::DoesNotOpen));
+        assert_eq!(sealer.open(place(1), &token[..NONCE_BYTES - 1]), Err(SealError::DoesNotOpen));
+        assert!(!token.windows(5).any(|window| window == b"token"));
     }
 
     #[test]

@@ -148,8 +148,7 @@ impl Op for SettleOp {
     /// Leaves out what a receiver or the network had to say.
     fn degrade(&mut self) -> bool {
         let Some(attempt) = &mut self.settlement.attempt else { return false };
-        let had_text = attempt.response_body.take().is_some() | attempt.error.take().is_some();
-        had_text
+        attempt.response_body.take().is_some() | attempt.error.take().is_some()
     }
 
     fn finish(self: Box<Self>, result: Result<(), StoreError>) {

@@ -171,7 +171,6 @@ const TOUCH: &str =
 pub(super) struct Writer {
     inbox: Arc<Inbox>,
     keys_epoch: Arc<AtomicU64>,
-    context: Context,
     failed: watch::Receiver<bool>,
     ended: watch::Receiver<bool>,
 }
@@ -201,7 +200,7 @@ impl Writer {
             inbox: inbox.clone(),
             effects: Effects { generations: options.generations, keys_epoch: keys_epoch.clone() },
             faults: options.faults,
-            context: context.clone(),
+            context,
             next_seq: next_seq + 1,
             kept: Vec::new(),
             failed,
@@ -212,11 +211,7 @@ impl Writer {
             .name("store-writer".into())
             .spawn(move || worker.run())
             .map_err(|source| StoreError::Directory { path: options.data_dir, source })?;
-        Ok(Self { inbox, keys_epoch, context, failed: watch_failed, ended: watch_ended })
-    }
-
-    pub(super) fn context(&self) -> &Context {
-        &self.context
+        Ok(Self { inbox, keys_epoch, failed: watch_failed, ended: watch_ended })
     }
 
     pub(super) fn keys_epoch(&self) -> &AtomicU64 {
@@ -275,7 +270,8 @@ impl Writer {
 
     pub(super) async fn failed(&self) {
         let mut failed = self.failed.clone();
-        if failed.wait_for(|failed| *failed).await.is_err() {
+        if failed.wait_for(|failed| *failed).await.is_err() && *self.ended.borrow() {
+            // It ended because it was told to. A thread that is gone without having ended has panicked.
             std::future::pending::<()>().await;
         }
     }
@@ -423,7 +419,9 @@ impl Worker {
         let committed = self.commit();
         // Also when the result is unknown: noticing a change that did not happen costs nothing.
         if matches!(committed, Ok(()) | Err(StoreError::UnknownCommit)) {
-            effects.into_iter().for_each(|effect| self.effects.apply(effect));
+            for effect in effects {
+                self.effects.apply(effect);
+            }
         }
         match committed {
             Ok(()) => Group::Done(done),

@@ -64,7 +64,8 @@ const CRATES: &[(&str, &[&str])] = &[
     // Everybody may hold the client or ask its policy; only `deliver` makes requests.
     ("inkhook_egress", &["deliver", "engine", "app", "api", "config", "server", "cli"]),
     ("inkhook_egress::Request", &["deliver"]),
-    ("axum", &["api", "server"]),
+    // `cli` for the receiver that the demo runs.
+    ("axum", &["api", "server", "cli"]),
     ("clap", &["cli", "config"]),
     ("anyhow", &["cli"]),
 ];
@@ -280,7 +281,7 @@ fn an_allowed_import_is_let_pass() {
         "use crate::domain::time::Clock; use crate::deliver::prepare; use self::store; use super::store;",
         "use crate::{domain::{store, time}, deliver};",
         "// use crate::store;\n/* crate::store /* nested */ crate::store */",
-        r####"const A: &str = "crate::store"; const B: &str = r#"" crate::store "#; const C: char = '"';"####,
+        r##"const A: &str = "crate::store"; const B: &str = r#"" crate::store "#; const C: char = '"';"##,
         "fn f<'a>(x: &'a str) -> char { '\\'' }",
         "#[cfg(test)]\nmod tests { use crate::store; fn f() { rusqlite::x() } }",
         "#[cfg(test)] use crate::store::Store;",

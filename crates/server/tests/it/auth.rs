@@ -64,8 +64,8 @@ async fn whoami_tells_what_the_key_is() {
 #[tokio::test]
 async fn an_expired_key_is_refused_from_its_last_moment_on() {
     let server = TestServer::new();
-    let expires_at = Some(START.after(Duration::from_secs(60)));
-    let key = server.mint(NewApiKey { expires_at, ..server.new_key(KeyScope::Operator) }).await;
+    let expires_at = Some(START.after(Duration::from_mins(1)));
+    let key = server.mint(NewApiKey { expires_at, ..TestServer::new_key(KeyScope::Operator) }).await;
     server.get(WHOAMI).key(&key).send().await.expect(200);
     server.advance(Duration::from_millis(59_999));
     server.get(WHOAMI).key(&key).send().await.expect(200);
@@ -114,4 +114,20 @@ async fn the_systems_clock_works_too() {
     let server = TestServer::with(Setup { clock: Clock::system(), ..Setup::default() });
     let acme = server.organization("acme").await;
     server.get(WHOAMI).by(&acme).send().await.expect(200);
+}
+
+#[tokio::test]
+async fn publishing_does_not_count_against_the_rate() {
+    let server = TestServer::with(Setup { requests_per_second: 1, ..Setup::default() });
+    let acme = server.organization("acme").await;
+    for path in ["/api/v1/events", "/api/v1/events/"] {
+        for _ in 0..5 {
+            server.post(path).by(&acme).json(json!({})).send().await.refused(422);
+        }
+    }
+    for _ in 0..2 {
+        server.get("/api/v1/events").by(&acme).send().await.expect(200);
+    }
+    server.get("/api/v1/events").by(&acme).send().await.refused(429);
+    server.post("/api/v1/eventsx").by(&acme).send().await.refused(404);
 }

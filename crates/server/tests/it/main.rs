@@ -2,12 +2,15 @@
 
 #![expect(unreachable_pub, reason = "a test binary has no public interface")]
 
+mod accounts;
 mod architecture;
 mod auth;
+mod command;
 mod contract;
 mod crash;
 mod flow;
 mod openapi;
+mod process;
 mod shell;
 mod subscriptions;
 mod support;

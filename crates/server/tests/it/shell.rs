@@ -39,3 +39,15 @@ async fn not_ready_once_the_store_is_closed() {
     reply.refused(503);
     server.get("/healthz").send().await.expect(200);
 }
+
+#[tokio::test]
+async fn one_byte_past_the_largest_body_is_413() {
+    let server = TestServer::new();
+    let acme = server.organization("acme").await;
+    let body = |bytes: usize| format!("{{{}}}", " ".repeat(bytes - 2));
+    let largest = body(inkhook_server::api::BODY_BYTES);
+    let reply = server.post("/api/v1/identities").by(&acme).bytes(largest).send().await;
+    reply.invalid(&["body", "agent_handle"], "missing");
+    let larger = body(inkhook_server::api::BODY_BYTES + 1);
+    server.post("/api/v1/identities").by(&acme).bytes(larger).send().await.refused(413);
+}

@@ -12,7 +12,7 @@ pub mod running;
 pub mod time;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ use inkhook_server::wake::Bells;
 use tokio_util::sync::CancellationToken;
 
 pub use organization::{Identity, Organization};
-pub use receiver::{Answer, Received, Receiver};
+pub use receiver::{Answer, Receiver};
 pub use reply::Reply;
 pub use request::Request;
 
@@ -173,17 +173,18 @@ impl TestServer {
     pub async fn organization(&self, name: &str) -> Organization {
         let made = self.app.store.create_organization(name.into()).await.expect("stored");
         let CreateOrganization::Created(made) = made else { panic!("the name {name} is taken") };
-        let key = self.mint(NewApiKey { organization: Some(made.no), ..self.new_key(KeyScope::Admin) }).await;
-        Organization::new(self.app.clone(), made, key)
+        let key =
+            self.mint(NewApiKey { organization: Some(made.no), ..Self::new_key(KeyScope::Admin) }).await;
+        Organization::new(self.app.clone(), &made, key)
     }
 
     /// A key that may act for any organisation.
     pub async fn operator_key(&self) -> String {
-        self.mint(self.new_key(KeyScope::Operator)).await
+        self.mint(Self::new_key(KeyScope::Operator)).await
     }
 
     /// A key to be minted, with nothing special about it.
-    pub fn new_key(&self, scope: KeyScope) -> NewApiKey {
+    pub fn new_key(scope: KeyScope) -> NewApiKey {
         organization::new_key(scope)
     }
 
@@ -202,7 +203,16 @@ impl TestServer {
 
     /// Runs a query on the store's file, past the store: for what no verb tells.
     pub fn query<T: rusqlite::types::FromSql>(&self, sql: &str) -> Vec<T> {
-        query(self.data_dir().join("inkhook.db"), sql)
+        query(&self.data_dir().join("inkhook.db"), sql)
+    }
+
+    /// Whether these bytes are anywhere in the store's files.
+    pub fn stores(&self, bytes: &[u8]) -> bool {
+        let files = std::fs::read_dir(self.data_dir()).expect("the directory reads");
+        files.into_iter().any(|file| {
+            let content = std::fs::read(file.expect("an entry").path()).expect("a file");
+            content.windows(bytes.len()).any(|window| window == bytes)
+        })
     }
 
     /// Waits until `look` finds something.
@@ -240,8 +250,8 @@ fn connect(path: &Path) -> rusqlite::Connection {
     rusqlite::Connection::open_with_flags(path, flags).expect("the store's file opens")
 }
 
-fn query<T: rusqlite::types::FromSql>(path: PathBuf, sql: &str) -> Vec<T> {
-    let connection = connect(&path);
+fn query<T: rusqlite::types::FromSql>(path: &Path, sql: &str) -> Vec<T> {
+    let connection = connect(path);
     let mut statement = connection.prepare(sql).expect("a statement");
     let rows = statement.query_map([], |row| row.get(0)).expect("it runs");
     rows.collect::<Result<_, _>>().expect("it reads")

@@ -132,7 +132,7 @@ mod tests {
     fn the_map_is_bounded() {
         let mut map = HashMap::new();
         for n in 0..=REMEMBERED {
-            insert(&mut map, n, ());
+            insert(&mut map, n, n);
             assert!(map.len() <= REMEMBERED);
         }
         assert_eq!(map.len(), 1, "one past the bound starts anew");

@@ -11,6 +11,7 @@ use crate::domain::identity::{FilterMode, Identity, IdentityStatus};
 use crate::domain::time::TimeMs;
 
 /// An identity with all that is its own.
+#[expect(clippy::struct_excessive_bools, reason = "what the clients parse")]
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct IdentityBody {
     #[schema(value_type = uuid::Uuid)]

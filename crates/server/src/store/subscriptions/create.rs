@@ -2,7 +2,6 @@
 
 use inkhook_wire::event::EventType;
 use inkhook_wire::id::IdentityId;
-use inkhook_wire::sign::SigningKey;
 use rusqlite::params;
 
 use super::{collides, context_text, types_text};
@@ -15,7 +14,7 @@ use crate::domain::time::TimeMs;
 use crate::store::error::StoreError;
 use crate::store::seal::Place;
 use crate::store::writer::Tx;
-use crate::store::{Store, facts, rows, urls};
+use crate::store::{Store, facts, rows, signing_keys, urls};
 
 /// What became of a create.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,9 +41,6 @@ const ADD: &str = "INSERT INTO subscriptions (id, organization_id, identity_id, 
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'active', 1, $11, $11)";
 const ADD_TYPE: &str =
     "INSERT INTO subscription_types (subscription, event_type, since_seq) VALUES ($1, $2, $3)";
-const HAS_KEY: &str = "SELECT i.signing_key IS NOT NULL OR o.signing_key IS NOT NULL
-    FROM identities i JOIN organizations o ON o.no = i.organization_id WHERE i.id = $1";
-const SET_KEY: &str = "UPDATE identities SET signing_key = $2, signing_key_created_ms = $3 WHERE id = $1";
 
 impl Store {
     /// Makes a subscription, and the identity's signing key when neither it nor its organisation has one:
@@ -58,7 +54,7 @@ impl Store {
     }
 }
 
-fn create(tx: &Tx<'_>, scope: Scope, new: &NewSubscription) -> Result<CreateSubscription, StoreError> {
+fn create(tx: &mut Tx<'_>, scope: Scope, new: &NewSubscription) -> Result<CreateSubscription, StoreError> {
     let Some(facts) = facts::find(tx, scope, new.owner)? else {
         return Ok(CreateSubscription::OwnerNotFound);
     };
@@ -71,7 +67,8 @@ fn create(tx: &Tx<'_>, scope: Scope, new: &NewSubscription) -> Result<CreateSubs
         return Ok(CreateSubscription::LimitReached);
     }
     let now = tx.context.clock.wall();
-    let signing_key = mint_key_if_none(tx, scope.organization, identity, now)?;
+    let signing_key =
+        signing_keys::mint_if_none(tx, scope.organization, identity.as_uuid())?.map(|new| new.key);
     let subscription = Box::new(add(tx, scope.organization, identity, new, now)?);
     Ok(CreateSubscription::Created { subscription, signing_key })
 }
@@ -148,22 +145,4 @@ pub(super) fn seal_token(
     let token = subscription.auth_token.as_ref();
     let sealed = token.map(|token| tx.context.sealer.seal(&tx.context.entropy, place, token));
     Ok(sealed.transpose()?)
-}
-
-fn mint_key_if_none(
-    tx: &Tx<'_>,
-    organization: OrganizationNo,
-    identity: IdentityId,
-    now: TimeMs,
-) -> Result<Option<Secret>, StoreError> {
-    let id = identity.as_uuid();
-    if rows::scalar(tx, HAS_KEY, params![id.as_bytes()])?.unwrap_or(false) {
-        return Ok(None);
-    }
-    let key = SigningKey::from_random_bytes(tx.context.entropy.bytes());
-    let secret = Secret::new(key.secret().to_owned());
-    let place = Place::identity_key(organization, id);
-    let sealed = tx.context.sealer.seal(&tx.context.entropy, place, &secret)?;
-    tx.run(SET_KEY, params![id.as_bytes(), sealed, now.0])?;
-    Ok(Some(secret))
 }

@@ -25,16 +25,16 @@ impl Worker {
         let ops = match error {
             error if error.is_conflict() => match self.again(ops) {
                 Group::Done(done) => return self.conclude(Group::Done(done)),
-                Group::Failed(ops, error) => return self.one_by_one_or_all(ops, error),
+                Group::Failed(ops, error) => return self.one_by_one_or_all(ops, &error),
             },
             _ => ops,
         };
-        self.one_by_one_or_all(ops, error);
+        self.one_by_one_or_all(ops, &error);
     }
 
-    fn one_by_one_or_all(&mut self, ops: Vec<Box<dyn Op>>, error: StoreError) {
+    fn one_by_one_or_all(&mut self, ops: Vec<Box<dyn Op>>, error: &StoreError) {
         if error.is_io() {
-            self.give_up(ops, &error);
+            self.give_up(ops, error);
         } else if error.is_full() {
             self.wait_for_room(ops);
         } else if matches!(error, StoreError::UnknownCommit) {
@@ -52,7 +52,7 @@ impl Worker {
                 Group::Failed(mut failed, error) => {
                     if error.is_io() || error.is_full() || matches!(error, StoreError::UnknownCommit) {
                         failed.extend(ops);
-                        return self.one_by_one_or_all(failed, error);
+                        return self.one_by_one_or_all(failed, &error);
                     }
                     self.culprit(failed, error);
                 }
@@ -63,7 +63,8 @@ impl Worker {
     /// The one operation that fails by itself: a settle gets a second try with less to write.
     fn culprit(&mut self, mut failed: Vec<Box<dyn Op>>, error: StoreError) {
         tracing::error!(error = &error as &dyn std::error::Error, "an operation could not be stored");
-        let degraded = failed.iter_mut().fold(false, |any, op| op.degrade() || any);
+        let degraded =
+            failed.iter_mut().map(|op| op.degrade()).reduce(|any, this| any || this).unwrap_or(false);
         if !degraded {
             let mut error = Some(error);
             for op in failed {
@@ -79,7 +80,7 @@ impl Worker {
                     op.finish(Err(error.take().unwrap_or(StoreError::Closed)));
                 }
             }
-            Group::Failed(failed, error) => self.one_by_one_or_all(failed, error),
+            Group::Failed(failed, error) => self.one_by_one_or_all(failed, &error),
             done @ Group::Done(_) => self.conclude(done),
         }
     }
@@ -115,7 +116,9 @@ impl Worker {
             }
             if self.inbox.is_closed() {
                 let kept = std::mem::take(&mut self.kept);
-                kept.into_iter().for_each(|op| op.finish(Err(StoreError::Full)));
+                for op in kept {
+                    op.finish(Err(StoreError::Full));
+                }
                 return;
             }
         }
@@ -125,7 +128,9 @@ impl Worker {
         tracing::error!(error = error as &dyn std::error::Error, "the disk refuses to write: giving up");
         self.inbox.close();
         let kept = std::mem::take(&mut self.kept);
-        ops.into_iter().chain(kept).for_each(|op| op.finish(Err(StoreError::Closed)));
+        for op in ops.into_iter().chain(kept) {
+            op.finish(Err(StoreError::Closed));
+        }
         while let Some((_, op)) = self.inbox.pop() {
             op.finish(Err(StoreError::Closed));
         }
@@ -135,7 +140,9 @@ impl Worker {
 
 fn answer_all_but_settles(ops: Vec<Box<dyn Op>>, error: impl Fn() -> StoreError) -> Vec<Box<dyn Op>> {
     let (settles, others): (Vec<_>, Vec<_>) = ops.into_iter().partition(|op| op.kind() == Kind::Settle);
-    others.into_iter().for_each(|op| op.finish(Err(error())));
+    for op in others {
+        op.finish(Err(error()));
+    }
     settles
 }
 
@@ -165,3 +172,6 @@ pub(super) fn fault_error(fault: Fault) -> StoreError {
     };
     StoreError::Statement(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None))
 }
+
+#[cfg(test)]
+mod tests;

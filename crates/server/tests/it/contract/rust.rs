@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::receiver::{Received, Receiver};
-use crate::support::running::RunningServer;
+use crate::support::running::{RunningServer, wait_for};
 
 /// Active subscriptions that an owner may have.
 const SUBSCRIPTION_LIMIT: usize = 20;
@@ -209,7 +209,7 @@ fn a_delivery_is_received_verified_logged_and_replayed() {
     let deliveries = webhooks.deliveries();
     let list =
         |success| deliveries.list(Some(hook.id), None, Some("message.received"), success, Some(10), None);
-    let logged = world.server.wait_for("a logged attempt", || list(Some(true)).expect("a list").pop());
+    let logged = wait_for("a logged attempt", || list(Some(true)).expect("a list").pop());
     assert_eq!((&logged.event_id, &logged.url, logged.response_status), (&event, &url, Some(200)));
     assert_eq!((logged.request_payload.as_bytes(), logged.is_replay), (first.body.as_slice(), false));
     assert!(logged.replayable && logged.error_detail.is_none(), "{logged:?}");

@@ -30,7 +30,7 @@ const MAILBOXES: usize = 2;
 const CLIENTS: [(Kind, usize); 4] =
     [(Kind::Publish, 6), (Kind::KeyedPublish, 6), (Kind::Mail, 5), (Kind::Wrong, 2)];
 /// How long everything may take to drain once the killing is over.
-const DRAIN: Duration = Duration::from_secs(60);
+const DRAIN: Duration = Duration::from_mins(1);
 const SETTINGS: [(&str, &str); 3] = [
     ("INKHOOK_DELIVERY__RETRY_SCHEDULE_S", "[1,1,2]"),
     ("INKHOOK_DELIVERY__TIMEOUT_MS", "10000"),

@@ -10,7 +10,7 @@ use tokio::task::block_in_place;
 
 use crate::support::Receiver;
 use crate::support::ask::Api;
-use crate::support::running::RunningServer;
+use crate::support::running::{RunningServer, wait_for};
 use crate::support::time::{now, until};
 
 /// A deadline for stopping that a test can wait for.
@@ -95,9 +95,7 @@ async fn a_receiver_that_hangs_holds_up_a_stop_until_its_deadline() {
 async fn a_second_signal_ends_the_wait_at_once() {
     let (mut server, receiver, event) = hanging(&FAR_DEADLINE).await;
     server.terminate();
-    block_in_place(|| {
-        server.wait_for("the stop to begin", || server.log().contains("stopping").then_some(()))
-    });
+    block_in_place(|| wait_for("the stop to begin", || server.log().contains("stopping").then_some(())));
     let began = now();
     server.terminate();
     let status = block_in_place(|| server.wait_exit());
@@ -111,9 +109,7 @@ async fn a_second_signal_ends_the_wait_at_once() {
 async fn what_is_answered_in_time_is_not_cut_off() {
     let (mut server, receiver, event) = hanging(&FAR_DEADLINE).await;
     server.terminate();
-    block_in_place(|| {
-        server.wait_for("the stop to begin", || server.log().contains("stopping").then_some(()))
-    });
+    block_in_place(|| wait_for("the stop to begin", || server.log().contains("stopping").then_some(())));
     receiver.release();
     let status = block_in_place(|| server.wait_exit());
     assert!(status.success(), "{status}");

@@ -25,7 +25,7 @@ const DELETERS: usize = 8;
 const PUBLISHERS: usize = 2;
 /// Deletes that must have met a prepared request; otherwise nothing was tested.
 const TURNED_BACK: usize = 10;
-const DRAIN: Duration = Duration::from_secs(60);
+const DRAIN: Duration = Duration::from_mins(1);
 
 /// What the clients share.
 struct World {

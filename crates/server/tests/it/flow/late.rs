@@ -94,7 +94,7 @@ impl Receivers {
 
     /// Stamps every request that has begun by now.
     pub(super) fn look(&self) {
-        self.plain.iter().for_each(|plain| plain.look());
+        self.plain.iter().for_each(Plain::look);
     }
 
     pub(super) fn seen(&self) -> Vec<Seen> {

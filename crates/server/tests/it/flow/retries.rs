@@ -9,7 +9,7 @@ use super::{attempts, deliveries, mail, publish, subscribe};
 use crate::support::{Answer, Receiver, TestServer};
 
 /// More than the longest wait with its jitter.
-const LONG: Duration = Duration::from_secs(15 * 3600);
+const LONG: Duration = Duration::from_hours(15);
 
 #[tokio::test]
 async fn a_failure_is_retried_under_the_same_request_id_with_a_fresh_signature() {

@@ -25,7 +25,7 @@ const STAYS: &str = "message.received";
 const GOES: &str = "message.sent";
 /// Requests that a change must have met between preparing and writing; otherwise nothing was tested.
 const TURNED_BACK: usize = 10;
-const DRAIN: Duration = Duration::from_secs(60);
+const DRAIN: Duration = Duration::from_mins(1);
 
 /// What the clients share.
 struct World {

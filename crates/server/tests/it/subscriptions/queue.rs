@@ -40,8 +40,8 @@ impl Bench {
         let request = ClaimRequest {
             now: self.server.app.clock.schedule(),
             free: 100,
-            per_subscription: 100,
-            busy: HashMap::new(),
+            first_bound: 100,
+            free_by_subscription: HashMap::new(),
             timeout: Duration::from_secs(30),
         };
         self.server.app.store.claim_due(request).await.expect("claimed").claimed

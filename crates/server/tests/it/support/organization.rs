@@ -33,7 +33,7 @@ pub struct Identity {
 }
 
 impl Organization {
-    pub(super) fn new(app: App, made: organizations::Organization, key: String) -> Self {
+    pub(super) fn new(app: App, made: &organizations::Organization, key: String) -> Self {
         Self { no: made.no, id: made.id, key, app }
     }
 

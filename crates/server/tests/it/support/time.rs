@@ -29,8 +29,6 @@ pub async fn until<T>(what: &str, patience: Duration, mut look: impl AsyncFnMut(
             pass(LOOK_EVERY).await;
         }
     };
-    match tokio::time::timeout(patience, looking).await {
-        Ok(found) => found,
-        Err(_) => panic!("waited {patience:?} in vain for {what}"),
-    }
+    let found = tokio::time::timeout(patience, looking).await;
+    found.unwrap_or_else(|_| panic!("waited {patience:?} in vain for {what}"))
 }

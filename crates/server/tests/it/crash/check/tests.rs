@@ -101,7 +101,7 @@ fn records_that_do_not_add_up_are_found() {
     finds("state and attempts differ", |all| all.deliveries[0].attempts = 2);
     finds("state and attempts differ", |all| all.attempts[0].outcome = FAILED);
     finds("which does not exist", |all| all.attempts[0].delivery = 7);
-    finds("not on record", |all| drop(all.attempts.remove(0)));
+    finds("not on record", |all| all.attempts.truncate(3));
     finds("two requests", |all| all.arrivals[2].attempt = 1);
     finds("answered Some(500)", |all| all.arrivals[0].answered = Some((now(), 500)));
     finds("answered None", |all| drop(all.arrivals.remove(0)));
