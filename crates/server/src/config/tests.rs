@@ -37,6 +37,7 @@ fn all_problems_are_reported_together() {
 #[expect(clippy::result_large_err, reason = "the jail's own error")]
 fn the_environment_is_above_the_file_and_unknown_keys_are_errors() {
     figment::Jail::expect_with(|jail| {
+        jail.clear_env();
         jail.create_file("inkhook.toml", "[delivery]\ntimeout_ms = 5000\nmax_in_flight = 64\n")?;
         jail.set_env("INKHOOK_DELIVERY__TIMEOUT_MS", "7000");
         let config = load(None).map_err(|error| error.to_string())?;
@@ -89,6 +90,7 @@ fn a_private_file_appears_whole_is_not_replaced_and_leaves_nothing_beside_it() {
 #[expect(clippy::result_large_err, reason = "the jail's own error")]
 fn every_value_that_cannot_be_read_is_named_and_the_others_count() {
     figment::Jail::expect_with(|jail| {
+        jail.clear_env();
         jail.create_file(
             "inkhook.toml",
             "[delivery]\ntimeout_ms = \"soon\"\nmax_in_flight = 64\n[egres]\nallow_http = true\n",
