@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
-use std::time::Instant;
 
 use rusqlite::{Connection, OpenFlags, Row};
 use serde_json::Value;
@@ -37,6 +36,16 @@ pub(super) struct AttemptRow {
     pub(super) attempt_no: u32,
     pub(super) outcome: i64,
     pub(super) status: Option<u16>,
+    /// When it was claimed and when it was put on record, by the servers' clock.
+    pub(super) started_ms: i64,
+    pub(super) recorded_ms: i64,
+}
+
+/// A kill happened between these two times of the same clock.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Kill {
+    pub(super) after_ms: i64,
+    pub(super) before_ms: i64,
 }
 
 /// Everything that is known.
@@ -46,7 +55,7 @@ pub(super) struct Evidence {
     pub(super) asked: Vec<Entry>,
     /// What arrived, in the order in which it did.
     pub(super) arrivals: Vec<Arrival>,
-    pub(super) kills: Vec<Instant>,
+    pub(super) kills: Vec<Kill>,
     /// What the API says of every event.
     pub(super) events: Vec<Value>,
     /// Deliveries that have not ended.
@@ -71,13 +80,16 @@ impl Evidence {
                 attempts: row.get(3)?,
             })
         });
-        let attempts = "SELECT delivery, attempt_no, outcome, status FROM attempts ORDER BY delivery, no";
+        let attempts = "SELECT delivery, attempt_no, outcome, status, started_ms, created_ms FROM attempts
+            ORDER BY delivery, no";
         self.attempts = rows(&store, attempts, |row| {
             Ok(AttemptRow {
                 delivery: row.get(0)?,
                 attempt_no: row.get(1)?,
                 outcome: row.get(2)?,
                 status: row.get(3)?,
+                started_ms: row.get(4)?,
+                recorded_ms: row.get(5)?,
             })
         });
     }
@@ -248,8 +260,8 @@ impl Evidence {
         breaches
     }
 
-    /// A second arrival of what was taken already: the first was in flight when the server was killed, that
-    /// is, its answer was never recorded.
+    /// A second arrival of what was taken already: the first is on record as unknown. And unknown is only what
+    /// was in flight when a server was killed: claimed before, put on record by a later one.
     fn only_what_was_in_flight_at_a_kill_comes_twice(&self) -> Vec<String> {
         let recorded = self.recorded();
         let mut taken: HashMap<&str, &Arrival> = HashMap::new();
@@ -258,8 +270,7 @@ impl Evidence {
             if let Some(first) = taken.get(&*arrival.request_id) {
                 let lost = recorded.get(&(&*first.request_id, first.attempt));
                 let is_lost = lost.is_some_and(|attempt| attempt.outcome == UNKNOWN);
-                let is_killed = self.kills.iter().any(|kill| (first.at..=arrival.at).contains(kill));
-                if !is_lost || !is_killed {
+                if !is_lost {
                     breaches.push(format!(
                         "came again without need: {} after {}",
                         describe(arrival),
@@ -271,6 +282,14 @@ impl Evidence {
                 taken.insert(&arrival.request_id, arrival);
             }
         }
+        let in_flight = |attempt: &&AttemptRow| {
+            let met =
+                |kill: &Kill| attempt.started_ms <= kill.before_ms && attempt.recorded_ms >= kill.after_ms;
+            self.kills.iter().any(met)
+        };
+        let unknown = self.attempts.iter().filter(|attempt| attempt.outcome == UNKNOWN);
+        let needless = unknown.filter(|attempt| !in_flight(attempt));
+        breaches.extend(needless.map(|attempt| format!("unknown without a kill: {attempt:?}")));
         breaches
     }
 

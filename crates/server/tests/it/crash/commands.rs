@@ -2,17 +2,17 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 
 use serde_json::json;
 use tokio::task::block_in_place;
 
 use crate::support::ask::Api;
-use crate::support::running::{BINARY, RunningServer};
+use crate::support::running::{RunningServer, binary};
 
 /// Runs the binary on a data directory.
 pub(super) fn inkhook(data_dir: &Path, arguments: &[&str]) -> Output {
-    Command::new(BINARY)
+    binary()
         .args(arguments)
         .arg("--data-dir")
         .arg(data_dir)

@@ -2,13 +2,14 @@
 //! goes on each time, and in the end every promise was kept.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use inkhook_server::domain::time::Clock;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::{JoinSet, block_in_place};
 
-use super::check::Evidence;
+use super::check::{Evidence, Kill};
 use super::journal::{Journal, Kind};
 use super::receiver::{MOODS, Receiver};
 use super::rounds;
@@ -98,14 +99,15 @@ fn round(server: &RunningServer, number: usize, is_last: bool) -> Round {
     Round { number, api, smtp: server.smtp, is_last }
 }
 
-/// Kills and starts again, so often; when each kill was.
+/// Kills and starts again, so often; when.
 async fn kill_repeatedly(
     server: &mut RunningServer,
     begin: &watch::Sender<Round>,
     journal: &Journal,
     receiver: &Receiver,
     dice: &Dice,
-) -> Vec<Instant> {
+) -> Vec<Kill> {
+    let clock = Clock::system();
     let mut kills = Vec::new();
     let mut slowest = Duration::ZERO;
     let count = rounds(KILLS);
@@ -118,8 +120,9 @@ async fn kill_repeatedly(
         .await;
         let (unanswered, open) = (journal.unanswered(), receiver.open(started));
         let after = now() - started;
+        let after_ms = clock.wall().0;
         server.kill();
-        kills.push(now());
+        kills.push(Kill { after_ms, before_ms: clock.wall().0 });
         let start = now();
         block_in_place(|| server.restart());
         slowest = slowest.max(now() - start);

@@ -21,7 +21,6 @@ const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
 /// API's rate limit.
 const PATIENCE_LOOKS: u32 = 1_500;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-pub const BINARY: &str = env!("CARGO_BIN_EXE_inkhook");
 
 /// A server with a store of its own on free ports of 127.0.0.1, which may deliver to loopback. Killed, by
 /// its process id, when dropped; what it logged is printed when the test failed.
@@ -116,7 +115,7 @@ impl RunningServer {
 
     /// Runs another command of the binary on the same data directory; its output, trimmed.
     pub fn command(&self, arguments: &[&str]) -> String {
-        let output = Command::new(BINARY)
+        let output = binary()
             .args(arguments)
             .arg("--data-dir")
             .arg(self.data_dir.path())
@@ -171,10 +170,17 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     panic!("waited in vain for {what}");
 }
 
+/// The built binary, with nothing of the environment's that would configure it.
+pub fn binary() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_inkhook"));
+    command.env_clear();
+    command
+}
+
 /// Starts `inkhook serve` in a process group of its own and reads where it listens.
 fn spawn(data_dir: &Path, admin_key: &str, settings: &[(String, String)]) -> (Child, SocketAddr, SocketAddr) {
     let log = File::options().create(true).append(true).open(data_dir.join("test.log")).expect("a log file");
-    let mut command = Command::new(BINARY);
+    let mut command = binary();
     if !admin_key.is_empty() {
         command.env("INKHOOK_BOOTSTRAP__ADMIN_KEY", admin_key);
     }

@@ -26,8 +26,14 @@ fn sound() -> Evidence {
     };
     let delivery =
         |no: i64, attempts| DeliveryRow { no, request_id: format!("req_{no}"), state: DELIVERED, attempts };
-    let attempt =
-        |delivery, attempt_no, outcome, status| AttemptRow { delivery, attempt_no, outcome, status };
+    let attempt = |delivery, attempt_no, outcome, status| AttemptRow {
+        delivery,
+        attempt_no,
+        outcome,
+        status,
+        started_ms: 10,
+        recorded_ms: 30,
+    };
     let told =
         |no, attempts| json!({"request_id": format!("req_{no}"), "state": "succeeded", "attempts": attempts});
     Evidence {
@@ -51,7 +57,7 @@ fn sound() -> Evidence {
             arrival("slow", 1, 2, 30, 200),
             arrival("moody", 2, 1, 40, 200),
         ],
-        kills: vec![at(20)],
+        kills: vec![Kill { after_ms: 20, before_ms: 21 }],
         events: vec![json!({"deliveries": [told(0, 1), told(1, 2), told(2, 1)]})],
         queued: Vec::new(),
         deliveries: vec![delivery(0, 1), delivery(1, 2), delivery(2, 1)],
@@ -111,7 +117,9 @@ fn records_that_do_not_add_up_are_found() {
 
 #[test]
 fn needless_and_silent_duplicates_are_found() {
-    finds("came again without need", |all| all.kills.clear());
+    finds("unknown without a kill", |all| all.kills.clear());
+    finds("unknown without a kill", |all| all.attempts[1].started_ms = 22);
+    finds("unknown without a kill", |all| all.attempts[1].recorded_ms = 19);
     finds("came again without need", |all| all.attempts[1].outcome = FAILED);
     finds("possible-duplicate is wrong", |all| all.arrivals[2].says_duplicate = false);
     finds("possible-duplicate is wrong", |all| all.arrivals[0].says_duplicate = true);
