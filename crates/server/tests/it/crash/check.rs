@@ -60,6 +60,8 @@ pub(super) struct Evidence {
     pub(super) events: Vec<Value>,
     /// Deliveries that have not ended.
     pub(super) queued: Vec<i64>,
+    /// How often the least lucky of them was cut off.
+    pub(super) most_lost: u32,
     pub(super) deliveries: Vec<DeliveryRow>,
     pub(super) attempts: Vec<AttemptRow>,
 }
@@ -70,6 +72,8 @@ impl Evidence {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
         let store = Connection::open_with_flags(data_dir.join("inkhook.db"), flags).expect("it opens");
         self.queued = rows(&store, "SELECT no FROM queue", |row| row.get(0));
+        let most_lost = rows(&store, "SELECT coalesce(max(unknown), 0) FROM queue", |row| row.get(0));
+        self.most_lost = most_lost[0];
         let deliveries = "SELECT no, request_id, state, attempts FROM deliveries";
         self.deliveries = rows(&store, deliveries, |row| {
             let request_id = Uuid::from_bytes(row.get(1)?);

@@ -15,7 +15,7 @@ use crate::support::dice::Dice;
 /// One life of the server.
 #[derive(Debug, Clone)]
 pub(super) struct Round {
-    pub(super) number: usize,
+    pub(super) number: u32,
     pub(super) api: Api,
     pub(super) smtp: SocketAddr,
     /// Only what was begun is brought to its end.
@@ -120,7 +120,7 @@ impl Client {
     }
 }
 
-async fn next_round(rounds: &mut watch::Receiver<Round>, after: usize) {
+async fn next_round(rounds: &mut watch::Receiver<Round>, after: u32) {
     rounds.wait_for(|round| round.number > after).await.expect("the test goes on");
 }
 

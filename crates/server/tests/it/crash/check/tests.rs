@@ -60,6 +60,7 @@ fn sound() -> Evidence {
         kills: vec![Kill { after_ms: 20, before_ms: 21 }],
         events: vec![json!({"deliveries": [told(0, 1), told(1, 2), told(2, 1)]})],
         queued: Vec::new(),
+        most_lost: 0,
         deliveries: vec![delivery(0, 1), delivery(1, 2), delivery(2, 1)],
         attempts: vec![
             attempt(0, 1, SUCCEEDED, Some(200)),
