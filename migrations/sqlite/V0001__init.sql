@@ -157,6 +157,8 @@ CREATE TABLE events (
 ) STRICT;
 CREATE UNIQUE INDEX events_by_id ON events (organization_id, id);
 CREATE INDEX events_by_organization ON events (organization_id, seq);
+CREATE INDEX events_by_owner ON events (owner_id, seq);
+CREATE INDEX events_by_type ON events (organization_id, event_type, seq);
 
 -- What was seen before: 1 Idempotency-Key, 2 event id given by the publisher, 3 mail.
 CREATE TABLE dedupe (
@@ -261,7 +263,7 @@ CREATE TABLE attempts (
 CREATE INDEX attempts_by_organization ON attempts (organization_id, no);
 CREATE INDEX attempts_by_subscription ON attempts (subscription, no);
 CREATE INDEX attempts_by_type ON attempts (organization_id, event_type, no);
-CREATE INDEX attempts_failed ON attempts (organization_id, no) WHERE outcome <> 1;
+CREATE INDEX attempts_by_success ON attempts (organization_id, (outcome = 1), no);
 CREATE INDEX attempts_of_replays ON attempts (delivery) WHERE is_replay = 1;
 CREATE INDEX attempts_unknown ON attempts (delivery) WHERE outcome = 3;
 

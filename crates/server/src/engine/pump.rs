@@ -114,7 +114,8 @@ impl Pump {
     pub async fn run_until_idle(&self) -> Result<(), StoreError> {
         loop {
             let turn = self.turn().await?;
-            if turn.started == 0 {
+            let more = turn.next_due.is_some_and(|due| due <= self.parts.clock.schedule());
+            if turn.started == 0 && !more {
                 if self.slots.idle() {
                     return Ok(());
                 }
@@ -194,6 +195,7 @@ impl Pump {
             if now >= lease_until {
                 return Permission::LeaseOver;
             }
+            // Put back like one whose subscription changed; the next claim ends it.
             if expires_at.is_some_and(|expires_at| expires_at <= now) {
                 return Permission::Changed;
             }

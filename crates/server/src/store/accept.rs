@@ -119,10 +119,7 @@ fn accept(tx: &mut Tx<'_>, event: &NewEvent) -> Result<Accept, StoreError> {
         return Ok(Accept::OwnerGone);
     };
     let deliveries = store_event(tx, event, facts.identity_id, now)?;
-    if let Some(key) = &event.idempotency_key {
-        let expires_at = TimeMs(now.0 + IDEMPOTENCY_KEY_KEPT_MS);
-        remember(tx, event, DedupeKind::Key, key.as_bytes(), Some(expires_at))?;
-    }
+    remember_key(tx, event, now)?;
     if event.id_given {
         remember(tx, event, DedupeKind::EventId, event.id.as_uuid().as_bytes(), None)?;
     }
@@ -151,9 +148,23 @@ fn find_repeat(tx: &Tx<'_>, event: &NewEvent, now: TimeMs) -> Result<Option<Acce
     {
         return Ok(Some(Accept::KeyAndIdDiffer));
     }
-    let Some(known) = by_key.or(by_id) else { return Ok(None) };
-    let deliveries = fan_out_of(tx, event.organization, known.event)?;
+    let Some(known) = by_key.or(by_id) else {
+        // What was asked for when the server gave this id is not known any more: it cannot be a repeat.
+        let taken = event.id_given && fan_out_of(tx, event.organization, event.id)?.is_some();
+        return Ok(taken.then_some(Accept::IdReused));
+    };
+    if by_key.is_none() {
+        // Its id gave it away; from now on the key names the same event.
+        remember_key(tx, event, now)?;
+    }
+    let deliveries = fan_out_of(tx, event.organization, known.event)?.unwrap_or(0);
     Ok(Some(Accept::Accepted(Accepted { id: known.event, deliveries, duplicate: true })))
+}
+
+fn remember_key(tx: &Tx<'_>, event: &NewEvent, now: TimeMs) -> Result<(), StoreError> {
+    let Some(key) = &event.idempotency_key else { return Ok(()) };
+    let expires_at = TimeMs(now.0 + IDEMPOTENCY_KEY_KEPT_MS);
+    remember(tx, event, DedupeKind::Key, key.as_bytes(), Some(expires_at))
 }
 
 /// What an earlier request left.
@@ -197,13 +208,13 @@ pub(super) fn remember(
     Ok(())
 }
 
-pub(super) fn fan_out_of(
+fn fan_out_of(
     tx: &Connection,
     organization: OrganizationNo,
     event: EventId,
-) -> Result<u32, StoreError> {
+) -> Result<Option<u32>, StoreError> {
     let id = event.as_uuid();
-    Ok(rows::scalar(tx, FAN_OUT_OF, params![organization.0, id.as_bytes()])?.unwrap_or(0))
+    rows::scalar(tx, FAN_OUT_OF, params![organization.0, id.as_bytes()])
 }
 
 /// Writes the event and one delivery for each subscription that matches; tells how many.

@@ -9,7 +9,7 @@ use rusqlite::params;
 use super::error::StoreError;
 use super::queue::{self, QueueRow};
 use super::writer::Tx;
-use super::{Store, rows};
+use super::{Store, claim, rows};
 use crate::domain::number::SubscriptionNo;
 
 /// Queue rows that one chunk looks at: a few milliseconds at most.
@@ -32,10 +32,18 @@ const CHUNK: &str = "SELECT q.*, q.due_ms AS at_due_ms FROM queue q WHERE q.subs
 const MOVE: &str =
     "UPDATE cancellations SET after_class = $2, after_due_ms = $3, after_no = $4 WHERE no = $1";
 const REMOVE: &str = "DELETE FROM cancellations WHERE no = $1";
+const START_OVER: &str = "UPDATE cancellations SET after_class = 0, after_due_ms = 0, after_no = 0";
 
 /// Leaves a note that some of what this subscription has queued is cancelled.
 pub(super) fn note(tx: &Tx<'_>, subscription: SubscriptionNo) -> Result<(), StoreError> {
     tx.run(ADD, params![subscription.0])?;
+    Ok(())
+}
+
+/// Looks at everything again: leases that were freed are due at once, which may be before the place that an
+/// earlier process had come to.
+pub(super) fn start_over(tx: &Tx<'_>) -> Result<(), StoreError> {
+    tx.run(START_OVER, [])?;
     Ok(())
 }
 
@@ -66,8 +74,9 @@ fn cancel_chunk(tx: &mut Tx<'_>) -> Result<Tidied, StoreError> {
     })?;
     let Some(place) = place else { return Ok(Tidied::Nothing) };
     let params = params![place.subscription, place.class, place.due_ms, place.delivery, CHUNK_ROWS];
-    let chunk = rows::all(tx, CHUNK, params, |row| Ok((queue::read(row)?, row.get::<_, i64>("at_due_ms")?)))?;
-    for (row, _) in &chunk {
+    let mut chunk =
+        rows::all(tx, CHUNK, params, |row| Ok((queue::read(row)?, row.get::<_, i64>("at_due_ms")?)))?;
+    for (row, _) in &mut chunk {
         cancel(tx, row)?;
     }
     tx.count_rows(chunk.len());
@@ -82,10 +91,15 @@ fn cancel_chunk(tx: &mut Tx<'_>) -> Result<Tidied, StoreError> {
     Ok(Tidied::More)
 }
 
-fn cancel(tx: &Tx<'_>, row: &QueueRow) -> Result<(), StoreError> {
-    match (queue::cancelled(tx, row)?, row.boot) {
-        (None, _) => Ok(()),
-        (Some(end), Some(boot)) if boot == tx.context.boot => queue::end_under_way(tx, row, end),
-        (Some(end), _) => queue::end(tx, row, end),
+fn cancel(tx: &Tx<'_>, row: &mut QueueRow) -> Result<(), StoreError> {
+    let Some(end) = queue::cancelled(tx, row)? else { return Ok(()) };
+    match row.boot {
+        None => queue::end(tx, row, end),
+        Some(boot) if boot == tx.context.boot => queue::end_under_way(tx, row, end),
+        Some(_) => {
+            // No claim will ever take it, so nobody else writes what an earlier process left.
+            claim::write_lost_attempt(tx, row)?;
+            queue::end(tx, row, end)
+        }
     }
 }

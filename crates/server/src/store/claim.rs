@@ -31,7 +31,7 @@ use crate::domain::time::TimeMs;
 pub const LEASE_SKEW: Duration = Duration::from_secs(5);
 /// Attempts whose outcome nobody knows that a delivery may have before it is given up.
 pub const MAX_UNKNOWN: u32 = 20;
-/// Queue heads that one claim looks at.
+/// Queue heads that one claim looks at, besides those of subscriptions that are full.
 const HEADS: usize = 1_024;
 /// Rows beyond the free slots that a claim looks at in one subscription: what it may have to end.
 const ROWS_TO_END: usize = 64;
@@ -60,7 +60,8 @@ pub struct Claims {
     pub claimed: Vec<Claimed>,
     /// Deliveries made by hand that ended in this claim.
     pub ended_manual: bool,
-    /// The earliest time at which something else becomes due.
+    /// The earliest time at which something else becomes due. Not after `now` when this claim had all that
+    /// one claim looks at, and slots are left: claim again at once.
     pub next_due: Option<TimeMs>,
 }
 
@@ -85,7 +86,7 @@ impl Store {
     }
 
     /// Reads a claim's target again after its subscription changed, and notes where it goes now; `None` when
-    /// it must not be sent, or not yet.
+    /// it must not be sent now: cancelled, held, expired, or somebody else's.
     pub async fn retarget(&self, claimed: Claimed) -> Result<Option<Claimed>, StoreError> {
         self.change(move |tx| {
             let row = match queue::find(tx, claimed.delivery)? {
@@ -112,10 +113,14 @@ impl Store {
 fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Result<Claims, StoreError> {
     let mut claims = Claims::default();
     let mut free_of = request.free_by_subscription.clone();
-    let due: Vec<(SubscriptionNo, Class)> = rows::all(tx, DUE_HEADS, params![request.now.0, HEADS], |row| {
+    // A full subscription must not hide one that comes after it.
+    let full = free_of.values().filter(|free| **free == 0).count();
+    let limit = HEADS + full * Class::ALL.len();
+    let due: Vec<(SubscriptionNo, Class)> = rows::all(tx, DUE_HEADS, params![request.now.0, limit], |row| {
         let class = Class::from_code(row.get(1)?).ok_or(StoreError::Corrupt("a queue head's class"))?;
         Ok((SubscriptionNo(row.get(0)?), class))
     })?;
+    let mut more = due.len() == limit;
     let mut targets: HashMap<SubscriptionNo, Target> = HashMap::new();
     for (subscription, class) in due {
         let free = request.free.saturating_sub(claims.claimed.len());
@@ -130,17 +135,20 @@ fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Result<Claims, StoreError> 
             }
         };
         let before = claims.claimed.len();
-        claim_head(tx, request, (subscription, class), target, free, &mut claims)?;
+        more |= claim_head(tx, request, (subscription, class), target, free, &mut claims)?;
         let taken = claims.claimed.len() - before;
         *free_of.entry(subscription).or_insert(request.first_bound) -= taken;
     }
     tx.count_rows(claims.claimed.len());
-    let next: Option<Option<i64>> = rows::scalar(tx, NEXT_HEAD, params![request.now.0])?;
-    claims.next_due = next.flatten().map(TimeMs);
+    claims.next_due = if more && claims.claimed.len() < request.free {
+        Some(request.now)
+    } else {
+        rows::scalar::<Option<i64>>(tx, NEXT_HEAD, params![request.now.0])?.flatten().map(TimeMs)
+    };
     Ok(claims)
 }
 
-/// Takes what one subscription and class has due.
+/// Takes what one subscription and class has due; true when it stopped although slots were left.
 fn claim_head(
     tx: &mut Tx<'_>,
     request: &ClaimRequest,
@@ -148,23 +156,31 @@ fn claim_head(
     target: &Target,
     free: usize,
     claims: &mut Claims,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let (target, held_until) = match target {
-        Target::Deleted => return heads::remove_all(tx, subscription),
+        Target::Deleted => {
+            heads::remove_all(tx, subscription)?;
+            return Ok(false);
+        }
         Target::Unreadable => {
-            return heads::raise(tx, subscription, class, request.now.after(UNREADABLE_WAIT));
+            heads::raise(tx, subscription, class, request.now.after(UNREADABLE_WAIT))?;
+            return Ok(false);
         }
         Target::Open { target, held_until } => (target, *held_until),
     };
     if class != Class::Manual && held_until > request.now {
-        return heads::raise(tx, subscription, class, held_until);
+        heads::raise(tx, subscription, class, held_until)?;
+        return Ok(false);
     }
     let target = Arc::new(target.clone());
     let mut taken = 0;
-    for mut row in queue::due(tx, subscription, class, request.now, free + ROWS_TO_END)? {
+    let limit = free + ROWS_TO_END;
+    let due = queue::due(tx, subscription, class, request.now, limit)?;
+    let saw_all = due.len() < limit;
+    for mut row in due {
         if taken == free {
             // Slots ran out, not the queue: the head stays where it is.
-            return Ok(());
+            return Ok(false);
         }
         if row.boot.is_some() {
             write_lost_attempt(tx, &mut row)?;
@@ -177,7 +193,8 @@ fn claim_head(
         claims.claimed.push(take(tx, request, &row, &target)?);
         taken += 1;
     }
-    heads::raise(tx, subscription, class, TimeMs::ZERO)
+    heads::raise(tx, subscription, class, TimeMs::ZERO)?;
+    Ok(!saw_all && taken < free)
 }
 
 /// Why a due delivery is not to be sent, if so.
@@ -222,7 +239,7 @@ fn take(
 }
 
 /// The lease of an attempt expired, or its process is gone: what came of it is unknown.
-fn write_lost_attempt(tx: &Tx<'_>, row: &mut QueueRow) -> Result<(), StoreError> {
+pub(super) fn write_lost_attempt(tx: &Tx<'_>, row: &mut QueueRow) -> Result<(), StoreError> {
     settle::write_attempt(tx, row, &AttemptRow::lost(tx, row))?;
     row.attempts += 1;
     row.unknown += 1;

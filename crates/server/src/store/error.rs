@@ -82,6 +82,13 @@ impl StoreError {
     }
 }
 
+impl StoreError {
+    /// Whether this is about the store as a whole and not about one operation.
+    pub(super) fn is_for_all(&self) -> bool {
+        self.is_io() || self.is_full() || matches!(self, Self::UnknownCommit)
+    }
+}
+
 fn code(error: &rusqlite::Error) -> Option<ErrorCode> {
     error.sqlite_error_code()
 }

@@ -1,5 +1,7 @@
 //! Reading what was accepted, and where each delivery stands.
 
+use std::collections::HashMap;
+
 use inkhook_wire::event::EventType;
 use inkhook_wire::id::{EventId, IdentityId, RequestId, SubscriptionId};
 use rusqlite::types::Value;
@@ -73,28 +75,27 @@ pub struct EventFilter {
 }
 
 const ONE: &str = "SELECT * FROM events WHERE organization_id = $1 AND id = $2";
-const WAITING: &str = "SELECT q.event_seq, q.no, q.request_id, s.id AS subscription_id, q.attempts, q.class,
-    q.due_ms, q.boot, CASE WHEN s.status <> 'active' THEN 'subscription_deleted'
+// Looked up event by event: a filtered list may have any number of others between two of its events.
+const WAITING: &str = "SELECT l.value AS event_seq, q.no, q.request_id, s.id AS subscription_id, q.attempts,
+    q.class, q.due_ms, q.boot, CASE WHEN s.status <> 'active' THEN 'subscription_deleted'
     WHEN t.since_seq IS NULL OR q.no / 64 <= t.since_seq THEN 'event_type_not_selected' END AS cancelled
-    FROM events e JOIN queue q ON q.no BETWEEN e.seq * 64 AND e.seq * 64 + 63
+    FROM json_each($1) l CROSS JOIN queue q ON q.no BETWEEN l.value * 64 AND l.value * 64 + 63
     JOIN subscriptions s ON s.no = q.subscription
     LEFT JOIN subscription_types t ON t.subscription = q.subscription AND t.event_type = q.event_type
-    WHERE e.organization_id = $1 AND e.seq BETWEEN $2 AND $3
-    UNION ALL SELECT q.event_seq, q.no, q.request_id, s.id, q.attempts, q.class, q.due_ms, q.boot,
+    WHERE q.event_seq = l.value
+    UNION ALL SELECT l.value, q.no, q.request_id, s.id, q.attempts, q.class, q.due_ms, q.boot,
     CASE WHEN s.status <> 'active' THEN 'subscription_deleted'
     WHEN t.since_seq IS NULL OR q.no / 64 <= t.since_seq THEN 'event_type_not_selected' END
-    FROM events e JOIN queue q ON q.event_seq = e.seq AND q.class IN (3, 4)
+    FROM json_each($1) l CROSS JOIN queue q ON q.event_seq = l.value AND q.class IN (3, 4)
     JOIN subscriptions s ON s.no = q.subscription
-    LEFT JOIN subscription_types t ON t.subscription = q.subscription AND t.event_type = q.event_type
-    WHERE e.organization_id = $1 AND e.seq BETWEEN $2 AND $3 ORDER BY 2";
-const ENDED: &str = "SELECT d.event_seq, d.no, d.request_id, s.id AS subscription_id, d.attempts, d.class,
-    d.state, d.reason, d.ended_ms
-    FROM events e JOIN deliveries d ON d.no BETWEEN e.seq * 64 AND e.seq * 64 + 63
-    JOIN subscriptions s ON s.no = d.subscription WHERE e.organization_id = $1 AND e.seq BETWEEN $2 AND $3
-    UNION ALL SELECT d.event_seq, d.no, d.request_id, s.id, d.attempts, d.class, d.state, d.reason, d.ended_ms
-    FROM events e JOIN deliveries d ON d.event_seq = e.seq AND d.class IN (3, 4)
-    JOIN subscriptions s ON s.no = d.subscription WHERE e.organization_id = $1 AND e.seq BETWEEN $2 AND $3
-    ORDER BY 2";
+    LEFT JOIN subscription_types t ON t.subscription = q.subscription AND t.event_type = q.event_type";
+const ENDED: &str = "SELECT l.value AS event_seq, d.no, d.request_id, s.id AS subscription_id, d.attempts,
+    d.class, d.state, d.reason, d.ended_ms
+    FROM json_each($1) l CROSS JOIN deliveries d ON d.no BETWEEN l.value * 64 AND l.value * 64 + 63
+    JOIN subscriptions s ON s.no = d.subscription WHERE d.event_seq = l.value
+    UNION ALL SELECT l.value, d.no, d.request_id, s.id, d.attempts, d.class, d.state, d.reason, d.ended_ms
+    FROM json_each($1) l CROSS JOIN deliveries d ON d.event_seq = l.value AND d.class IN (3, 4)
+    JOIN subscriptions s ON s.no = d.subscription";
 
 impl Store {
     /// One event with its payload and deliveries.
@@ -107,7 +108,7 @@ impl Store {
                 })?;
             let Some(event) = event.filter(|event| visible(scope, event)) else { return Ok(None) };
             let mut events = vec![event];
-            add_deliveries(connection, scope, &mut events)?;
+            add_deliveries(connection, &mut events)?;
             Ok(events.pop())
         })
         .await
@@ -115,14 +116,15 @@ impl Store {
 
     /// Events without their payload, newest first. Three statements, however long the page.
     pub async fn events(&self, scope: Scope, filter: EventFilter) -> Result<Vec<EventView>, StoreError> {
-        self.read(move |connection| {
-            let (sql, params) = list_statement(scope, &filter);
-            let mut events = rows::all(connection, &sql, params_from_iter(params), |row| read(row, false))?;
-            add_deliveries(connection, scope, &mut events)?;
-            Ok(events)
-        })
-        .await
+        self.read(move |connection| list(connection, scope, &filter)).await
     }
+}
+
+fn list(connection: &Connection, scope: Scope, filter: &EventFilter) -> Result<Vec<EventView>, StoreError> {
+    let (sql, params) = list_statement(scope, filter);
+    let mut events = rows::all(connection, &sql, params_from_iter(params), |row| read(row, false))?;
+    add_deliveries(connection, &mut events)?;
+    Ok(events)
 }
 
 fn visible(scope: Scope, event: &EventView) -> bool {
@@ -130,9 +132,11 @@ fn visible(scope: Scope, event: &EventView) -> bool {
 }
 
 fn list_statement(scope: Scope, filter: &EventFilter) -> (String, Vec<Value>) {
-    let mut sql = String::from(
+    // The sign keeps an index out of the choice: an owner is narrower than its organisation.
+    let sign = if filter.owner.is_some() { "+" } else { "" };
+    let mut sql = format!(
         "SELECT seq, id, event_type, owner_kind, owner_id, identity_id, accepted_ms, expires_ms
-        FROM events WHERE organization_id = ?",
+        FROM events WHERE {sign}organization_id = ?"
     );
     let mut params = vec![Value::from(scope.organization.0)];
     let mut and = |clause: &str, value: Value| {
@@ -175,17 +179,17 @@ fn read(row: &Row<'_>, with_payload: bool) -> Result<EventView, StoreError> {
     })
 }
 
-fn add_deliveries(connection: &Connection, scope: Scope, events: &mut [EventView]) -> Result<(), StoreError> {
-    let Some(newest) = events.iter().map(|event| event.seq.0).max() else { return Ok(()) };
-    let oldest = events.iter().map(|event| event.seq.0).min().unwrap_or(newest);
-    let range = params![scope.organization.0, oldest, newest];
-    let mut found = rows::all(connection, WAITING, range, |row| Ok((position(row)?, read_waiting(row)?)))?;
-    found.extend(rows::all(connection, ENDED, range, |row| Ok((position(row)?, read_ended(row)?)))?);
+fn add_deliveries(connection: &Connection, events: &mut [EventView]) -> Result<(), StoreError> {
+    let places: HashMap<Seq, usize> =
+        events.iter().enumerate().map(|(place, event)| (event.seq, place)).collect();
+    let listed = serde_json::Value::from_iter(events.iter().map(|event| event.seq.0)).to_string();
+    let mut found =
+        rows::all(connection, WAITING, [&listed], |row| Ok((position(row)?, read_waiting(row)?)))?;
+    found.extend(rows::all(connection, ENDED, [&listed], |row| Ok((position(row)?, read_ended(row)?)))?);
     found.sort_by_key(|((_, no), _)| *no);
     for ((seq, _), delivery) in found {
-        // A filtered list has gaps: deliveries of events between two listed ones are not asked for.
-        if let Some(event) = events.iter_mut().find(|event| event.seq == seq) {
-            event.deliveries.push(delivery);
+        if let Some(place) = places.get(&seq) {
+            events[*place].deliveries.push(delivery);
         }
     }
     Ok(())
@@ -229,4 +233,56 @@ fn read_ended(row: &Row<'_>) -> Result<DeliveryView, StoreError> {
         next_attempt_at: None,
         ended_at: rows::optional_time(row, "ended_ms")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::number::OrganizationNo;
+    use crate::store::rows::plan;
+
+    #[test]
+    fn each_filter_walks_an_index_from_its_newest_end() {
+        let scope = Scope { organization: OrganizationNo(1), identity: None };
+        let (id, page) = (uuid::Uuid::from_u128(1), EventFilter { limit: 50, ..EventFilter::default() });
+        let filters = [
+            (page.clone(), "events_by_organization"),
+            (EventFilter { owner: Some(Owner::Mailbox(id.into())), ..page.clone() }, "events_by_owner"),
+            (EventFilter { event_type: Some(EventType::TextSent), ..page }, "events_by_type"),
+        ];
+        for (filter, index) in filters {
+            for before in [None, Some(id.into())] {
+                let filter = EventFilter { before, ..filter.clone() };
+                let (sql, params) = list_statement(scope, &filter);
+                let plan = plan::of(&sql, params_from_iter(params));
+                assert!(plan[0].contains(index), "{filter:?}: {plan:#?}");
+                plan::assert_bounded(&plan);
+            }
+        }
+    }
+
+    #[test]
+    fn deliveries_are_looked_up_event_by_event() {
+        for sql in [WAITING, ENDED] {
+            plan::assert_bounded(&plan::of(sql, ["[1,2]"]));
+        }
+    }
+
+    #[test]
+    fn a_page_costs_three_statements_however_long_it_is() {
+        let connection = plan::database();
+        let scope = Scope { organization: OrganizationNo(1), identity: None };
+        connection
+            .execute_batch(
+                "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100)
+                 INSERT INTO events SELECT i, randomblob(16), 1, 1, 1, randomblob(16), randomblob(16), 0, NULL,
+                    0, x'' FROM n",
+            )
+            .unwrap();
+        for limit in [1, 100] {
+            plan::STATEMENTS.set(0);
+            let listed = list(&connection, scope, &EventFilter { limit, ..EventFilter::default() }).unwrap();
+            assert_eq!((listed.len(), plan::STATEMENTS.get()), (limit as usize, 3));
+        }
+    }
 }

@@ -33,9 +33,23 @@ pub enum Fault {
 
 /// A script of faults, consumed in order at each point. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Faults(Option<Script>);
+pub struct Faults(Option<Arc<Mutex<Script>>>);
 
-type Script = Arc<Mutex<VecDeque<(Point, Fault)>>>;
+#[derive(Debug, Default)]
+struct Script {
+    faults: VecDeque<Scripted>,
+    page_limit: Option<u32>,
+}
+
+#[derive(Debug)]
+struct Scripted {
+    point: Point,
+    passes: usize,
+    fault: Fault,
+}
+
+/// More pages than a database can have.
+const NO_PAGE_LIMIT: u32 = 1_073_741_823;
 
 impl Faults {
     /// A store that can be made to fail with [`Faults::push`].
@@ -46,22 +60,45 @@ impl Faults {
 
     /// The next time the writer reaches `point`, it fails like this.
     pub fn push(&self, point: Point, fault: Fault) {
-        if let Some(script) = &self.0 {
-            script.lock().unwrap_or_else(PoisonError::into_inner).push_back((point, fault));
-        }
+        self.push_after(point, 0, fault);
+    }
+
+    /// The writer passes `point` this often, and fails the next time.
+    pub fn push_after(&self, point: Point, passes: usize, fault: Fault) {
+        self.script(|script| script.faults.push_back(Scripted { point, passes, fault }));
+    }
+
+    /// From the next group on, the database file cannot grow beyond this many pages; `None`: it can.
+    pub fn limit_pages(&self, pages: Option<u32>) {
+        self.script(|script| script.page_limit = Some(pages.unwrap_or(NO_PAGE_LIMIT)));
     }
 
     /// Whether every scripted fault was reached.
     #[must_use]
     pub fn is_spent(&self) -> bool {
-        self.0.as_ref().is_none_or(|script| script.lock().unwrap_or_else(PoisonError::into_inner).is_empty())
+        self.script(|script| script.faults.is_empty()).unwrap_or(true)
     }
 
-    /// Takes the next fault if it is for `point`.
+    /// Takes the next fault if it is for `point` and its turn has come.
     pub(super) fn take(&self, point: Point) -> Option<Fault> {
+        self.script(|script| {
+            let index = script.faults.iter().position(|scripted| scripted.point == point)?;
+            if let Some(passes) = script.faults[index].passes.checked_sub(1) {
+                script.faults[index].passes = passes;
+                return None;
+            }
+            script.faults.remove(index).map(|scripted| scripted.fault)
+        })
+        .flatten()
+    }
+
+    /// A new limit, once.
+    pub(super) fn take_page_limit(&self) -> Option<u32> {
+        self.script(|script| script.page_limit.take()).flatten()
+    }
+
+    fn script<T>(&self, run: impl FnOnce(&mut Script) -> T) -> Option<T> {
         let script = self.0.as_ref()?;
-        let mut script = script.lock().unwrap_or_else(PoisonError::into_inner);
-        let index = script.iter().position(|(at, _)| *at == point)?;
-        script.remove(index).map(|(_, fault)| fault)
+        Some(run(&mut script.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 }

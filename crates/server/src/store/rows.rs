@@ -16,6 +16,8 @@ use crate::domain::time::TimeMs;
 /// SQLite takes `$2` for a *name* and numbers names by their first appearance, so that
 /// `SET a = $2 WHERE b = $1` would bind the two the wrong way round. `?2` is a number.
 pub(super) fn prepare<'c>(connection: &'c Connection, sql: &str) -> Result<CachedStatement<'c>, StoreError> {
+    #[cfg(test)]
+    plan::STATEMENTS.with(|count| count.set(count.get() + 1));
     let numbered = if sql.contains('$') { Cow::Owned(sql.replace('$', "?")) } else { Cow::Borrowed(sql) };
     Ok(connection.prepare_cached(&numbered)?)
 }
@@ -102,6 +104,41 @@ pub(super) fn merged(mut settings: Settings, new: &Settings) -> Settings {
     settings.extend(new.clone());
     settings.retain(|_, value| !value.is_null());
     settings
+}
+
+/// How statements would be run, for tests of what they cost.
+#[cfg(test)]
+pub(super) mod plan {
+    use std::cell::Cell;
+
+    use super::*;
+
+    thread_local! {
+        /// Statements that this thread prepared or took from the cache.
+        pub(in crate::store) static STATEMENTS: Cell<usize> = const { Cell::new(0) };
+    }
+
+    /// An empty database with the schema.
+    pub(in crate::store) fn database() -> Connection {
+        let mut connection = Connection::open_in_memory().expect("a database");
+        super::super::migrate::migrate(&mut connection).expect("the schema");
+        connection
+    }
+
+    /// The steps of a statement's plan.
+    pub(in crate::store) fn of(sql: &str, params: impl Params) -> Vec<String> {
+        let explain = format!("EXPLAIN QUERY PLAN {sql}");
+        all(&database(), &explain, params, |row| Ok(row.get("detail")?)).expect("a plan")
+    }
+
+    /// Fails when a step reads a whole table that grows, or sorts.
+    #[track_caller]
+    pub(in crate::store) fn assert_bounded(plan: &[String]) {
+        let scans = |step: &&String| step.starts_with("SCAN") && !step.contains("VIRTUAL TABLE");
+        assert_eq!(plan.iter().find(scans), None, "{plan:#?}");
+        let unbounded = |step: &&String| step.contains("TEMP B-TREE") || step.contains("AUTOMATIC");
+        assert_eq!(plan.iter().find(unbounded), None, "{plan:#?}");
+    }
 }
 
 #[cfg(test)]

@@ -94,7 +94,7 @@ impl AttemptRow {
 pub enum Settled {
     /// Attempt and state are written.
     Done,
-    /// The delivery had been cancelled; the attempt is written.
+    /// The delivery had been cancelled; the attempt is written, if one was made.
     AfterEnd,
     /// The lease had been taken over; the lost attempt's row is completed.
     Late,
@@ -119,6 +119,8 @@ const ENDED_OPEN: &str = "SELECT * FROM deliveries WHERE no = $1 AND open_claim 
 const CLOSE_ENDED: &str = "UPDATE deliveries SET open_claim = NULL, open_url = NULL, open_started_ms = NULL,
     attempts = attempts + 1, state = $2,
     reason = $3 WHERE no = $1";
+const CLOSE_UNSTARTED: &str =
+    "UPDATE deliveries SET open_claim = NULL, open_url = NULL, open_started_ms = NULL WHERE no = $1";
 
 impl Store {
     /// Records an attempt. Kept and written again when the store cannot write just now.
@@ -171,14 +173,14 @@ fn settle(tx: &mut Tx<'_>, settlement: &Settlement) -> Result<Settled, StoreErro
     if let Some(until) = settlement.hold_until {
         tx.run(HOLD, params![row.subscription.0, until.0])?;
     }
+    if settlement.next == Next::End(End::Gone) {
+        pause_gone(tx, &row)?;
+    }
     match (settlement.next, queue::cancelled(tx, &row)?) {
-        (Next::Retry { .. } | Next::Release { .. }, Some(cancelled)) => queue::end(tx, &row, cancelled)?,
-        (Next::End(end), _) => {
-            if end == End::Gone {
-                pause_gone(tx, &row)?;
-            }
-            queue::end(tx, &row, end)?;
-        }
+        (Next::End(End::Succeeded), _) => queue::end(tx, &row, End::Succeeded)?,
+        // It was cancelled when the subscription changed, and reads have said so since.
+        (_, Some(cancelled)) => queue::end(tx, &row, cancelled)?,
+        (Next::End(end), None) => queue::end(tx, &row, end)?,
         (Next::Retry { due, maybe_received }, None) => retry(tx, row, due, maybe_received)?,
         (Next::Release { maybe_received }, None) => {
             row.maybe_received |= maybe_received;
@@ -222,7 +224,11 @@ fn settle_ended(tx: &Tx<'_>, settlement: &Settlement) -> Result<Settled, StoreEr
         Ok((queue::read_ended(row)?, row.get::<_, i64>("state")?, row.get::<_, Option<String>>("reason")?))
     })?;
     let Some((row, state, reason)) = ended else { return complete_lost(tx, settlement) };
-    let Some(attempt) = &settlement.attempt else { return Ok(Settled::Nothing) };
+    let Some(attempt) = &settlement.attempt else {
+        // Left open, it would be logged as lost at the next start.
+        tx.run(CLOSE_UNSTARTED, params![row.no.0])?;
+        return Ok(Settled::AfterEnd);
+    };
     write_attempt(tx, &row, attempt)?;
     let (state, reason) = match attempt.recorded {
         Recorded::Succeeded => (End::Succeeded.code(), None),

@@ -87,8 +87,12 @@ where
             (Ok(()), None) => Err(StoreError::Closed),
             (Err(error), _) => Err(error),
         };
-        // Nobody waits when the request was given up; the change stands all the same.
-        drop(self.reply.send(answer));
+        // Nobody waits when the request was given up; a change stands all the same, and an error of ours is
+        // nobody else's to log.
+        if let Err(Err(error @ (StoreError::Statement(_) | StoreError::Corrupt(_)))) = self.reply.send(answer)
+        {
+            tracing::error!(error = &error as &dyn std::error::Error, "an operation could not be stored");
+        }
     }
 }
 
@@ -207,9 +211,13 @@ impl Writer {
             ended,
         };
         worker.free_earlier_leases()?;
+        let broken = Broken { inbox: inbox.clone(), failed: worker.failed.clone() };
         thread::Builder::new()
             .name("store-writer".into())
-            .spawn(move || worker.run())
+            .spawn(move || {
+                let _broken = broken;
+                worker.run();
+            })
             .map_err(|source| StoreError::Directory { path: options.data_dir, source })?;
         Ok(Self { inbox, keys_epoch, failed: watch_failed, ended: watch_ended })
     }
@@ -298,6 +306,8 @@ const LAST_SEQ: &str = "SELECT max(
         (SELECT coalesce(max(no), 0) / 64 FROM deliveries),
         (SELECT coalesce(max(since_seq), 0) FROM subscription_types))";
 
+const GENERATION: &str = "SELECT generation FROM subscriptions WHERE no = $1";
+
 /// Leases of earlier processes are free: the lock on the directory proves that their owner is gone.
 /// `boot` stays, so that the next claim writes the attempt that was lost.
 const FREE_LEASES: &str = "UPDATE queue SET due_ms = 0 WHERE boot IS NOT NULL AND boot <> $1";
@@ -316,11 +326,33 @@ impl Op for FreeLeases {
     fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
         let boot = tx.context.boot;
         tx.run(FREE_HEADS, params![boot])?;
-        tx.run(FREE_LEASES, params![boot])?;
+        if tx.run(FREE_LEASES, params![boot])? > 0 {
+            super::cancel::start_over(tx)?;
+        }
         super::settle::close_left_open(tx)
     }
 
     fn finish(self: Box<Self>, _: Result<(), StoreError>) {}
+}
+
+/// A panic is a bug, but it must not leave callers waiting for a thread that is gone: whoever waits is
+/// answered, and the process is told to end as after a failed sync.
+struct Broken {
+    inbox: Arc<Inbox>,
+    failed: watch::Sender<bool>,
+}
+
+impl Drop for Broken {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            return;
+        }
+        self.inbox.close();
+        while let Some((_, op)) = self.inbox.pop() {
+            op.finish(Err(StoreError::Closed));
+        }
+        self.failed.send_replace(true);
+    }
 }
 
 /// The thread's own state.
@@ -396,9 +428,9 @@ impl Worker {
     fn transaction(&mut self, mut ops: impl Iterator<Item = Box<dyn Op>>, rows: &Cell<usize>) -> Group {
         let mut done: Vec<Box<dyn Op>> = Vec::new();
         let mut effects = Vec::new();
-        if let Err(error) = self.connection.execute_batch("BEGIN IMMEDIATE") {
+        if let Err(error) = self.begin() {
             done.extend(ops);
-            return Group::Failed(done, error.into());
+            return Group::Failed(done, error);
         }
         let mut tx = Tx {
             connection: &self.connection,
@@ -416,17 +448,36 @@ impl Worker {
                 return Group::Failed(done, error);
             }
         }
-        let committed = self.commit();
-        // Also when the result is unknown: noticing a change that did not happen costs nothing.
-        if matches!(committed, Ok(()) | Err(StoreError::UnknownCommit)) {
-            for effect in effects {
-                self.effects.apply(effect);
+        match self.commit() {
+            Ok(()) => {
+                for effect in effects {
+                    self.effects.apply(effect);
+                }
+                Group::Done(done)
             }
-        }
-        match committed {
-            Ok(()) => Group::Done(done),
+            Err(StoreError::UnknownCommit) => {
+                for effect in effects.into_iter().filter(|effect| self.took_place(*effect)) {
+                    self.effects.apply(effect);
+                }
+                Group::Failed(done, StoreError::UnknownCommit)
+            }
             Err(error) => Group::Failed(done, error),
         }
+    }
+
+    /// Whether the change behind an effect was committed after all. A generation that only this process
+    /// knows of would keep every attempt of its subscription from starting.
+    fn took_place(&self, effect: Effect) -> bool {
+        let Effect::Generation(subscription, generation) = effect else { return true };
+        let current = super::rows::scalar::<u64>(&self.connection, GENERATION, params![subscription.0]);
+        current.is_ok_and(|current| current.is_none_or(|current| current >= generation))
+    }
+
+    fn begin(&self) -> Result<(), StoreError> {
+        if let Some(pages) = self.faults.take_page_limit() {
+            self.connection.pragma_update(None, "max_page_count", pages)?;
+        }
+        Ok(self.connection.execute_batch("BEGIN IMMEDIATE")?)
     }
 
     fn commit(&self) -> Result<(), StoreError> {
@@ -465,7 +516,33 @@ fn injected(faults: &Faults, kind: Kind) -> Result<(), StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::time::TimeMs;
     use crate::store::migrate;
+
+    #[tokio::test]
+    async fn a_panic_answers_whoever_waits_and_is_noticed() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate::migrate(&mut connection).unwrap();
+        let options = StoreOptions {
+            data_dir: "nowhere".into(),
+            sealer: Sealer::new(&[7; 32]),
+            boot: 1,
+            clock: Clock::manual(TimeMs(1)),
+            entropy: Entropy::seeded(1),
+            generations: Arc::default(),
+            faults: Faults::default(),
+        };
+        let writer = Writer::start(connection, options).unwrap();
+        let (broken, beside) = tokio::join!(
+            writer.change(|_| -> Result<(), StoreError> { panic!("a bug") }),
+            writer.change(|tx| tx.touch())
+        );
+        assert!(matches!(broken, Err(StoreError::Closed)), "{broken:?}");
+        assert!(beside.is_ok() || matches!(beside, Err(StoreError::Closed)), "{beside:?}");
+        writer.failed().await;
+        assert!(matches!(writer.change(|tx| tx.touch()).await, Err(StoreError::Closed)));
+        writer.close().await;
+    }
 
     #[test]
     fn acceptance_numbers_go_on_after_those_that_types_were_selected_at() {

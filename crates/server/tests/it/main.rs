@@ -12,5 +12,6 @@ mod flow;
 mod openapi;
 mod process;
 mod shell;
+mod store;
 mod subscriptions;
 mod support;

@@ -9,6 +9,7 @@ mod receiver;
 mod reply;
 mod request;
 pub mod running;
+pub mod store;
 pub mod time;
 
 use std::collections::BTreeSet;
@@ -55,6 +56,8 @@ pub struct Setup {
     pub master_key: [u8; 32],
     /// What deliveries may reach: loopback only.
     pub policy: Policy,
+    /// How the store is made to fail.
+    pub faults: Faults,
 }
 
 impl Default for Setup {
@@ -65,6 +68,7 @@ impl Default for Setup {
             requests_per_second: 100,
             master_key: [7; 32],
             policy: Policy::loopback_dev(),
+            faults: Faults::default(),
         }
     }
 }
@@ -95,7 +99,7 @@ impl TestServer {
             clock: setup.clock.clone(),
             entropy: entropy.clone(),
             generations: generations.clone(),
-            faults: Faults::default(),
+            faults: setup.faults,
         });
         let settings =
             ApiSettings { mail_domain: MAIL_DOMAIN.into(), requests_per_second: setup.requests_per_second };

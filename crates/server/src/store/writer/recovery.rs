@@ -50,7 +50,7 @@ impl Worker {
             match self.again(vec![op]) {
                 Group::Done(done) => self.conclude(Group::Done(done)),
                 Group::Failed(mut failed, error) => {
-                    if error.is_io() || error.is_full() || matches!(error, StoreError::UnknownCommit) {
+                    if error.is_for_all() {
                         failed.extend(ops);
                         return self.one_by_one_or_all(failed, &error);
                     }
@@ -62,25 +62,18 @@ impl Worker {
 
     /// The one operation that fails by itself: a settle gets a second try with less to write.
     fn culprit(&mut self, mut failed: Vec<Box<dyn Op>>, error: StoreError) {
-        tracing::error!(error = &error as &dyn std::error::Error, "an operation could not be stored");
         let degraded =
             failed.iter_mut().map(|op| op.degrade()).reduce(|any, this| any || this).unwrap_or(false);
         if !degraded {
-            let mut error = Some(error);
-            for op in failed {
-                op.finish(Err(error.take().unwrap_or(StoreError::Closed)));
-            }
-            return;
+            return refuse(failed, error);
         }
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "an attempt could not be stored: it is written without its text"
+        );
         match self.again(failed) {
-            Group::Failed(failed, error) if !error.is_io() && !error.is_full() => {
-                tracing::error!(error = &error as &dyn std::error::Error, "nor without its text");
-                let mut error = Some(error);
-                for op in failed {
-                    op.finish(Err(error.take().unwrap_or(StoreError::Closed)));
-                }
-            }
-            Group::Failed(failed, error) => self.one_by_one_or_all(failed, &error),
+            Group::Failed(failed, error) if error.is_for_all() => self.one_by_one_or_all(failed, &error),
+            Group::Failed(failed, error) => refuse(failed, error),
             done @ Group::Done(_) => self.conclude(done),
         }
     }
@@ -135,6 +128,14 @@ impl Worker {
             op.finish(Err(StoreError::Closed));
         }
         self.failed.send_replace(true);
+    }
+}
+
+/// Answers an operation that cannot be stored. Whoever waits for it logs the error; nobody else does.
+fn refuse(failed: Vec<Box<dyn Op>>, error: StoreError) {
+    let mut error = Some(error);
+    for op in failed {
+        op.finish(Err(error.take().unwrap_or(StoreError::Closed)));
     }
 }
 

@@ -1,0 +1,6 @@
+//! The store by itself: what each verb promises, and what it does when the disk does not.
+
+mod conformance;
+mod failures;
+mod invariants;
+mod model;

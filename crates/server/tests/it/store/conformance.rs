@@ -1,0 +1,12 @@
+//! Every verb's promises, through the verbs. Nothing here knows which backend it runs on.
+
+mod accept;
+mod cancel;
+mod claim;
+mod delete;
+mod heads;
+mod idempotency;
+mod leases;
+pub mod lists;
+mod replay;
+mod settle;
