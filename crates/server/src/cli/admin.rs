@@ -4,9 +4,11 @@
 //! The socket `admin.sock` in the data directory is readable by its owner only; whoever may open it may
 //! read the database as well. One JSON line asks, one JSON line answers.
 
+use std::fs::File;
 use std::io::ErrorKind;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
@@ -27,6 +29,8 @@ use crate::store::organizations::{CreateOrganization, Organization};
 
 /// The socket's name in the data directory.
 const SOCKET: &str = "admin.sock";
+/// A path of this many bytes is longer than some system's `sun_path` takes (Linux 108, others 104).
+const MAX_SOCKET_PATH: usize = 104;
 /// Bytes of one request or answer at most.
 const LINE_BYTES: u64 = 1024 * 1024;
 
@@ -67,10 +71,33 @@ pub(super) struct OrganizationLine {
     pub(super) created_at: String,
 }
 
+/// The socket's place, by a path that is short enough for a socket.
+struct Place {
+    path: PathBuf,
+    /// What `path` leads through, if it had to be shortened.
+    _directory: Option<File>,
+}
+
+impl Place {
+    fn in_directory(data_dir: &Path) -> std::io::Result<Self> {
+        let path = data_dir.join(SOCKET);
+        if path.as_os_str().len() < MAX_SOCKET_PATH {
+            return Ok(Self { path, _directory: None });
+        }
+        let directory = File::open(data_dir)?;
+        let path = format!("/proc/self/fd/{}/{SOCKET}", directory.as_raw_fd());
+        Ok(Self { path: path.into(), _directory: Some(directory) })
+    }
+}
+
 /// Asks the running server, or does it here.
 pub(super) async fn ask(config: &Config, request: Request) -> anyhow::Result<Answer> {
     let socket = config.server.data_dir.join(SOCKET);
-    let answer = match UnixStream::connect(&socket).await {
+    let connected = match Place::in_directory(&config.server.data_dir) {
+        Ok(place) => UnixStream::connect(&place.path).await,
+        Err(error) => Err(error),
+    };
+    let answer = match connected {
         Ok(stream) => over_socket(stream, &request).await.context("the running server did not answer")?,
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
             here(config, request).await?
@@ -196,9 +223,7 @@ fn line(organization: &Organization) -> OrganizationLine {
 pub(super) fn serve(running: &Running, data_dir: &Path) -> anyhow::Result<()> {
     let path = data_dir.join(SOCKET);
     drop(std::fs::remove_file(&path));
-    let listener =
-        UnixListener::bind(&path).with_context(|| format!("cannot listen on {}", path.display()))?;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    let listener = listen(data_dir).with_context(|| format!("cannot listen on {}", path.display()))?;
     let store = running.app.store.clone();
     let soft = running.lifecycle.soft.clone();
     running.lifecycle.spawn("admin socket", async move {
@@ -209,6 +234,13 @@ pub(super) fn serve(running: &Running, data_dir: &Path) -> anyhow::Result<()> {
         remove(&path);
     });
     Ok(())
+}
+
+fn listen(data_dir: &Path) -> std::io::Result<UnixListener> {
+    let place = Place::in_directory(data_dir)?;
+    let listener = UnixListener::bind(&place.path)?;
+    std::fs::set_permissions(&place.path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
 }
 
 fn remove(path: &Path) {

@@ -119,16 +119,24 @@ fn decode(text: &str, origin: &str) -> Result<[u8; 32], MasterKeyError> {
     bytes.ok_or_else(|| MasterKeyError::NotAKey { origin: origin.to_owned() })
 }
 
-/// Writes a file that only its owner can read, synced, and refuses to touch one that is there.
+/// Writes a file that only its owner can read, synced, and refuses to touch one that is there. The file
+/// appears under its name when it is whole: a start that is cut off leaves no half of a key behind.
 ///
 /// # Errors
 /// The file exists or cannot be written.
 pub fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt;
+    use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
     if let Some(directory) = path.parent() {
-        fs::create_dir_all(directory)?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     }
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let unfinished = path.with_extension(format!("unfinished-{}", std::process::id()));
+    // Left by an earlier process of that number.
+    drop(fs::remove_file(&unfinished));
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
     file.write_all(text.as_bytes())?;
-    file.sync_all()
+    file.sync_all()?;
+    // Unlike a rename, a link never replaces what another start has just written.
+    let linked = fs::hard_link(&unfinished, path);
+    drop(fs::remove_file(&unfinished));
+    linked
 }

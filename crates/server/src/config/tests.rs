@@ -37,6 +37,7 @@ fn all_problems_are_reported_together() {
 #[expect(clippy::result_large_err, reason = "the jail's own error")]
 fn the_environment_is_above_the_file_and_unknown_keys_are_errors() {
     figment::Jail::expect_with(|jail| {
+        jail.clear_env();
         jail.create_file("inkhook.toml", "[delivery]\ntimeout_ms = 5000\nmax_in_flight = 64\n")?;
         jail.set_env("INKHOOK_DELIVERY__TIMEOUT_MS", "7000");
         let config = load(None).map_err(|error| error.to_string())?;
@@ -73,9 +74,23 @@ fn the_first_start_makes_a_master_key_and_later_ones_insist_on_it() {
 }
 
 #[test]
+fn a_private_file_appears_whole_is_not_replaced_and_leaves_nothing_beside_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("made").join("secret");
+    security::write_private(&path, "first\n").expect("it is new");
+    let refused = security::write_private(&path, "second\n").expect_err("it is there");
+    assert_eq!(refused.kind(), std::io::ErrorKind::AlreadyExists);
+    assert_eq!(std::fs::read_to_string(&path).expect("it reads"), "first\n");
+    assert_eq!(path.metadata().expect("it is there").permissions().mode() & 0o777, 0o600);
+    assert_eq!(path.parent().expect("a directory").read_dir().expect("it reads").count(), 1);
+}
+
+#[test]
 #[expect(clippy::result_large_err, reason = "the jail's own error")]
 fn every_value_that_cannot_be_read_is_named_and_the_others_count() {
     figment::Jail::expect_with(|jail| {
+        jail.clear_env();
         jail.create_file(
             "inkhook.toml",
             "[delivery]\ntimeout_ms = \"soon\"\nmax_in_flight = 64\n[egres]\nallow_http = true\n",

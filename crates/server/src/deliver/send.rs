@@ -18,7 +18,7 @@ use crate::domain::time::Clock;
 pub enum Permission {
     /// The bytes were written.
     Granted,
-    /// The subscription changed since the claim.
+    /// The subscription changed since the claim, or the event expired.
     Changed,
     /// The lease does not cover the attempt any more.
     LeaseOver,

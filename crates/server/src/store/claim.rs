@@ -76,6 +76,7 @@ const TARGET: &str = "SELECT s.id, s.organization_id, s.identity_id, s.status, s
 const LEASE: &str =
     "UPDATE queue SET claim_no = $2, boot = $3, claimed_ms = $4, due_ms = $5, claimed_url = $6
     WHERE no = $1";
+const GOES_TO: &str = "UPDATE queue SET claimed_url = $2 WHERE no = $1";
 const EVENT: &str = "SELECT id, payload FROM events WHERE seq = $1";
 
 impl Store {
@@ -84,8 +85,8 @@ impl Store {
         self.change(move |tx| claim(tx, &request)).await
     }
 
-    /// Reads a claim's target again after its subscription changed; `None` when it must not be sent now:
-    /// cancelled, held, expired, or somebody else's.
+    /// Reads a claim's target again after its subscription changed, and notes where it goes now; `None` when
+    /// it must not be sent now: cancelled, held, expired, or somebody else's.
     pub async fn retarget(&self, claimed: Claimed) -> Result<Option<Claimed>, StoreError> {
         self.change(move |tx| {
             let row = match queue::find(tx, claimed.delivery)? {
@@ -98,10 +99,11 @@ impl Store {
                 return Ok(None);
             };
             let now = tx.context.clock.schedule();
-            let held = row.class != Class::Manual && held_until > now;
-            if held || end_of(tx, &row, now)?.is_some() {
+            let is_held = row.class != Class::Manual && held_until > now;
+            if is_held || end_of(tx, &row, now)?.is_some() {
                 return Ok(None);
             }
+            tx.run(GOES_TO, params![row.no.0, target.url_no.0])?;
             Ok(Some(Claimed { target: Arc::new(target), ..claimed.clone() }))
         })
         .await

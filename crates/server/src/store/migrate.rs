@@ -1,6 +1,7 @@
 //! Opening the database file: lock, settings, schema.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
@@ -32,10 +33,9 @@ const JOURNAL_LIMIT_BYTES: i64 = 64 * 1024 * 1024;
 /// Makes the directory if it is missing and takes its lock.
 pub(super) fn lock_directory(data_dir: &Path) -> Result<DirectoryLock, StoreError> {
     let unusable = |source| StoreError::Directory { path: data_dir.into(), source };
-    std::fs::create_dir_all(data_dir).map_err(unusable)?;
-    let mut options = OpenOptions::new();
-    options.create(true).truncate(false).write(true);
-    let file = options.open(data_dir.join("lock")).map_err(unusable)?;
+    // What is in here is everybody's mail: its owner's alone, unless whoever made the directory says otherwise.
+    DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(unusable)?;
+    let file = private(&data_dir.join("lock")).map_err(unusable)?;
     match file.try_lock() {
         Ok(()) => Ok(DirectoryLock(file)),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse(data_dir.into())),
@@ -43,8 +43,17 @@ pub(super) fn lock_directory(data_dir: &Path) -> Result<DirectoryLock, StoreErro
     }
 }
 
+/// Opens a file, which is its owner's alone if this makes it.
+fn private(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)
+}
+
 /// The connection that writes.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
+    // SQLite gives its other files the mode of this one.
+    let made = private(path).map_err(|source| StoreError::Directory { path: path.into(), source })?;
+    // Before SQLite opens it: closing a file drops the locks that the process has on it.
+    drop(made);
     let connection = Connection::open(path)?;
     // Must come before the first table: lets retention give space back piece by piece.
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
@@ -74,9 +83,10 @@ fn configure(connection: &Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Runs the migrations that this database has not seen.
+/// Runs the migrations that this database has not seen, in one transaction together with the note that they
+/// ran: a start that is cut off leaves the old schema or the new one, nothing between.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
-    embedded::migrations::runner().run(connection)?;
+    embedded::migrations::runner().set_grouped(true).run(connection)?;
     Ok(())
 }
 

@@ -1,8 +1,12 @@
 //! An event's way from its publisher to its receivers, with the engine's loop turned by hand.
 
+mod delete;
 mod delivery;
+mod expiry;
 mod gate;
+mod late;
 mod retries;
+mod settings;
 
 use serde_json::{Value, json};
 

@@ -7,6 +7,7 @@ mod architecture;
 mod auth;
 mod command;
 mod contract;
+mod crash;
 mod flow;
 mod openapi;
 mod process;

@@ -1,12 +1,16 @@
 //! A server in the test's own process: real router, real store in a directory of its own, time that moves
 //! when told to, randomness from a seed.
 
+pub mod ask;
+pub mod dice;
 mod organization;
+pub mod post;
 mod receiver;
 mod reply;
 mod request;
 pub mod running;
 pub mod store;
+pub mod time;
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -133,6 +133,37 @@ async fn a_paused_subscription_holds_and_resume_or_another_url_lets_go() {
 }
 
 #[tokio::test]
+async fn a_prepared_attempt_waits_while_its_subscription_is_held() {
+    let mut bench = Bench::new().await;
+    let id = bench.created_id(json!({})).await;
+    bench.accept(RECEIVED).await;
+    let claimed = bench.claim().await.remove(0);
+    let store = &bench.server.app.store;
+    bench.post_to(&id, "pause").send().await.expect(200);
+    assert!(store.retarget(claimed.clone()).await.expect("read").is_none(), "not now");
+    bench.post_to(&id, "resume").send().await.expect(200);
+    let current = store.retarget(claimed.clone()).await.expect("read").expect("nothing holds it");
+    assert_eq!(current.target.generation, bench.generation());
+    assert_eq!(current.claim_no, claimed.claim_no);
+    bench.server.leave_queued();
+}
+
+#[tokio::test]
+async fn an_attempt_that_goes_elsewhere_is_on_record_there() {
+    let mut bench = Bench::new().await;
+    let id = bench.created_id(json!({})).await;
+    bench.accept(RECEIVED).await;
+    let claimed = bench.claim().await.remove(0);
+    let elsewhere = "https://hooks.example.com/elsewhere";
+    bench.patch(&id, json!({"url": elsewhere})).send().await.expect(200);
+    let current = bench.server.app.store.retarget(claimed).await.expect("read").expect("still wanted");
+    assert_eq!(current.target.url, elsewhere);
+    let on_record = "SELECT u.url FROM queue q JOIN urls u ON u.no = q.claimed_url";
+    assert_eq!(bench.server.query::<String>(on_record), [elsewhere]);
+    bench.server.leave_queued();
+}
+
+#[tokio::test]
 async fn what_an_attempt_must_notice_raises_the_generation_before_the_answer() {
     let bench = Bench::new().await;
     let id = bench.created_id(json!({"event_types": ["message.received", "message.sent"]})).await;

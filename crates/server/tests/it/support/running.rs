@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -21,7 +21,6 @@ const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
 /// API's rate limit.
 const PATIENCE_LOOKS: u32 = 1_500;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-const BINARY: &str = env!("CARGO_BIN_EXE_inkhook");
 
 /// A server with a store of its own on free ports of 127.0.0.1, which may deliver to loopback. Killed, by
 /// its process id, when dropped; what it logged is printed when the test failed.
@@ -29,7 +28,7 @@ const BINARY: &str = env!("CARGO_BIN_EXE_inkhook");
 pub struct RunningServer {
     /// `http://127.0.0.1:PORT`
     pub base_url: String,
-    /// Of the organisation `default`.
+    /// Of the organisation `default`; empty when the server was not told.
     pub admin_key: String,
     /// Where the API listens.
     pub api: SocketAddr,
@@ -37,6 +36,7 @@ pub struct RunningServer {
     pub smtp: SocketAddr,
     child: Child,
     data_dir: TempDir,
+    settings: Vec<(String, String)>,
 }
 
 impl RunningServer {
@@ -47,10 +47,30 @@ impl RunningServer {
 
     /// The same, for tests without a runtime.
     pub fn start_blocking() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with these `INKHOOK_…` variables.
+    pub fn start_with(settings: &[(&str, &str)]) -> Self {
+        let settings: Vec<_> =
+            settings.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
         let data_dir = tempfile::tempdir().expect("a temporary directory");
-        let admin_key = "test-admin-key-0123456789".to_owned();
-        let (child, api, smtp) = spawn(data_dir.path(), &admin_key);
-        Self { base_url: format!("http://{api}"), admin_key, api, smtp, child, data_dir }
+        Self::start_in(data_dir, "test-admin-key-0123456789".to_owned(), settings)
+    }
+
+    /// Starts on an empty store without being told the first key.
+    pub fn start_without_key() -> Self {
+        Self::start_without_key_in(tempfile::tempdir().expect("a temporary directory"))
+    }
+
+    /// The same in this directory.
+    pub fn start_without_key_in(data_dir: TempDir) -> Self {
+        Self::start_in(data_dir, String::new(), Vec::new())
+    }
+
+    fn start_in(data_dir: TempDir, admin_key: String, settings: Vec<(String, String)>) -> Self {
+        let (child, api, smtp) = spawn(data_dir.path(), &admin_key, &settings);
+        Self { base_url: format!("http://{api}"), admin_key, api, smtp, child, data_dir, settings }
     }
 
     /// Ends it as a power cut would (SIGKILL), and waits until the process is gone.
@@ -59,9 +79,26 @@ impl RunningServer {
         self.child.wait().expect("a process of ours");
     }
 
+    /// Asks it to stop (SIGTERM); [`RunningServer::wait_exit`] waits for it.
+    pub fn terminate(&self) {
+        let kill = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status();
+        assert!(kill.expect("a shell").success(), "a process of ours");
+    }
+
+    /// Waits until the process has ended by itself.
+    pub fn wait_exit(&mut self) -> ExitStatus {
+        let child = &mut self.child;
+        wait_for("the server's end", || child.try_wait().expect("a process of ours"))
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.data_dir.path().join("test.log")).unwrap_or_default()
+    }
+
     /// Starts it again on the same store; the ports are new ones.
     pub fn restart(&mut self) {
-        let (child, api, smtp) = spawn(self.data_dir.path(), &self.admin_key);
+        let (child, api, smtp) = spawn(self.data_dir.path(), &self.admin_key, &self.settings);
         self.base_url = format!("http://{api}");
         (self.child, self.api, self.smtp) = (child, api, smtp);
     }
@@ -78,7 +115,7 @@ impl RunningServer {
 
     /// Runs another command of the binary on the same data directory; its output, trimmed.
     pub fn command(&self, arguments: &[&str]) -> String {
-        let output = Command::new(BINARY)
+        let output = binary()
             .args(arguments)
             .arg("--data-dir")
             .arg(self.data_dir.path())
@@ -116,8 +153,7 @@ impl Drop for RunningServer {
         drop(self.child.kill());
         drop(self.child.wait());
         if std::thread::panicking() {
-            let log = std::fs::read_to_string(self.data_dir.path().join("test.log")).unwrap_or_default();
-            println!("--- the server's log\n{log}---");
+            println!("--- the server's log\n{}---", self.log());
         }
     }
 }
@@ -134,13 +170,24 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     panic!("waited in vain for {what}");
 }
 
+/// The built binary, with nothing of the environment's that would configure it.
+pub fn binary() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_inkhook"));
+    command.env_clear();
+    command
+}
+
 /// Starts `inkhook serve` in a process group of its own and reads where it listens.
-fn spawn(data_dir: &Path, admin_key: &str) -> (Child, SocketAddr, SocketAddr) {
+fn spawn(data_dir: &Path, admin_key: &str, settings: &[(String, String)]) -> (Child, SocketAddr, SocketAddr) {
     let log = File::options().create(true).append(true).open(data_dir.join("test.log")).expect("a log file");
-    let mut child = Command::new(BINARY)
+    let mut command = binary();
+    if !admin_key.is_empty() {
+        command.env("INKHOOK_BOOTSTRAP__ADMIN_KEY", admin_key);
+    }
+    let mut child = command
         .args(["serve", "--dev", "--listen", "127.0.0.1:0", "--smtp-listen", "127.0.0.1:0", "--data-dir"])
         .arg(data_dir)
-        .env("INKHOOK_BOOTSTRAP__ADMIN_KEY", admin_key)
+        .envs(settings.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log)
