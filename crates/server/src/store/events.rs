@@ -182,7 +182,7 @@ fn read(row: &Row<'_>, with_payload: bool) -> Result<EventView, StoreError> {
 fn add_deliveries(connection: &Connection, events: &mut [EventView]) -> Result<(), StoreError> {
     let places: HashMap<Seq, usize> =
         events.iter().enumerate().map(|(place, event)| (event.seq, place)).collect();
-    let listed = serde_json::Value::from_iter(events.iter().map(|event| event.seq.0)).to_string();
+    let listed = events.iter().map(|event| event.seq.0).collect::<serde_json::Value>().to_string();
     let mut found =
         rows::all(connection, WAITING, [&listed], |row| Ok((position(row)?, read_waiting(row)?)))?;
     found.extend(rows::all(connection, ENDED, [&listed], |row| Ok((position(row)?, read_ended(row)?)))?);

@@ -551,12 +551,12 @@ mod tests {
         let writer = Writer::start(connection, options).unwrap();
         let (broken, beside) = tokio::join!(
             writer.change(|_| -> Result<(), StoreError> { panic!("a bug") }),
-            writer.change(|tx| tx.touch())
+            writer.change(Tx::touch)
         );
         assert!(matches!(broken, Err(StoreError::Closed)), "{broken:?}");
         assert!(beside.is_ok() || matches!(beside, Err(StoreError::Closed)), "{beside:?}");
         writer.failed().await;
-        assert!(matches!(writer.change(|tx| tx.touch()).await, Err(StoreError::Closed)));
+        assert!(matches!(writer.change(Tx::touch).await, Err(StoreError::Closed)));
         writer.close().await;
     }
 
