@@ -9,6 +9,7 @@ mod contract;
 mod flow;
 mod openapi;
 mod process;
+mod routes;
 mod shell;
 mod subscriptions;
 mod support;
