@@ -2,6 +2,8 @@
 
 mod admin;
 mod args;
+mod config;
+mod demo;
 mod keys;
 mod org;
 mod serve;
@@ -22,6 +24,10 @@ struct Cli {
 enum Command {
     /// Run the server until it is told to stop.
     Serve(args::ServeArgs),
+    /// Show the whole path at work, from a mail to a verified delivery. Needs nothing prepared.
+    Demo(demo::DemoArgs),
+    /// Look at the configuration.
+    Config(config::ConfigArgs),
     /// Make, list and delete organisations.
     Org(org::OrgArgs),
     /// Make API keys.
@@ -40,6 +46,8 @@ pub fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Serve(args) => runtime.block_on(serve::run(args)),
+        Command::Demo(args) => runtime.block_on(demo::run(args)),
+        Command::Config(args) => config::run(args),
         Command::Org(args) => runtime.block_on(org::run(args)).map(|()| ExitCode::SUCCESS),
         Command::Keys(args) => runtime.block_on(keys::run(args)).map(|()| ExitCode::SUCCESS),
         Command::Openapi => openapi().map(|()| ExitCode::SUCCESS),

@@ -11,12 +11,12 @@ mod limits;
 pub mod security;
 mod server;
 mod smtp;
+mod sources;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::Path;
 
-use figment::Figment;
-use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
 
 pub use bootstrap::Bootstrap;
@@ -27,10 +27,8 @@ pub use security::Security;
 pub use server::Server;
 pub use smtp::Smtp;
 
-/// What environment variables begin with.
-const ENV_PREFIX: &str = "INKHOOK_";
-/// The file that is read when there is one.
-const DEFAULT_FILE: &str = "inkhook.toml";
+/// Stands for a secret where the configuration is shown.
+const MASK: &str = "(set, not shown)";
 
 /// Everything that can be set.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -56,7 +54,7 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// `section.key`.
-    pub key: &'static str,
+    pub key: Cow<'static, str>,
     /// What is wrong, and what would be right.
     pub what: String,
 }
@@ -87,16 +85,18 @@ impl fmt::Display for Problems<'_> {
 /// Reads defaults, file and environment. Flags come on top, by the caller; then [`Config::validate`].
 ///
 /// # Errors
-/// A file or variable cannot be read as what it should be.
+/// The file cannot be read, or values cannot be: all of them are named.
 pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
-    let toml = match file {
-        Some(file) => Toml::file_exact(file),
-        None => Toml::file(DEFAULT_FILE),
-    };
-    let figment = Figment::from(Serialized::defaults(Config::default()))
-        .merge(toml)
-        .merge(Env::prefixed(ENV_PREFIX).split("__"));
-    figment.extract().map_err(|error| ConfigError::Unreadable(Box::new(error)))
+    let (config, problems) = read(file)?;
+    if problems.is_empty() { Ok(config) } else { Err(ConfigError::Invalid(problems)) }
+}
+
+/// Reads what can be read, with the default for what cannot, and says what that was.
+///
+/// # Errors
+/// The file cannot be read at all.
+pub fn read(file: Option<&Path>) -> Result<(Config, Vec<Problem>), ConfigError> {
+    Ok(sources::read(file)?)
 }
 
 impl Config {
@@ -105,6 +105,13 @@ impl Config {
     /// # Errors
     /// At least one value is not valid.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        let problems = self.problems();
+        if problems.is_empty() { Ok(()) } else { Err(ConfigError::Invalid(problems)) }
+    }
+
+    /// Everything that [`Config::validate`] objects to.
+    #[must_use]
+    pub fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         self.server.validate(&mut problems);
         self.smtp.validate(&mut problems);
@@ -113,14 +120,28 @@ impl Config {
         self.limits.validate(&mut problems);
         self.security.validate(&mut problems);
         self.bootstrap.validate(&mut problems);
-        if problems.is_empty() { Ok(()) } else { Err(ConfigError::Invalid(problems)) }
+        problems
+    }
+
+    /// As TOML, to be shown: secrets are masked.
+    ///
+    /// # Errors
+    /// A value has no form in TOML, such as a path that is not UTF-8.
+    pub fn to_masked_toml(&self) -> Result<String, toml::ser::Error> {
+        let mut shown = self.clone();
+        for secret in [&mut shown.security.master_key, &mut shown.bootstrap.admin_key] {
+            if secret.is_some() {
+                *secret = Some(MASK.into());
+            }
+        }
+        toml::to_string_pretty(&shown)
     }
 }
 
 /// Adds a problem when `ok` is false.
 fn require(problems: &mut Vec<Problem>, ok: bool, key: &'static str, what: impl Into<String>) {
     if !ok {
-        problems.push(Problem { key, what: what.into() });
+        problems.push(Problem { key: key.into(), what: what.into() });
     }
 }
 

@@ -7,10 +7,21 @@ use tracing_subscriber::EnvFilter;
 
 /// What is logged when `RUST_LOG` does not say.
 const DEFAULT_FILTER: &str = "inkhook_server=info,warn";
+/// The same where the terminal is for something else.
+const QUIET_FILTER: &str = "warn";
 
 /// Starts logging. Lines are for people on a terminal and JSON elsewhere. A second call changes nothing.
 pub fn start() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
+    start_with(DEFAULT_FILTER);
+}
+
+/// Starts logging what is wrong, and nothing else.
+pub fn start_quiet() {
+    start_with(QUIET_FILTER);
+}
+
+fn start_with(default: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = if std::io::stderr().is_terminal() {
         lines.with_target(false).try_init()

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::config::{self, Config, ConfigError};
+use crate::config::{self, Config, ConfigError, Problem};
 
 /// Where the data is.
 #[derive(Debug, Clone, Args)]
@@ -44,17 +44,35 @@ impl DataArgs {
     /// The configuration with these on top.
     pub(super) fn load(&self) -> Result<Config, ConfigError> {
         let mut config = config::load(self.config.as_deref())?;
+        self.put_on(&mut config);
+        Ok(config)
+    }
+
+    fn put_on(&self, config: &mut Config) {
         if let Some(data_dir) = &self.data_dir {
             config.server.data_dir.clone_from(data_dir);
         }
-        Ok(config)
     }
 }
 
 impl ServeArgs {
     /// The configuration with these on top.
     pub(super) fn load(&self) -> Result<Config, ConfigError> {
-        let mut config = self.data.load()?;
+        let mut config = config::load(self.data.config.as_deref())?;
+        self.put_on(&mut config);
+        Ok(config)
+    }
+
+    /// The same as far as it can be read, and everything that is wrong with it.
+    pub(super) fn check(&self) -> Result<(Config, Vec<Problem>), ConfigError> {
+        let (mut config, mut problems) = config::read(self.data.config.as_deref())?;
+        self.put_on(&mut config);
+        problems.extend(config.problems());
+        Ok((config, problems))
+    }
+
+    fn put_on(&self, config: &mut Config) {
+        self.data.put_on(config);
         if let Some(listen) = self.listen {
             config.server.listen = listen;
         }
@@ -66,6 +84,5 @@ impl ServeArgs {
         }
         config.server.dev |= self.dev;
         config.server.dev_public |= self.dev_public;
-        Ok(config)
     }
 }

@@ -65,6 +65,19 @@ impl Security {
             "security.master_key",
             "give master_key or master_key_file, not both",
         );
+        for (key, read) in [("security.master_key", self.text()), ("security.master_key_file", self.file())] {
+            if let Some(Err(error)) = read {
+                require(problems, false, key, error.to_string());
+            }
+        }
+    }
+
+    fn text(&self) -> Option<Result<[u8; 32], MasterKeyError>> {
+        Some(decode(self.master_key.as_ref()?, "in INKHOOK_SECURITY__MASTER_KEY"))
+    }
+
+    fn file(&self) -> Option<Result<[u8; 32], MasterKeyError>> {
+        Some(read(self.master_key_file.as_ref()?))
     }
 
     /// The master key: as given, or from the data directory. The very first start makes one; a directory
@@ -78,11 +91,8 @@ impl Security {
         has_data: bool,
         entropy: &Entropy,
     ) -> Result<[u8; 32], MasterKeyError> {
-        if let Some(text) = &self.master_key {
-            return decode(text, "in INKHOOK_SECURITY__MASTER_KEY");
-        }
-        if let Some(path) = &self.master_key_file {
-            return read(path);
+        if let Some(given) = self.text().or_else(|| self.file()) {
+            return given;
         }
         let path = data_dir.join(FILE);
         match (path.exists(), has_data) {

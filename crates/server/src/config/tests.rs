@@ -18,7 +18,7 @@ fn all_problems_are_reported_together() {
     config.limits.requests_per_second = 0;
     config.bootstrap.admin_key = Some("short".into());
     let Err(ConfigError::Invalid(problems)) = config.validate() else { panic!("not valid") };
-    let keys: Vec<_> = problems.iter().map(|problem| problem.key).collect();
+    let keys: Vec<_> = problems.iter().map(|problem| problem.key.clone()).collect();
     let expected = [
         "server.dev",
         "smtp.listen",
@@ -70,4 +70,50 @@ fn the_first_start_makes_a_master_key_and_later_ones_insist_on_it() {
     assert!(refused.contains("put") && refused.contains("master.key"), "{refused}");
     let wrong = Security { master_key: Some("AAAA".into()), ..Security::default() };
     assert!(wrong.resolve(directory.path(), false, &entropy).is_err());
+}
+
+#[test]
+#[expect(clippy::result_large_err, reason = "the jail's own error")]
+fn every_value_that_cannot_be_read_is_named_and_the_others_count() {
+    figment::Jail::expect_with(|jail| {
+        jail.create_file(
+            "inkhook.toml",
+            "[delivery]\ntimeout_ms = \"soon\"\nmax_in_flight = 64\n[egres]\nallow_http = true\n",
+        )?;
+        jail.set_env("INKHOOK_SERVER__LISTEN", "here");
+        jail.set_env("INKHOOK_SECURITY__MASTER_KEY", "31415926");
+        let (config, problems) = read(None).map_err(|error| error.to_string())?;
+        assert_eq!(config.delivery.max_in_flight, 64);
+        assert_eq!(config.delivery.timeout_ms, Delivery::default().timeout_ms);
+        let keys: Vec<_> = problems.iter().map(|problem| problem.key.as_ref()).collect();
+        assert_eq!(keys, ["delivery.timeout_ms", "egres.allow_http", "security.master_key", "server.listen"]);
+        let text = load(None).expect_err("not valid").to_string();
+        assert!(text.contains("inkhook.toml") && text.contains("environment"), "{text}");
+        assert!(!text.contains("31415926"), "{text}");
+        jail.create_file("inkhook.toml", "[delivery")?;
+        assert!(matches!(read(None), Err(ConfigError::Unreadable(_))));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_shown_configuration_reads_back_without_its_secrets() {
+    let mut config = Config::default();
+    config.delivery.retry_schedule_s = vec![1, 2];
+    config.bootstrap.admin_key = Some("hunter2".into());
+    config.security.master_key = Some("hunter2".into());
+    let shown = config.to_masked_toml().unwrap();
+    assert!(!shown.contains("hunter2") && shown.matches(MASK).count() == 2, "{shown}");
+    let back: Config = toml::from_str(&shown).unwrap();
+    assert_eq!(back.delivery.retry_schedule_s, [1, 2]);
+}
+
+#[test]
+fn a_master_key_that_is_none_is_a_problem_before_anything_starts() {
+    let mut config = Config::default();
+    config.security.master_key = Some("AAAA".into());
+    let said = config.validate().unwrap_err().to_string();
+    assert!(said.contains("security.master_key") && said.contains("32 bytes") && !said.contains("AAAA"));
+    config.security = Security { master_key_file: Some("nowhere/key".into()), ..Security::default() };
+    assert!(config.validate().unwrap_err().to_string().contains("nowhere/key"));
 }

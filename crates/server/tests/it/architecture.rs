@@ -64,7 +64,8 @@ const CRATES: &[(&str, &[&str])] = &[
     // Everybody may hold the client or ask its policy; only `deliver` makes requests.
     ("inkhook_egress", &["deliver", "engine", "app", "api", "config", "server", "cli"]),
     ("inkhook_egress::Request", &["deliver"]),
-    ("axum", &["api", "server"]),
+    // `cli` for the receiver that the demo runs.
+    ("axum", &["api", "server", "cli"]),
     ("clap", &["cli", "config"]),
     ("anyhow", &["cli"]),
 ];

@@ -5,6 +5,7 @@
 mod accounts;
 mod architecture;
 mod auth;
+mod command;
 mod contract;
 mod flow;
 mod openapi;
