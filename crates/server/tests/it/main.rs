@@ -8,6 +8,7 @@ mod auth;
 mod command;
 mod contract;
 mod flow;
+mod mail;
 mod openapi;
 mod process;
 mod routes;
