@@ -7,6 +7,7 @@ mod architecture;
 mod auth;
 mod command;
 mod contract;
+mod events;
 mod flow;
 mod mail;
 mod openapi;
