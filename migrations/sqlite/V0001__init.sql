@@ -271,9 +271,10 @@ CREATE INDEX attempts_unknown ON attempts (delivery) WHERE outcome = 3;
 CREATE TABLE mail_references (
     mailbox_id BLOB    NOT NULL REFERENCES mailboxes (id) ON DELETE CASCADE,
     message_id TEXT    NOT NULL,
+    position   INTEGER NOT NULL,                       -- 0: the thread in which the id came first
     thread_id  BLOB    NOT NULL,
     seen_ms    INTEGER NOT NULL,
-    PRIMARY KEY (mailbox_id, message_id, thread_id)
+    PRIMARY KEY (mailbox_id, message_id, position)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE mail_participants (
     thread_id BLOB NOT NULL,

@@ -107,8 +107,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
                 use std::error::Error;
                 let text = rejection.source().map_or_else(|| rejection.to_string(), ToString::to_string);
                 let (loc, text) = match text.split_once(": ") {
-                    Some((field, text)) => (vec!["query".into(), field.into()], text.to_owned()),
-                    None => (vec!["query".into()], text),
+                    Some((field, text)) => (vec!["query".into(), cut(field)], with_value_cut(text)),
+                    None => (vec!["query".into()], with_value_cut(&text)),
                 };
                 ApiError::invalid_at(loc, text, "invalid")
             })?;

@@ -6,3 +6,13 @@
 pub fn normalize(address: &str) -> String {
     address.trim().to_lowercase()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn case_and_surrounding_white_space_do_not_count() {
+        assert_eq!(normalize(" Ana@Example.COM\t"), "ana@example.com");
+    }
+}

@@ -49,9 +49,33 @@ impl TimeMs {
     /// Parses an RFC 3339 date-time with an offset; precision below a millisecond is cut.
     #[must_use]
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        if !is_rfc3339(text) {
+            return None;
+        }
         let timestamp: jiff::Timestamp = text.parse().ok()?;
         Some(Self(timestamp.as_millisecond()))
     }
+}
+
+/// The one spelling that every receiver reads: `2026-11-20T09:30:01Z`, with 1 to 9 digits of a fraction if
+/// any, and `Z` or an offset of hours and minutes. What the parser takes beyond it (basic format, no seconds,
+/// a zone in brackets) would reach receivers as it came.
+fn is_rfc3339(text: &str) -> bool {
+    const SHAPE: &[u8] = b"0000-00-00T00:00:00";
+    let fits = |shape: &[u8], text: &[u8]| {
+        let same =
+            |(shape, byte): (&u8, &u8)| if *shape == b'0' { byte.is_ascii_digit() } else { shape == byte };
+        shape.len() == text.len() && shape.iter().zip(text).all(same)
+    };
+    let Some((whole, mut rest)) = text.as_bytes().split_at_checked(SHAPE.len()) else { return false };
+    if let Some(fraction) = rest.strip_prefix(b".") {
+        let digits = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if !(1..=9).contains(&digits) {
+            return false;
+        }
+        rest = &fraction[digits..];
+    }
+    fits(SHAPE, whole) && (rest == b"Z" || fits(b"+00:00", rest) || fits(b"-00:00", rest))
 }
 
 impl fmt::Display for TimeMs {
@@ -161,6 +185,20 @@ mod tests {
         assert_eq!(TimeMs::parse_rfc3339("2026-05-28T22:26:40.25+02:00"), Some(TimeMs(1_780_000_000_250)));
         assert_eq!(TimeMs::parse_rfc3339("2026-05-28"), None);
         assert_eq!(TimeMs::parse_rfc3339("yesterday"), None);
+        assert!(TimeMs::parse_rfc3339("2026-05-28T20:26:40.123456789-00:30").is_some());
+        for other in [
+            "2026-05-28T20:26:40.1234567890Z",
+            "2026-05-28T20:26:40.Z",
+            "2026-05-28T20:26:40",
+            "2026-05-28T20:26Z",
+            "20260528T202640Z",
+            "2026-05-28T20:26:40Z[UTC]",
+            "2026-05-28T20:26:40+0200",
+            "-002026-05-28T20:26:40Z",
+            "2026-02-30T20:26:40Z",
+        ] {
+            assert_eq!(TimeMs::parse_rfc3339(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -37,11 +37,10 @@ mod thread;
 #[cfg(test)]
 mod tests;
 
-pub use address::normalise_address;
 pub use data::{MessageFacts, message_data};
 pub use fields::content_hash;
 pub use text::{Body, BodyState};
-pub use thread::{ThreadKey, joins, thread_key};
+pub use thread::{ThreadKey, thread_key};
 
 use fields::Header;
 use mail_parser::DateTime;

@@ -165,9 +165,14 @@ fn list_statement(scope: Scope, filter: &AttemptFilter) -> (String, Vec<Value>) 
         params.push(i64::from(event_type.code()).into());
     }
     if let Some(before) = filter.before {
-        sql.push_str(" AND a.no < (SELECT no FROM attempts WHERE id = ? AND organization_id = ?)");
+        // An attempt that the caller cannot see is none: nothing comes before it.
+        sql.push_str(
+            " AND a.no < (SELECT b.no FROM attempts b JOIN subscriptions o ON o.no = b.subscription
+            WHERE b.id = ? AND b.organization_id = ? AND o.identity_id = coalesce(?, o.identity_id))",
+        );
+        let identity = scope.identity.map(|identity| identity.as_uuid().as_bytes().to_vec());
         params.push(before.as_uuid().as_bytes().to_vec().into());
-        params.push(scope.organization.0.into());
+        params.extend([Value::from(scope.organization.0), Value::from(identity)]);
     }
     if let Some(success) = filter.success {
         // Written as in its index.

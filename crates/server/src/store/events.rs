@@ -153,9 +153,12 @@ fn list_statement(scope: Scope, filter: &EventFilter) -> (String, Vec<Value>) {
         and(" AND event_type = ?", i64::from(event_type.code()).into());
     }
     if let Some(before) = filter.before {
-        let clause = " AND seq < (SELECT seq FROM events WHERE id = ? AND organization_id = ?)";
-        and(clause, before.as_uuid().as_bytes().to_vec().into());
-        params.push(scope.organization.0.into());
+        // An event that the caller cannot see is none: nothing comes before it.
+        let identity = scope.identity.map(|identity| identity.as_uuid().as_bytes().to_vec());
+        let visible = " AND seq < (SELECT seq FROM events WHERE id = ? AND organization_id = ?
+            AND identity_id = coalesce(?, identity_id))";
+        and(visible, before.as_uuid().as_bytes().to_vec().into());
+        params.extend([Value::from(scope.organization.0), Value::from(identity)]);
     }
     sql.push_str(" ORDER BY seq DESC LIMIT ? OFFSET ?");
     params.push(filter.limit.into());

@@ -19,6 +19,9 @@ use crate::domain::time::TimeMs;
 
 /// How long a mail is recognised when it comes again.
 pub const MAIL_KEPT_MS: i64 = 7 * 24 * 3600 * 1000;
+/// Threads of one mailbox that are remembered, and looked at, under one Message-ID: the first ones. Only
+/// who writes several mails under one id needs more than one.
+pub const MAX_THREADS_PER_MESSAGE_ID: usize = 20;
 
 /// A mailbox that mail can be for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,10 +78,12 @@ pub enum AcceptMail {
 }
 
 const MAILBOX: &str = "SELECT id, organization_id, identity_id, address FROM mailboxes WHERE address = $1";
-const THREADS_OF: &str = "SELECT thread_id FROM mail_references WHERE mailbox_id = $1 AND message_id = $2";
+const THREADS_OF: &str = "SELECT thread_id FROM mail_references WHERE mailbox_id = $1 AND message_id = $2
+    ORDER BY position";
 const TOOK_PART: &str = "SELECT 1 FROM mail_participants WHERE thread_id = $1 AND address = $2";
-const ADD_REFERENCE: &str = "INSERT INTO mail_references (mailbox_id, message_id, thread_id, seen_ms)
-    VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+const ADD_REFERENCE: &str =
+    "INSERT INTO mail_references (mailbox_id, message_id, position, thread_id, seen_ms)
+    VALUES ($1, $2, $3, $4, $5)";
 const ADD_PARTICIPANT: &str =
     "INSERT INTO mail_participants (thread_id, address) VALUES ($1, $2) ON CONFLICT DO NOTHING";
 
@@ -112,8 +117,18 @@ fn accept_for(tx: &mut Tx<'_>, mail: &NewMail, mailbox: &MailboxRef) -> Result<E
     {
         return Ok(known.event);
     }
-    let thread = find_thread(tx, mail, mailbox)?.unwrap_or_else(|| tx.context.entropy.uuid());
-    write_thread(tx, mail, mailbox, thread, now)?;
+    let joined = find_thread(tx, mail, mailbox)?;
+    let thread = joined.unwrap_or_else(|| tx.context.entropy.uuid());
+    let found_again = match &mail.message_id {
+        Some(message_id) => remember_thread(tx, mailbox, message_id, thread, now)?,
+        None => false,
+    };
+    // Nobody ever asks who took part in a thread that no id leads to.
+    if joined.is_some() || found_again {
+        for participant in &mail.participants {
+            tx.run(ADD_PARTICIPANT, params![thread.as_bytes(), participant])?;
+        }
+    }
     let event = (mail.build)(mailbox, thread);
     store_event(tx, &event, mailbox.identity, now)?;
     if let Some(key) = &key {
@@ -127,12 +142,10 @@ fn dedupe_key(mailbox: &MailboxRef, message_id: &str, mail: &NewMail) -> Vec<u8>
     [&mailbox.id.as_uuid().as_bytes()[..], &mail.content_hash, message_id.as_bytes()].concat()
 }
 
+/// The first thread that the mail may answer and in which its sender took part.
 fn find_thread(tx: &Tx<'_>, mail: &NewMail, mailbox: &MailboxRef) -> Result<Option<Uuid>, StoreError> {
-    let mailbox_id = mailbox.id.as_uuid();
     for parent in &mail.parents {
-        let params = params![mailbox_id.as_bytes(), parent];
-        let threads: Vec<Uuid> = rows::all(tx, THREADS_OF, params, |row| rows::id(row, "thread_id"))?;
-        for thread in threads {
+        for thread in threads_of(tx, mailbox, parent)? {
             let took_part: Option<i64> =
                 rows::scalar(tx, TOOK_PART, params![thread.as_bytes(), mail.sender])?;
             if took_part.is_some() {
@@ -143,20 +156,33 @@ fn find_thread(tx: &Tx<'_>, mail: &NewMail, mailbox: &MailboxRef) -> Result<Opti
     Ok(None)
 }
 
-fn write_thread(
+/// The threads that a Message-ID came in, the oldest first: whoever uses the id of a mail again cannot draw
+/// the answers to that mail into a thread of their own.
+fn threads_of(tx: &Tx<'_>, mailbox: &MailboxRef, message_id: &str) -> Result<Vec<Uuid>, StoreError> {
+    let mailbox = mailbox.id.as_uuid();
+    rows::all(tx, THREADS_OF, params![mailbox.as_bytes(), message_id], |row| rows::id(row, "thread_id"))
+}
+
+/// Tells whether the id leads to the thread now.
+fn remember_thread(
     tx: &Tx<'_>,
-    mail: &NewMail,
     mailbox: &MailboxRef,
+    message_id: &str,
     thread: Uuid,
     now: TimeMs,
-) -> Result<(), StoreError> {
-    let Some(message_id) = &mail.message_id else { return Ok(()) };
-    let mailbox_id = mailbox.id.as_uuid();
-    tx.run(ADD_REFERENCE, params![mailbox_id.as_bytes(), message_id, thread.as_bytes(), now.0])?;
-    for participant in &mail.participants {
-        tx.run(ADD_PARTICIPANT, params![thread.as_bytes(), participant])?;
+) -> Result<bool, StoreError> {
+    let known = threads_of(tx, mailbox, message_id)?;
+    if known.contains(&thread) {
+        return Ok(true);
     }
-    Ok(())
+    if known.len() >= MAX_THREADS_PER_MESSAGE_ID {
+        return Ok(false);
+    }
+    let mailbox = mailbox.id.as_uuid();
+    let position = i64::try_from(known.len()).unwrap_or(i64::MAX);
+    let params = params![mailbox.as_bytes(), message_id, position, thread.as_bytes(), now.0];
+    tx.run(ADD_REFERENCE, params)?;
+    Ok(true)
 }
 
 fn find_mailbox(connection: &Connection, address: &str) -> Result<Option<MailboxRef>, StoreError> {

@@ -1,4 +1,4 @@
-//! Addresses: out of a field, checked, and in the one form that two of them are compared in.
+//! Addresses: out of a field, and checked.
 
 use mail_parser::parsers::MessageStream;
 
@@ -32,13 +32,6 @@ pub(super) fn clean(address: &str) -> Option<String> {
     let cleaned = usable.then(|| format!("{local}@{}", domain.to_lowercase()))?;
     // Lower case may be longer than what it came from.
     (cleaned.len() <= MAX_ADDRESS_BYTES).then_some(cleaned)
-}
-
-/// The form in which two addresses are the same one: without surrounding white space, all in
-/// lower case. (RFC 5321 lets a host tell local parts apart by case; none that matters does, and
-/// people do not.)
-pub fn normalise_address(address: &str) -> String {
-    address.trim().to_lowercase()
 }
 
 #[cfg(test)]
@@ -78,10 +71,5 @@ mod tests {
         assert_eq!(clean(&format!("l{longest}")), None);
         let grows = format!("l@{}", "İ".repeat(150));
         assert_eq!(clean(&grows), None);
-    }
-
-    #[test]
-    fn the_compared_form_ignores_case_and_white_space() {
-        assert_eq!(normalise_address(" Ana@Example.COM\t"), "ana@example.com");
     }
 }

@@ -1,8 +1,8 @@
 //! What decides which thread a mail belongs to.
 //!
 //! The store looks for the first of [`ThreadKey::parents`] that it knows in the same mailbox, and
-//! lets the mail join that thread only if [`joins`] says so. A Message-ID is easily guessed or
-//! read in a forwarded mail; having taken part is not.
+//! lets the mail join that thread only if its sender is among the participants of an earlier mail of
+//! it. A Message-ID is easily guessed or read in a forwarded mail; having taken part is not.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,8 @@ use mail_parser::HeaderValue;
 use mail_parser::parsers::MessageStream;
 
 use super::fields::Header;
-use super::{MAX_MESSAGE_ID_BYTES, MAX_PARENTS, ParsedMail, normalise_address};
+use super::{MAX_MESSAGE_ID_BYTES, MAX_PARENTS, ParsedMail};
+use crate::domain::mail_address::normalize;
 
 /// What the store needs to find a mail's thread and to remember who took part.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,9 +19,9 @@ pub struct ThreadKey {
     /// Message-IDs that this mail may answer, nearest first: `In-Reply-To`, then `References` from
     /// the last to the first. Each once, at most [`MAX_PARENTS`], never the mail's own.
     pub parents: Vec<String>,
-    /// The sender, as [`normalise_address`] writes it.
+    /// The sender, as [`normalize`] writes it.
     pub sender: String,
-    /// Sender, `To` and `Cc`, as [`normalise_address`] writes them, sorted, each once.
+    /// Sender, `To` and `Cc`, as [`normalize`] writes them, sorted, each once.
     pub participants: Vec<String>,
 }
 
@@ -38,21 +39,15 @@ pub fn thread_key(mail: &ParsedMail) -> ThreadKey {
     let copied = mail.cc_addresses.iter().flatten();
     let others = mail.to_addresses.iter().chain(copied);
     let mut participants: Vec<String> =
-        std::iter::once(&mail.from_address).chain(others).map(|a| normalise_address(a)).collect();
+        std::iter::once(&mail.from_address).chain(others).map(|a| normalize(a)).collect();
     participants.sort_unstable();
     participants.dedup();
-    ThreadKey { parents, sender: normalise_address(&mail.from_address), participants }
-}
-
-/// Whether a mail of `sender` may join a thread in which `earlier` took part (From, To or Cc of
-/// an earlier mail): only if the sender is one of them.
-pub fn joins<'a>(sender: &str, earlier: impl IntoIterator<Item = &'a str>) -> bool {
-    let sender = normalise_address(sender);
-    !sender.is_empty() && earlier.into_iter().any(|address| normalise_address(address) == sender)
+    ThreadKey { parents, sender: normalize(&mail.from_address), participants }
 }
 
 /// The ids of every field called `name`, in order, with angle brackets, which an id that came
-/// without them is given. White space that folding left in an id is taken out; an id longer than [`MAX_MESSAGE_ID_BYTES`] is left out.
+/// without them is given. White space that folding left in an id is taken out; an id longer than
+/// [`MAX_MESSAGE_ID_BYTES`] is left out.
 pub(super) fn ids(header: &Header<'_>, name: &[u8]) -> Vec<String> {
     let mut found = Vec::new();
     for value in header.all(name) {
@@ -108,14 +103,6 @@ mod tests {
         let key = thread_key(&mail("To: B@x.test, ana@example.com\r\nCc: C@x.test\r\nBcc: d@x.test"));
         assert_eq!(key.sender, "ana@example.com");
         assert_eq!(key.participants, ["ana@example.com", "b@x.test", "c@x.test"]);
-    }
-
-    #[test]
-    fn only_who_took_part_joins() {
-        assert!(joins("Ana@Example.com", ["b@x.test", "ana@example.COM"]));
-        assert!(!joins("eve@example.com", ["b@x.test", "ana@example.com"]));
-        assert!(!joins("ana@example.com", []));
-        assert!(!joins("", [""]));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::{Bench, NOTHING, URL, one};
+use super::{Bench, NOTHING, URL};
 
 #[tokio::test]
 async fn the_answer_has_every_key_of_the_contract() {
@@ -218,27 +218,4 @@ async fn the_first_create_shows_the_identitys_key_once() {
     assert_ne!(bench.create(body).await.text("signing_key"), key, "each identity has its own");
     bench.delete(&first.text("id")).send().await.expect(204);
     assert_eq!(bench.create(json!({})).await.json["signing_key"], Value::Null, "the key stays");
-}
-
-#[tokio::test]
-async fn an_unclaimed_key_is_refused_on_every_route() {
-    let bench = Bench::new().await;
-    let id = bench.created_id(json!({})).await;
-    let key = bench.organization.unclaimed_key(bench.identity.id).await;
-    let before = bench.server.snapshot();
-    let server = &bench.server;
-    for request in [
-        server.post(super::PATH).json(bench.body(json!({}))),
-        server.post(super::PATH).json(json!({})),
-        server.get(super::PATH),
-        server.get(&one(&id)),
-        server.get(&one("not-an-id")),
-        server.patch(&one(&id)).json(json!({"auth_token": "x"})),
-        server.delete(&one(&id)),
-        server.post(&format!("{}/pause", one(&id))),
-        server.post(&format!("{}/resume", one(&id))),
-    ] {
-        request.key(&key).send().await.refused(403);
-    }
-    assert_eq!(bench.server.snapshot(), before);
 }

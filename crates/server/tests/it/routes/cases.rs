@@ -1,0 +1,125 @@
+//! For each route, the requests by which somebody can name rows.
+
+use axum::http::Method;
+use serde_json::{Value, json};
+
+use super::{Names, Route};
+
+/// A request that names rows.
+#[derive(Debug, Clone)]
+pub(super) struct Case {
+    pub path: String,
+    pub body: Option<Value>,
+}
+
+fn case(path: &str, body: Value) -> Case {
+    Case { path: path.into(), body: if body.is_null() { None } else { Some(body) } }
+}
+
+/// The least that makes a mail event.
+pub(super) fn event(mailbox: &str, subject: &str) -> Value {
+    json!({"event_type": "message.received", "mailbox_id": mailbox, "data": {"message": {
+        "from_address": "ana@client.test", "to_addresses": ["anybody@client.test"], "subject": subject,
+        "direction": "inbound", "status": "received", "has_attachments": false, "body": "Hello"}}})
+}
+
+/// The requests to a route that name these rows: by its path, or else by its query or body.
+///
+/// The list is empty for a route by which nobody can name a row. One that is not known here fails the test.
+pub(super) fn of(route: &Route, names: &Names) -> Vec<Case> {
+    let path = names.fill(&route.path);
+    let path = path.as_str();
+    let filters = |filters: &[String]| -> Vec<Case> {
+        let filters = filters.iter().map(|filter| case(&format!("{path}?{filter}"), Value::Null));
+        filters.chain([case(path, Value::Null)]).collect()
+    };
+    if route.path.contains('{') {
+        return by_path(route, path);
+    }
+    let owners = [
+        format!("mailbox_id={}", names.mailbox),
+        format!("phone_number_id={}", names.number),
+        format!("agent_identity_id={}", names.identity),
+    ];
+    match (route.method.as_str(), &*route.path) {
+        ("GET", "/api/v1/webhooks/subscriptions") => {
+            let with_scope = owners.iter().map(|owner| format!("{owner}&scope=identity"));
+            filters(&owners.iter().cloned().chain(with_scope).collect::<Vec<_>>())
+        }
+        ("GET", "/api/v1/events") => {
+            let before = format!("before={}", names.event);
+            filters(&owners.iter().cloned().chain([before]).collect::<Vec<_>>())
+        }
+        ("GET", "/api/v1/webhooks/deliveries") => filters(&[
+            format!("subscription_id={}", names.subscription),
+            format!("phone_number_id={}", names.number),
+            format!("before={}", names.attempt),
+        ]),
+        ("POST", "/api/v1/webhooks/subscriptions") => subscriptions(path, names),
+        ("POST", "/api/v1/events") => events(path, names),
+        ("POST", "/api/v1/phone/numbers") => vec![case(path, json!({"agent_handle": names.handle}))],
+        ("POST", "/api/v1/api-keys") => {
+            vec![case(path, json!({"label": "x", "scoped_identity_id": names.identity}))]
+        }
+        (
+            "GET",
+            "/api/v1/identities"
+            | "/api/v1/mail/mailboxes"
+            | "/api/v1/phone/numbers"
+            | "/api/v1/api-keys"
+            | "/api/v1/api-keys/self"
+            | "/api/v1/whoami"
+            | "/api/whoami",
+        ) => vec![case(path, Value::Null)],
+        // A new name, the caller's own key, or nothing at all.
+        ("POST", "/api/v1/identities" | "/api/v1/signing-keys")
+        | ("GET", "/api/v1/signing-keys" | "/api/v1/webhooks/catalog" | "/healthz" | "/readyz") => Vec::new(),
+        (method, path) => panic!("{method} {path} has no case: write how somebody could name a row by it"),
+    }
+}
+
+fn by_path(route: &Route, path: &str) -> Vec<Case> {
+    let mut cases = vec![case(path, if route.takes_body { json!({}) } else { Value::Null })];
+    if route.method == Method::PATCH {
+        let body = if path.contains("/subscriptions/") {
+            json!({"url": "https://127.0.0.1/mine"})
+        } else if path.contains("/mailboxes/") {
+            json!({"signature_text": "mine"})
+        } else if path.contains("/numbers/") {
+            json!({"client_websocket_url": "wss://a.example.com"})
+        } else {
+            json!({"display_name": "mine"})
+        };
+        cases.push(case(path, body));
+    }
+    cases
+}
+
+fn subscriptions(path: &str, names: &Names) -> Vec<Case> {
+    let body = |owner: &str, id: &str, event_type: &str, url: &str| {
+        case(path, json!({owner: id, "url": url, "event_types": [event_type]}))
+    };
+    let url = "https://127.0.0.1/mine";
+    vec![
+        body("mailbox_id", &names.mailbox, "message.received", url),
+        body("phone_number_id", &names.number, "text.received", url),
+        body("agent_identity_id", &names.identity, "message.received", url),
+        // A rule is for those who can see the owner.
+        body("mailbox_id", &names.mailbox, "text.received", url),
+        body("mailbox_id", &names.mailbox, "message.received", "ftp://mine"),
+    ]
+}
+
+fn events(path: &str, names: &Names) -> Vec<Case> {
+    let of = |owner: &str, id: &str, event_type: &str, data: Value| {
+        case(path, json!({"event_type": event_type, owner: id, "data": data}))
+    };
+    let mail = event("", "mine")["data"].clone();
+    vec![
+        of("mailbox_id", &names.mailbox, "message.received", mail.clone()),
+        of("agent_identity_id", &names.identity, "message.received", mail.clone()),
+        of("phone_number_id", &names.number, "text.received", json!({"text_message": {"text": "Hello"}})),
+        of("mailbox_id", &names.mailbox, "text.received", json!({"text_message": {"text": "Hello"}})),
+        of("mailbox_id", &names.mailbox, "message.received", json!({"message": {"subject": "Half a mail"}})),
+    ]
+}
