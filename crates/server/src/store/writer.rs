@@ -535,6 +535,10 @@ mod tests {
     use crate::domain::time::TimeMs;
     use crate::store::migrate;
 
+    fn touch(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        tx.touch()
+    }
+
     #[tokio::test]
     async fn a_panic_answers_whoever_waits_and_is_noticed() {
         let mut connection = Connection::open_in_memory().unwrap();
@@ -551,12 +555,12 @@ mod tests {
         let writer = Writer::start(connection, options).unwrap();
         let (broken, beside) = tokio::join!(
             writer.change(|_| -> Result<(), StoreError> { panic!("a bug") }),
-            writer.change(Tx::touch)
+            writer.change(touch)
         );
         assert!(matches!(broken, Err(StoreError::Closed)), "{broken:?}");
         assert!(beside.is_ok() || matches!(beside, Err(StoreError::Closed)), "{beside:?}");
         writer.failed().await;
-        assert!(matches!(writer.change(Tx::touch).await, Err(StoreError::Closed)));
+        assert!(matches!(writer.change(touch).await, Err(StoreError::Closed)));
         writer.close().await;
     }
 
