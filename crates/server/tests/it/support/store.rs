@@ -138,7 +138,7 @@ impl StoreBench {
     pub async fn organization(&self, name: &str) -> OrganizationNo {
         match self.store().create_organization(name.into()).await.expect("stored") {
             CreateOrganization::Created(made) => made.no,
-            refused => panic!("{refused:?}"),
+            CreateOrganization::NameTaken => panic!("the name {name} is taken"),
         }
     }
 

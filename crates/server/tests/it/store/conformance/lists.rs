@@ -7,6 +7,7 @@ use inkhook_server::domain::delivery::{Claimed, End};
 use inkhook_server::store::attempts::AttemptFilter;
 use inkhook_server::store::events::EventFilter;
 use inkhook_server::store::settle::Next;
+use inkhook_server::store::subscriptions::SubscriptionFilter;
 use inkhook_wire::event::EventType;
 use inkhook_wire::id::{AttemptId, EventId};
 
@@ -64,7 +65,7 @@ impl World {
         let agent = self.agents[agent];
         let scope = if by_agent { agent.scope() } else { agent.admin() };
         let listed = self.bench.store().attempts(scope, filter).await.unwrap();
-        listed.iter().map(|attempt| place(&self.attempts, attempt.id)).collect()
+        listed.iter().map(|attempt| place(&self.attempts, &attempt.id)).collect()
     }
 
     async fn listed_events(&self, agent: usize, by_agent: bool, filter: EventFilter) -> Vec<(usize, usize)> {
@@ -72,7 +73,7 @@ impl World {
         let scope = if by_agent { agent.scope() } else { agent.admin() };
         let listed = self.bench.store().events(scope, filter).await.unwrap();
         assert!(listed.iter().all(|event| event.deliveries.len() == 1 && event.payload.is_none()));
-        listed.iter().map(|event| place(&self.events, event.id)).collect()
+        listed.iter().map(|event| place(&self.events, &event.id)).collect()
     }
 }
 
@@ -84,8 +85,8 @@ async fn settle(bench: &StoreBench, claimed: &Claimed, recorded: Recorded) -> At
     id.into()
 }
 
-fn place<T: PartialEq>(all: &[Vec<T>], one: T) -> (usize, usize) {
-    let of = |row: &Vec<T>| row.iter().position(|other| *other == one);
+fn place<T: PartialEq>(all: &[Vec<T>], one: &T) -> (usize, usize) {
+    let of = |row: &Vec<T>| row.iter().position(|other| other == one);
     all.iter().enumerate().find_map(|(agent, row)| Some((agent, of(row)?))).expect("it was made here")
 }
 
@@ -107,7 +108,7 @@ async fn each_filter_of_attempts_lets_its_own_through() {
     let world = World::new().await;
     let subscription = async |agent: usize| {
         let scope = world.agents[agent].scope();
-        let listed = world.bench.store().subscriptions(scope, Default::default()).await.unwrap();
+        let listed = world.bench.store().subscriptions(scope, SubscriptionFilter::default()).await.unwrap();
         Some(listed[0].id)
     };
     let filters = [
