@@ -108,9 +108,17 @@ async fn patch(
     {
         return Err(ApiError::forbidden(format!("only an admin key may change {field}")));
     }
-    let change = body.checked()?;
+    let handle = handle_in_path(&handle)?;
+    let change = match body.checked() {
+        Ok(change) => change,
+        // A rule's refusal is for those who can see the identity.
+        Err(refusal) => {
+            let seen = app.store.identity(caller.scope(), handle).await?;
+            return Err(if seen.is_some() { refusal } else { not_found() });
+        }
+    };
     let new_handle = change.handle.clone().unwrap_or_default();
-    match app.store.change_identity(caller.scope(), handle_in_path(&handle)?, change).await? {
+    match app.store.change_identity(caller.scope(), handle, change).await? {
         ChangeIdentity::Changed(identity) => Ok(Json(IdentityBody::from(*identity))),
         ChangeIdentity::NotFound => Err(not_found()),
         ChangeIdentity::HandleTaken => Err(handle_taken(&new_handle)),

@@ -85,6 +85,24 @@ struct PatchBody {
     signature_enabled: Option<bool>,
 }
 
+impl PatchBody {
+    fn checked(self) -> Result<MailboxChange, ApiError> {
+        let mut settings = Settings::new();
+        for (name, value) in
+            [("signature_html", self.signature_html), ("signature_text", self.signature_text)]
+        {
+            if let Patch::Set(text) = &value {
+                known::at_most(&[name], text, SIGNATURE_CHARS)?;
+            }
+            known::set(&mut settings, name, value);
+        }
+        if let Some(enabled) = self.signature_enabled {
+            settings.insert("signature_enabled".into(), enabled.into());
+        }
+        Ok(MailboxChange { filter_mode: self.filter_mode, settings })
+    }
+}
+
 fn not_found() -> ApiError {
     ApiError::not_found("mailbox")
 }
@@ -128,17 +146,15 @@ async fn patch(
     if body.filter_mode.is_some() && !caller.is_admin() {
         return Err(ApiError::forbidden("only an admin key may change filter_mode"));
     }
-    let mut settings = Settings::new();
-    for (name, value) in [("signature_html", body.signature_html), ("signature_text", body.signature_text)] {
-        if let Patch::Set(text) = &value {
-            known::at_most(&[name], text, SIGNATURE_CHARS)?;
+    let address = address(&app, &text);
+    let change = match body.checked() {
+        Ok(change) => change,
+        // A rule's refusal is for those who can see the mailbox.
+        Err(refusal) => {
+            let seen = app.store.mailbox(caller.scope(), address).await?;
+            return Err(if seen.is_some() { refusal } else { not_found() });
         }
-        known::set(&mut settings, name, value);
-    }
-    if let Some(enabled) = body.signature_enabled {
-        settings.insert("signature_enabled".into(), enabled.into());
-    }
-    let change = MailboxChange { filter_mode: body.filter_mode, settings };
-    let changed = app.store.change_mailbox(caller.scope(), address(&app, &text), change).await?;
+    };
+    let changed = app.store.change_mailbox(caller.scope(), address, change).await?;
     changed.map(|mailbox| Json(MailboxBody::from(mailbox))).ok_or_else(not_found)
 }

@@ -150,12 +150,6 @@ impl Clock {
             now.fetch_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX), Ordering::SeqCst);
         }
     }
-
-    /// Whether the time passes by itself.
-    #[must_use]
-    pub fn is_system(&self) -> bool {
-        matches!(*self.0, Source::System { .. })
-    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]

@@ -77,7 +77,6 @@ impl Receiver {
         recipients: Vec<String>,
         raw: Vec<u8>,
     ) -> Result<Vec<EventId>, ReceiveError> {
-        let bytes = raw.len();
         let (parsed, content_hash) = parse(raw, envelope_from).await?;
         let mut recipients: Vec<String> =
             recipients.iter().map(|address| mail_address::normalize(address)).collect();
@@ -94,6 +93,7 @@ impl Receiver {
         organizations.dedup();
         let agents = self.agents(&parsed, &organizations).await?;
         let thread = mail::thread_key(&parsed);
+        let bytes = waiting_bytes(&parsed) * recipients.len();
         let mail = NewMail {
             recipients,
             organization: first,
@@ -170,6 +170,19 @@ impl Receiver {
     }
 }
 
+/// About what a mail takes up for each of its recipients while it waits to be stored. Its attachments are gone
+/// by then: by the size that it came in, two large mails at once would fill an organisation's inbox.
+fn waiting_bytes(mail: &ParsedMail) -> usize {
+    let addresses = mail.to_addresses.iter().chain(mail.cc_addresses.iter().flatten());
+    let addresses: usize = addresses.map(|address| address.len() + ADDRESS_BYTES).sum();
+    mail.body.text.len() + addresses + ENVELOPE_BYTES
+}
+
+/// What an address costs beside its own bytes.
+const ADDRESS_BYTES: usize = 8;
+/// What is left of a payload without its body and addresses: keys, ids, subject, snippet.
+const ENVELOPE_BYTES: usize = 4 * 1024;
+
 /// Taking a mail apart costs up to a few hundred milliseconds of CPU: not on the runtime's own threads.
 async fn parse(raw: Vec<u8>, sender: Option<String>) -> Result<(ParsedMail, [u8; 32]), ReceiveError> {
     let parsed = tokio::task::spawn_blocking(move || {
@@ -177,4 +190,24 @@ async fn parse(raw: Vec<u8>, sender: Option<String>) -> Result<(ParsedMail, [u8;
         Ok::<_, MailError>((parsed, mail::content_hash(&raw)))
     });
     Ok(parsed.await.map_err(|_| StoreError::Closed)??)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ingest::mail::MAX_BODY_BYTES;
+
+    #[test]
+    fn what_waits_is_the_event_and_not_the_attachments() {
+        let head = "From: a@client.test\r\nTo: b@mail.test\r\nMIME-Version: 1.0\r\n\
+            Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\nHello\r\n--x\r\n\
+            Content-Type: application/pdf\r\nContent-Disposition: attachment\r\n\r\n";
+        let mail = [head.as_bytes(), &b"JVBERi0x\r\n".repeat(1_000_000), b"\r\n--x--\r\n"].concat();
+        let mail = mail::parse(&mail, None).unwrap();
+        assert!(mail.has_attachments && mail.body.text.starts_with("Hello"));
+        assert!(waiting_bytes(&mail) < 5 * 1024, "{}", waiting_bytes(&mail));
+        let long = format!("From: a@client.test\r\n\r\n{}", "x".repeat(MAX_BODY_BYTES));
+        let long = mail::parse(long.as_bytes(), None).unwrap();
+        assert!(waiting_bytes(&long) > MAX_BODY_BYTES);
+    }
 }

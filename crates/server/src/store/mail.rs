@@ -56,7 +56,7 @@ pub struct NewMail {
     pub parents: Vec<String>,
     /// From, To and Cc, normalised.
     pub participants: Vec<String>,
-    /// Its size as it came.
+    /// What it takes up while it waits, all recipients together.
     pub bytes: usize,
     /// Makes the event for one mailbox.
     pub build: BuildEvent,

@@ -107,12 +107,6 @@ impl Store {
         })
         .await
     }
-
-    /// The organisation with this name.
-    pub async fn organization_by_name(&self, name: String) -> Result<Option<Organization>, StoreError> {
-        self.read(move |connection| rows::optional(connection, BY_NAME, params![name], read)).await
-    }
-
     /// Every organisation, oldest first.
     pub async fn organizations(&self) -> Result<Vec<Organization>, StoreError> {
         self.read(|connection| rows::all(connection, ALL, [], read)).await

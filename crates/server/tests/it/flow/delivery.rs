@@ -1,5 +1,7 @@
 //! What arrives, and what the log says of it.
 
+use std::time::Duration;
+
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -174,4 +176,28 @@ async fn what_publishing_remembers_of_an_owner_ends_with_the_owner() {
     scene.server.delete("/api/v1/identities/help").by(&scene.acme).send().await.expect(204);
     assert_eq!(publish().await.status, 404);
     scene.server.settle_down(&scene.pump).await;
+}
+
+#[tokio::test]
+async fn one_past_the_rate_of_replays_is_429_for_that_organisation() {
+    let (scene, subscription) = Scene::subscribed().await;
+    let rival = scene.server.organization("rival").await;
+    scene.publish("hi").await;
+    scene.turn().await;
+    let attempt = scene.attempts().await[0]["id"].as_str().expect("an id").to_owned();
+    // A replay that is refused counts, too, and needs no engine.
+    scene.server.delete(&path_of(&subscription)).by(&scene.acme).send().await.expect(204);
+    let path = format!("/api/v1/webhooks/deliveries/{attempt}/replay");
+    let replay = |key: &str| scene.server.post(&path).key(key).send();
+    for _ in 0..20 {
+        replay(&scene.acme.key).await.refused(409);
+    }
+    let refused = replay(&scene.acme.key).await;
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert!(refused.refused(429).contains("replays"));
+    replay(&rival.key).await.refused(404);
+    scene.server.advance(Duration::from_millis(100));
+    replay(&scene.acme.key).await.refused(409);
+    replay(&scene.acme.key).await.refused(429);
+    scene.turn().await;
 }

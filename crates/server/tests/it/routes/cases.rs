@@ -81,16 +81,17 @@ pub(super) fn of(route: &Route, names: &Names) -> Vec<Case> {
 fn by_path(route: &Route, path: &str) -> Vec<Case> {
     let mut cases = vec![case(path, if route.takes_body { json!({}) } else { Value::Null })];
     if route.method == Method::PATCH {
-        let body = if path.contains("/subscriptions/") {
-            json!({"url": "https://127.0.0.1/mine"})
+        // One that keeps the rules and one that does not: a rule is for those who can see the row.
+        let bodies = if path.contains("/subscriptions/") {
+            [json!({"url": "https://127.0.0.1/mine"}), json!({"url": "ftp://mine"})]
         } else if path.contains("/mailboxes/") {
-            json!({"signature_text": "mine"})
+            [json!({"signature_text": "mine"}), json!({"signature_text": "x".repeat(200_000)})]
         } else if path.contains("/numbers/") {
-            json!({"client_websocket_url": "wss://a.example.com"})
+            [json!({"client_websocket_url": "wss://a.example.com"}), json!({"client_websocket_url": "mine"})]
         } else {
-            json!({"display_name": "mine"})
+            [json!({"display_name": "mine"}), json!({"agent_handle": "no handle"})]
         };
-        cases.push(case(path, body));
+        cases.extend(bodies.map(|body| case(path, body)));
     }
     cases
 }
