@@ -1,0 +1,41 @@
+use super::*;
+use crate::domain::time::TimeMs;
+use crate::store::migrate;
+
+fn touch(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    tx.touch()
+}
+
+#[tokio::test]
+async fn a_panic_answers_whoever_waits_and_is_noticed() {
+    let mut connection = Connection::open_in_memory().unwrap();
+    migrate::migrate(&mut connection).unwrap();
+    let options = StoreOptions {
+        data_dir: "nowhere".into(),
+        sealer: Sealer::new(&[7; 32]),
+        boot: 1,
+        clock: Clock::manual(TimeMs(1)),
+        entropy: Entropy::seeded(1),
+        generations: Arc::default(),
+        faults: Faults::default(),
+    };
+    let writer = Writer::start(connection, options).unwrap();
+    let (broken, beside) =
+        tokio::join!(writer.change(|_| -> Result<(), StoreError> { panic!("a bug") }), writer.change(touch));
+    assert!(matches!(broken, Err(StoreError::Closed)), "{broken:?}");
+    assert!(beside.is_ok() || matches!(beside, Err(StoreError::Closed)), "{beside:?}");
+    writer.failed().await;
+    assert!(matches!(writer.change(touch).await, Err(StoreError::Closed)));
+    writer.close().await;
+}
+
+#[test]
+fn acceptance_numbers_go_on_after_those_that_types_were_selected_at() {
+    let mut connection = Connection::open_in_memory().unwrap();
+    migrate::migrate(&mut connection).unwrap();
+    let last = |connection: &Connection| connection.query_row(LAST_SEQ, [], |row| row.get::<_, i64>(0));
+    assert_eq!(last(&connection), Ok(0));
+    connection.pragma_update(None, "foreign_keys", false).unwrap();
+    connection.execute("INSERT INTO subscription_types VALUES (1, 1, 41)", []).unwrap();
+    assert_eq!(last(&connection), Ok(41));
+}
