@@ -5,6 +5,7 @@ mod args;
 mod config;
 mod demo;
 mod keys;
+mod numbers;
 mod org;
 mod serve;
 
@@ -32,6 +33,8 @@ enum Command {
     Org(org::OrgArgs),
     /// Make API keys.
     Keys(keys::KeysArgs),
+    /// Give phone numbers to organisations.
+    Numbers(numbers::NumbersArgs),
     /// Print the OpenAPI document of the API.
     Openapi,
 }
@@ -49,6 +52,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => runtime.block_on(demo::run(args)),
         Command::Config(args) => config::run(args),
         Command::Org(args) => runtime.block_on(org::run(args)).map(|()| ExitCode::SUCCESS),
+        Command::Numbers(args) => runtime.block_on(numbers::run(args)).map(|()| ExitCode::SUCCESS),
         Command::Keys(args) => runtime.block_on(keys::run(args)).map(|()| ExitCode::SUCCESS),
         Command::Openapi => openapi().map(|()| ExitCode::SUCCESS),
     };

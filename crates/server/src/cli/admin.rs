@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::domain::api_key::KeyScope;
 use crate::domain::caller::Scope;
 use crate::domain::generations::Generations;
+use crate::domain::phone_number;
 use crate::domain::time::Clock;
 use crate::server::{Running, open_store};
 use crate::store::Store;
@@ -42,6 +43,7 @@ pub(super) enum Request {
     ListOrganizations,
     DeleteOrganization { name: String },
     CreateKey { organization: Option<String>, kind: KeyKind, label: String },
+    AllowNumber { organization: String, number: String },
 }
 
 /// Which key.
@@ -59,6 +61,7 @@ pub(super) enum KeyKind {
 pub(super) enum Answer {
     Organizations(Vec<OrganizationLine>),
     Deleted,
+    Allowed,
     Key(String),
     Refused(String),
 }
@@ -150,6 +153,14 @@ async fn execute(store: &Store, request: Request) -> Result<Answer, StoreError> 
             }
             None => Ok(unknown(&name)),
         },
+        Request::AllowNumber { organization, number } => {
+            let Some(found) = find(store, &organization).await? else { return Ok(unknown(&organization)) };
+            if !phone_number::is_e164(&number) {
+                return Ok(Answer::Refused(format!("'{number}' is not a number like +12125559876")));
+            }
+            store.allow_number(found.no, number).await?;
+            Ok(Answer::Allowed)
+        }
         Request::CreateKey { organization, kind, label } => {
             create_key(store, organization, kind, label).await
         }

@@ -40,6 +40,9 @@ pub(super) fn refusal(output: &Output) -> String {
     said[place + "inkhook: ".len()..].trim_end().to_owned()
 }
 
+/// A number outside the range that is free to take.
+const ALLOWED: &str = "+12125559876";
+
 /// Every command once, in an order that makes sense.
 fn use_every_command(data_dir: &Path) -> [String; 2] {
     let made = stdout(&inkhook(data_dir, &["org", "create", "acme"]));
@@ -69,6 +72,16 @@ fn use_every_command(data_dir: &Path) -> [String; 2] {
         "there is no organisation 'nobody'"
     );
 
+    assert_eq!(stdout(&inkhook(data_dir, &["numbers", "allow", ALLOWED, "--org", "acme"])), "allowed");
+    assert_eq!(
+        refusal(&inkhook(data_dir, &["numbers", "allow", "555", "--org", "acme"])),
+        "'555' is not a number like +12125559876"
+    );
+    assert_eq!(
+        refusal(&inkhook(data_dir, &["numbers", "allow", ALLOWED, "--org", "nobody"])),
+        "there is no organisation 'nobody'"
+    );
+
     stdout(&inkhook(data_dir, &["org", "create", "short-lived"]));
     assert_eq!(stdout(&inkhook(data_dir, &["org", "delete", "short-lived"])), "deleted");
     assert!(!stdout(&inkhook(data_dir, &["org", "list"])).contains("short-lived"));
@@ -86,6 +99,10 @@ async fn keys_work(server: &RunningServer, [admin, operator]: [String; 2]) {
     assert_eq!(me["auth_subtype"], "api_key.agent_scoped.claimed", "{me}");
     let organization = me["organization_id"].as_str().expect("an id").to_owned();
     api(&agent).must(403, "POST", "/api/v1/identities", Some(json!({"agent_handle": "other"}))).await;
+
+    let number = json!({"agent_handle": "agent", "number": ALLOWED});
+    let taken = api(&admin).must(201, "POST", "/api/v1/phone/numbers", Some(number)).await;
+    assert_eq!(taken["number"], ALLOWED, "{taken}");
 
     let header = [("Inkhook-Organization", organization.as_str())];
     let seen = api(&operator).ask("GET", "/api/v1/identities", &header, None).await.expect("an answer");
