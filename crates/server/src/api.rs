@@ -21,6 +21,7 @@ mod known;
 pub mod limit;
 mod mailboxes;
 mod openapi;
+mod owner;
 pub mod page;
 pub mod path;
 mod phone_numbers;

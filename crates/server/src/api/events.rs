@@ -15,8 +15,8 @@ use utoipa_axum::routes;
 use super::auth::{AdminCaller, WebhookCaller};
 use super::body::{Body, Query};
 use super::error::{ApiError, quote};
-use super::page;
 use super::path::PathPart;
+use super::{owner, page};
 use crate::app::App;
 use crate::domain::owner::Owner;
 use crate::domain::time::TimeMs;
@@ -83,7 +83,7 @@ async fn publish_event(
     Body(body): Body<PublishBody>,
 ) -> Result<(StatusCode, Json<PublishedBody>), ApiError> {
     let event_type = event_type(&body.event_type, "body")?;
-    let owner = exactly_one_owner(body.mailbox_id, body.phone_number_id, body.agent_identity_id)?;
+    let owner = owner::exactly_one((body.mailbox_id, body.phone_number_id, body.agent_identity_id))?;
     let publish = Publish {
         organization: caller.organization,
         event_type,
@@ -111,23 +111,6 @@ fn event_type(name: &str, place: &str) -> Result<EventType, ApiError> {
         let msg = format!("{} is not an event of the catalogue", quote(name));
         ApiError::invalid_at(vec![place.into(), "event_type".into()], msg, "invalid")
     })
-}
-
-fn exactly_one_owner(
-    mailbox: Option<MailboxId>,
-    number: Option<PhoneNumberId>,
-    identity: Option<IdentityId>,
-) -> Result<Owner, ApiError> {
-    match (mailbox, number, identity) {
-        (Some(id), None, None) => Ok(Owner::Mailbox(id)),
-        (None, Some(id), None) => Ok(Owner::PhoneNumber(id)),
-        (None, None, Some(id)) => Ok(Owner::Identity(id)),
-        _ => Err(ApiError::invalid_at(
-            vec!["body".into()],
-            "exactly one of mailbox_id, phone_number_id and agent_identity_id must be given",
-            "invalid",
-        )),
-    }
 }
 
 fn event_id(text: &str) -> Result<EventId, ApiError> {
@@ -261,14 +244,9 @@ async fn list_events(
     WebhookCaller(caller): WebhookCaller,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<EventsBody>, ApiError> {
-    let owner = match (query.mailbox_id, query.phone_number_id, query.agent_identity_id) {
-        (None, None, None) => None,
-        (mailbox, number, identity) => {
-            Some(exactly_one_owner(mailbox, number, identity).map_err(|_| one_owner_filter())?)
-        }
-    };
+    let owners = (query.mailbox_id, query.phone_number_id, query.agent_identity_id);
     let filter = EventFilter {
-        owner,
+        owner: owner::at_most_one("query", owners)?,
         event_type: query.event_type.as_deref().map(|name| event_type(name, "query")).transpose()?,
         before: query.before,
         limit: page::limit(query.limit),
@@ -277,14 +255,6 @@ async fn list_events(
     let events = app.store.events(caller.scope(), filter).await?;
     let events = events.into_iter().map(event_body).collect::<Result<_, _>>()?;
     Ok(Json(EventsBody { events }))
-}
-
-fn one_owner_filter() -> ApiError {
-    ApiError::invalid_at(
-        vec!["query".into()],
-        "at most one of mailbox_id, phone_number_id and agent_identity_id may be given",
-        "invalid",
-    )
 }
 
 /// One event, its payload and its deliveries.

@@ -9,6 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::api::body::{Patch, SecretText};
 use crate::api::error::{ApiError, quote};
+use crate::api::owner::{at_most_one, exactly_one};
 use crate::domain::owner::Owner;
 use crate::domain::secret::Secret;
 use crate::domain::subscription::{
@@ -47,10 +48,7 @@ impl CreateBody {
     /// The one owner that is named.
     pub(super) fn owner(&self) -> Result<Owner, ApiError> {
         let owners = (self.mailbox_id, self.phone_number_id, self.agent_identity_id);
-        at_most_one("body", owners)?.ok_or_else(|| {
-            let msg = "exactly one of mailbox_id, phone_number_id and agent_identity_id must be given";
-            ApiError::invalid_at(vec!["body".into()], msg, "missing")
-        })
+        exactly_one(owners)
     }
 
     /// The rest, if it keeps the rules.
@@ -62,19 +60,6 @@ impl CreateBody {
         let auth_token = self.auth_token.map(checked_token).transpose()?;
         Ok(NewSubscription { owner, url, event_types, context_config, auth_token })
     }
-}
-
-type Owners = (Option<MailboxId>, Option<PhoneNumberId>, Option<IdentityId>);
-
-/// The owner that is named; the refusal of several names the last.
-fn at_most_one(place: &str, (mailbox, number, identity): Owners) -> Result<Option<Owner>, ApiError> {
-    let named = [mailbox.map(Owner::Mailbox), number.map(Owner::PhoneNumber), identity.map(Owner::Identity)];
-    let mut named = named.into_iter().flatten();
-    let first = named.next();
-    let Some(second) = named.next_back() else { return Ok(first) };
-    let loc = vec![place.into(), second.kind().field_name().into()];
-    let msg = "only one of mailbox_id, phone_number_id and agent_identity_id may be given";
-    Err(ApiError::invalid_at(loc, msg, "invalid"))
 }
 
 /// What changes; a field left out stays as it is.
