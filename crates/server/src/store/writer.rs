@@ -430,7 +430,7 @@ impl Worker {
     fn conclude(&mut self, group: Group) {
         match group {
             Group::Done(ops) => ops.into_iter().for_each(|op| op.finish(Ok(()))),
-            Group::Failed(ops, error) => self.recover(ops, error),
+            Group::Failed(ops, error) => self.recover(ops, &error),
         }
     }
 

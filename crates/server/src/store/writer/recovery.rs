@@ -21,15 +21,14 @@ const FULL_DISK_RETRY: Duration = Duration::from_secs(1);
 
 impl Worker {
     /// Handles a group that was rolled back or may not have been committed.
-    pub(super) fn recover(&mut self, ops: Vec<Box<dyn Op>>, error: StoreError) {
-        let ops = match error {
-            error if error.is_conflict() => match self.again(ops) {
-                Group::Done(done) => return self.conclude(Group::Done(done)),
-                Group::Failed(ops, error) => return self.one_by_one_or_all(ops, &error),
-            },
-            _ => ops,
-        };
-        self.one_by_one_or_all(ops, &error);
+    pub(super) fn recover(&mut self, ops: Vec<Box<dyn Op>>, error: &StoreError) {
+        if !error.is_conflict() {
+            return self.one_by_one_or_all(ops, error);
+        }
+        match self.again(ops) {
+            Group::Failed(ops, error) => self.one_by_one_or_all(ops, &error),
+            done @ Group::Done(_) => self.conclude(done),
+        }
     }
 
     fn one_by_one_or_all(&mut self, ops: Vec<Box<dyn Op>>, error: &StoreError) {
