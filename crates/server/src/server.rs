@@ -158,7 +158,8 @@ impl Running {
     fn spawn(&self, parts: Parts, listener: TcpListener, smtp: Option<SmtpServer>) {
         let Lifecycle { soft, hard, .. } = self.lifecycle.clone();
         let (store, bells) = (parts.store.clone(), parts.bells.clone());
-        self.lifecycle.spawn("janitor", janitor::run(store.clone(), bells, soft.clone()));
+        self.lifecycle
+            .spawn("janitor", janitor::run(store.clone(), parts.clock.clone(), bells, soft.clone()));
         self.lifecycle.spawn("pump", Pump::new(parts, hard.clone()).run(soft.clone()));
         if let Some(smtp) = smtp {
             let (soft, hard) = (soft.clone(), hard.clone());

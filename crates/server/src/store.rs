@@ -19,6 +19,7 @@ pub mod events;
 mod fact_cache;
 pub mod facts;
 pub mod faults;
+pub mod forget;
 mod heads;
 pub mod identities;
 mod inbox;

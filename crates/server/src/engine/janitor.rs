@@ -1,9 +1,11 @@
-//! The janitor: writes what deletes and narrowed subscriptions left to be written.
+//! The janitor: writes what deletes and narrowed subscriptions left to be written, and forgets what was
+//! remembered only for a time.
 
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::domain::time::Clock;
 use crate::store::Store;
 use crate::store::cancel::Tidied;
 use crate::store::error::StoreError;
@@ -13,10 +15,10 @@ use crate::wake::Bells;
 const POLL: Duration = Duration::from_secs(5);
 
 /// Tidies up until the soft stop.
-pub async fn run(store: Store, bells: Bells, soft: CancellationToken) {
+pub async fn run(store: Store, clock: Clock, bells: Bells, soft: CancellationToken) {
     let mut bell = bells.tidy.listen();
     while !soft.is_cancelled() {
-        match tidy_up(&store, &soft).await {
+        match tidy_up(&store, &clock, &soft).await {
             Ok(()) => {}
             Err(StoreError::Closed) => return,
             Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "tidying up failed"),
@@ -33,12 +35,9 @@ pub async fn run(store: Store, bells: Bells, soft: CancellationToken) {
 ///
 /// # Errors
 /// The store could not be written.
-pub async fn tidy_up(store: &Store, soft: &CancellationToken) -> Result<(), StoreError> {
-    while store.cancel_chunk().await? == Tidied::More {
-        if soft.is_cancelled() {
-            break;
-        }
-    }
+pub async fn tidy_up(store: &Store, clock: &Clock, soft: &CancellationToken) -> Result<(), StoreError> {
+    while !soft.is_cancelled() && store.cancel_chunk().await? == Tidied::More {}
+    while !soft.is_cancelled() && store.forget_chunk(clock.wall()).await? == Tidied::More {}
     Ok(())
 }
 

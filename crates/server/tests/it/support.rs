@@ -144,7 +144,8 @@ impl TestServer {
     pub async fn settle_down(&self, pump: &Pump) {
         pump.run_until_idle().await.expect("the store works");
         let soft = CancellationToken::new();
-        inkhook_server::engine::janitor::tidy_up(&self.app.store, &soft).await.expect("the store works");
+        let (store, clock) = (&self.app.store, &self.app.clock);
+        inkhook_server::engine::janitor::tidy_up(store, clock, &soft).await.expect("the store works");
     }
 
     /// Moves the clock.

@@ -4,6 +4,7 @@ mod accept;
 mod cancel;
 mod claim;
 mod delete;
+mod forget;
 mod heads;
 mod idempotency;
 mod leases;
