@@ -136,8 +136,17 @@ async fn kill_repeatedly(
     kills
 }
 
+/// Waits for an empty queue. How long that takes depends on how much the last kill left, so what has a
+/// deadline is that it gets shorter.
 async fn wait_for_drain(server: &RunningServer) {
-    until("an empty queue", DRAIN, async || record(server).queued.is_empty().then_some(())).await;
+    let mut left = usize::MAX;
+    while left > 0 {
+        left = until("a shorter queue", DRAIN, async || {
+            let queued = record(server).queued.len();
+            (queued < left).then_some(queued)
+        })
+        .await;
+    }
 }
 
 /// What is on record now.
