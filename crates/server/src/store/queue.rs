@@ -129,28 +129,30 @@ pub(super) fn write_counts(tx: &Tx<'_>, row: &QueueRow) -> Result<(), StoreError
 /// Reads a whole row.
 pub(super) fn read(row: &Row<'_>) -> Result<QueueRow, StoreError> {
     Ok(QueueRow {
-        no: DeliveryNo(row.get("no")?),
-        organization: OrganizationNo(row.get("organization_id")?),
-        subscription: SubscriptionNo(row.get("subscription")?),
-        event: Seq(row.get("event_seq")?),
-        event_type: rows::event_type(row, "event_type")?,
-        class: Class::from_code(row.get("class")?).ok_or(StoreError::Corrupt("a delivery's class"))?,
-        request_id: rows::id(row, "request_id")?,
         expires_at: rows::optional_time(row, "expires_ms")?,
-        created_at: rows::time(row, "created_ms")?,
         failures: row.get("failures")?,
-        attempts: row.get("attempts")?,
         unknown: row.get("unknown")?,
         maybe_received: row.get("maybe_received")?,
         claim_no: row.get("claim_no")?,
         boot: row.get("boot")?,
         claimed_at: rows::optional_time(row, "claimed_ms")?,
         claimed_url: row.get::<_, Option<i64>>("claimed_url")?.map(UrlNo),
+        ..read_shared(row)?
     })
 }
 
 /// Reads an ended delivery whose last attempt was under way when it ended, as the row it was.
 pub(super) fn read_ended(row: &Row<'_>) -> Result<QueueRow, StoreError> {
+    Ok(QueueRow {
+        claim_no: row.get::<_, Option<u32>>("open_claim")?.unwrap_or(0),
+        claimed_at: rows::optional_time(row, "open_started_ms")?,
+        claimed_url: row.get::<_, Option<i64>>("open_url")?.map(UrlNo),
+        ..read_shared(row)?
+    })
+}
+
+/// What a delivery has before and after its end; the rest as if nobody had claimed it.
+fn read_shared(row: &Row<'_>) -> Result<QueueRow, StoreError> {
     Ok(QueueRow {
         no: DeliveryNo(row.get("no")?),
         organization: OrganizationNo(row.get("organization_id")?),
@@ -159,15 +161,15 @@ pub(super) fn read_ended(row: &Row<'_>) -> Result<QueueRow, StoreError> {
         event_type: rows::event_type(row, "event_type")?,
         class: Class::from_code(row.get("class")?).ok_or(StoreError::Corrupt("a delivery's class"))?,
         request_id: rows::id(row, "request_id")?,
-        expires_at: None,
         created_at: rows::time(row, "created_ms")?,
-        failures: 0,
         attempts: row.get("attempts")?,
+        expires_at: None,
+        failures: 0,
         unknown: 0,
         maybe_received: false,
-        claim_no: row.get::<_, Option<u32>>("open_claim")?.unwrap_or(0),
+        claim_no: 0,
         boot: None,
-        claimed_at: rows::optional_time(row, "open_started_ms")?,
-        claimed_url: row.get::<_, Option<i64>>("open_url")?.map(UrlNo),
+        claimed_at: None,
+        claimed_url: None,
     })
 }
