@@ -15,7 +15,19 @@ const REPLAYS_PER_SECOND: u32 = 10;
 
 /// Handed to the API and whatever else serves requests. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct App {
+pub struct App(Arc<Shared>);
+
+impl std::ops::Deref for App {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+/// What an [`App`] shares.
+#[derive(Debug)]
+pub struct Shared {
     /// Everything durable.
     pub store: Store,
     /// Time.
@@ -27,11 +39,11 @@ pub struct App {
     /// Outbound rules and connections; the API asks it whether a URL may be delivered to.
     pub egress: inkhook_egress::Client,
     /// Replays and tests of each organisation.
-    pub replays: Arc<Limiter<OrganizationNo>>,
+    pub replays: Limiter<OrganizationNo>,
     /// Knows the API keys.
     pub auth: Auth,
     /// What the API needs of the configuration.
-    pub settings: Arc<ApiSettings>,
+    pub settings: ApiSettings,
 }
 
 impl App {
@@ -46,8 +58,8 @@ impl App {
         settings: ApiSettings,
     ) -> Self {
         let auth = Auth::new(clock.clone(), settings.requests_per_second);
-        let replays = Arc::new(Limiter::new(clock.clone(), REPLAYS_PER_SECOND));
-        Self { store, clock, entropy, bells, egress, replays, auth, settings: Arc::new(settings) }
+        let replays = Limiter::new(clock.clone(), REPLAYS_PER_SECOND);
+        Self(Arc::new(Shared { store, clock, entropy, bells, egress, replays, auth, settings }))
     }
 }
 

@@ -19,5 +19,6 @@ pub mod patch;
 pub mod phone_number;
 pub mod retry;
 pub mod secret;
+pub mod slots;
 pub mod subscription;
 pub mod time;

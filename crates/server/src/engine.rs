@@ -6,13 +6,13 @@
 
 pub mod janitor;
 pub mod pump;
-mod slots;
 
 use std::time::Duration;
 
 use crate::domain::entropy::Entropy;
 use crate::domain::generations::Generations;
 use crate::domain::retry::RetrySchedule;
+use crate::domain::slots::Bounds;
 use crate::domain::time::Clock;
 use crate::store::Store;
 use crate::wake::Bells;
@@ -41,10 +41,8 @@ pub struct Parts {
 /// How the engine behaves.
 #[derive(Debug, Clone)]
 pub struct EngineSettings {
-    /// Attempts under way at the same time.
-    pub max_in_flight: usize,
-    /// Of these, for one subscription at most; where it starts and how it grows is the slots' affair.
-    pub max_in_flight_per_subscription: usize,
+    /// How many attempts may be under way, and for whom.
+    pub bounds: Bounds,
     /// A whole attempt, the answer's body included.
     pub attempt_timeout: Duration,
     /// An attempt that somebody waits for: a replay.
@@ -60,8 +58,7 @@ pub struct EngineSettings {
 impl Default for EngineSettings {
     fn default() -> Self {
         Self {
-            max_in_flight: 512,
-            max_in_flight_per_subscription: 64,
+            bounds: Bounds::default(),
             attempt_timeout: Duration::from_secs(30),
             manual_timeout: Duration::from_secs(25),
             retry_schedule: RetrySchedule::default(),

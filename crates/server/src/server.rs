@@ -243,8 +243,7 @@ fn egress(config: &Config) -> Result<Client, BuildError> {
 
 fn engine_settings(config: &Config) -> EngineSettings {
     EngineSettings {
-        max_in_flight: config.delivery.max_in_flight,
-        max_in_flight_per_subscription: config.delivery.max_in_flight_per_subscription,
+        bounds: config.delivery.bounds(),
         attempt_timeout: Duration::from_millis(config.delivery.timeout_ms),
         retry_schedule: config.delivery.schedule(),
         // A developer's own receiver is the developer's to read.

@@ -20,11 +20,13 @@ mod fact_cache;
 pub mod facts;
 pub mod faults;
 pub mod forget;
+pub mod hand_over;
 mod heads;
 pub mod identities;
 mod inbox;
 pub mod mail;
 pub mod mailboxes;
+mod memory;
 mod migrate;
 mod names;
 pub mod organizations;
@@ -37,6 +39,7 @@ pub mod seal;
 pub mod settle;
 pub mod signing_keys;
 pub mod subscriptions;
+mod target;
 mod urls;
 mod writer;
 
@@ -115,12 +118,18 @@ impl Store {
     }
 
     /// Runs a publish: like [`Store::change`], but admitted by organisation and served round robin.
-    async fn admit<T, F>(&self, organization: OrganizationNo, bytes: usize, run: F) -> Result<T, StoreError>
+    /// `size` is events and bytes.
+    async fn admit<T, F>(
+        &self,
+        organization: OrganizationNo,
+        size: (usize, usize),
+        run: F,
+    ) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        self.writer.admit(organization, bytes, run).await
+        self.writer.admit(organization, size, run).await
     }
 
     /// Runs a read on a connection that cannot write.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Problem, require};
 use crate::domain::retry::RetrySchedule;
+use crate::domain::slots::Bounds;
 
 /// See the module.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -15,10 +16,20 @@ pub struct Delivery {
     pub timeout_ms: u64,
     /// The waits between attempts, in seconds; one attempt more than there are waits.
     pub retry_schedule_s: Vec<u64>,
-    /// Attempts under way at the same time.
+    /// Attempts under way at the same time, as long as they are answered within a second.
     pub max_in_flight: usize,
-    /// Of these, for one subscription whose receiver keeps up; one that fails gets fewer.
+    /// Attempts under way at the same time that have waited longer, beside the others.
+    pub max_slow_in_flight: usize,
+    /// Attempts of one subscription whose receiver keeps up; one that fails gets fewer.
     pub max_in_flight_per_subscription: usize,
+    /// Attempts of one subscription whose receiver is slow.
+    pub max_slow_in_flight_per_subscription: usize,
+    /// Attempts of one organisation, of either kind, in parts of a hundred of all.
+    pub max_in_flight_per_organization_percent: usize,
+    /// Attempts of one organisation to one host and port.
+    pub max_in_flight_per_target: usize,
+    /// Bytes of the bodies under way at the same time.
+    pub max_body_bytes_in_flight: usize,
 }
 
 /// Waits that a schedule can have.
@@ -28,11 +39,17 @@ const MAX_WAIT_S: u64 = 30 * 24 * 3600;
 
 impl Default for Delivery {
     fn default() -> Self {
+        let bounds = Bounds::default();
         Self {
             timeout_ms: 30_000,
             retry_schedule_s: vec![5, 30, 120, 600, 1800, 3600, 7200, 14_400, 28_800, 43_200],
-            max_in_flight: 512,
-            max_in_flight_per_subscription: 64,
+            max_in_flight: bounds.fast,
+            max_slow_in_flight: bounds.slow,
+            max_in_flight_per_subscription: bounds.per_subscription,
+            max_slow_in_flight_per_subscription: bounds.slow_per_subscription,
+            max_in_flight_per_organization_percent: bounds.organization_percent,
+            max_in_flight_per_target: bounds.per_target,
+            max_body_bytes_in_flight: bounds.body_bytes,
         }
     }
 }
@@ -42,6 +59,21 @@ impl Delivery {
     #[must_use]
     pub fn schedule(&self) -> RetrySchedule {
         RetrySchedule::new(self.retry_schedule_s.iter().copied().map(Duration::from_secs).collect())
+    }
+
+    /// How many attempts may be under way, and for whom, as the engine takes it.
+    #[must_use]
+    pub fn bounds(&self) -> Bounds {
+        Bounds {
+            fast: self.max_in_flight,
+            slow: self.max_slow_in_flight,
+            per_subscription: self.max_in_flight_per_subscription,
+            slow_per_subscription: self.max_slow_in_flight_per_subscription,
+            organization_percent: self.max_in_flight_per_organization_percent,
+            per_target: self.max_in_flight_per_target,
+            body_bytes: self.max_body_bytes_in_flight,
+            ..Bounds::default()
+        }
     }
 
     pub(super) fn validate(&self, problems: &mut Vec<Problem>) {
@@ -58,17 +90,26 @@ impl Delivery {
             "delivery.retry_schedule_s",
             format!("must have at most {MAX_WAITS} waits of 1 to {MAX_WAIT_S} seconds"),
         );
-        require(
-            problems,
-            (1..=10_000).contains(&self.max_in_flight),
-            "delivery.max_in_flight",
-            format!("{} is not between 1 and 10000", self.max_in_flight),
-        );
-        require(
-            problems,
-            (1..=10_000).contains(&self.max_in_flight_per_subscription),
-            "delivery.max_in_flight_per_subscription",
-            format!("{} is not between 1 and 10000", self.max_in_flight_per_subscription),
-        );
+        let counts = [
+            ("delivery.max_in_flight", self.max_in_flight, 10_000),
+            ("delivery.max_slow_in_flight", self.max_slow_in_flight, 10_000),
+            ("delivery.max_in_flight_per_subscription", self.max_in_flight_per_subscription, 10_000),
+            (
+                "delivery.max_slow_in_flight_per_subscription",
+                self.max_slow_in_flight_per_subscription,
+                10_000,
+            ),
+            (
+                "delivery.max_in_flight_per_organization_percent",
+                self.max_in_flight_per_organization_percent,
+                100,
+            ),
+            ("delivery.max_in_flight_per_target", self.max_in_flight_per_target, 10_000),
+            ("delivery.max_body_bytes_in_flight", self.max_body_bytes_in_flight, 1 << 40),
+        ];
+        for (field, value, most) in counts {
+            let problem = format!("{value} is not between 1 and {most}");
+            require(problems, (1..=most).contains(&value), field, problem);
+        }
     }
 }

@@ -135,6 +135,8 @@ mod tests {
                 auth_token: None,
                 signing_key: Arc::new(SigningKey::new("whsec_demo-secret")),
                 timeout: Duration::from_secs(30),
+                host: 0,
+                max_in_flight: None,
             }),
         }
     }

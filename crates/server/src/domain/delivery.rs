@@ -10,6 +10,7 @@ use inkhook_wire::sign::SigningKey;
 
 use super::number::{DeliveryNo, OrganizationNo, Seq, SubscriptionNo, UrlNo};
 use super::secret::Secret;
+use super::slots::Slot;
 use super::time::TimeMs;
 
 /// Why a delivery is in the queue; decides which share of the slots it uses.
@@ -166,6 +167,15 @@ pub struct Claimed {
     pub target: Arc<DeliveryTarget>,
 }
 
+/// A claim and the place that its attempt has.
+#[derive(Debug)]
+pub struct Leased {
+    /// What to attempt.
+    pub claimed: Claimed,
+    /// Dropped when the attempt has been recorded.
+    pub slot: Slot,
+}
+
 /// The part of an event that an attempt needs.
 #[derive(Debug, Clone)]
 pub struct ClaimedEvent {
@@ -200,6 +210,10 @@ pub struct DeliveryTarget {
     pub signing_key: Arc<SigningKey>,
     /// The whole attempt's limit.
     pub timeout: Duration,
+    /// The host, as [`super::slots::host_key`] numbers it.
+    pub host: u64,
+    /// Attempts under way at most, if the subscription says so.
+    pub max_in_flight: Option<usize>,
 }
 
 #[cfg(test)]

@@ -21,6 +21,8 @@ pub struct TimeMs(pub i64);
 impl TimeMs {
     /// Due at once.
     pub const ZERO: Self = Self(0);
+    /// Later than anything.
+    pub const NEVER: Self = Self(i64::MAX);
 
     /// This much later; saturates.
     #[must_use]

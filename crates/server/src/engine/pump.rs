@@ -3,23 +3,25 @@
 //! Soft stop: nothing more is claimed, what is under way goes on. Hard stop: attempts are cut off and
 //! their leases released. On a crash the leases end by themselves.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Parts;
-use super::slots::{Slot, Slots};
 use crate::deliver::classify;
 use crate::deliver::prepare::prepare;
 use crate::deliver::send::{Permission, send};
 use crate::domain::attempt::Outcome;
-use crate::domain::delivery::{Claimed, Class};
+use crate::domain::delivery::{Claimed, Class, Leased};
 use crate::domain::retry::JITTER;
+use crate::domain::slots::{SLOW_AFTER, Slot, Slots};
 use crate::domain::time::TimeMs;
 use crate::record::decide::{Circumstances, decide};
 use crate::store::claim::{ClaimRequest, LEASE_SKEW};
 use crate::store::error::StoreError;
+use crate::store::hand_over::HandedOver;
 
 /// How often an attempt is prepared anew because its subscription keeps changing, before it is put back.
 const MAX_RETARGETS: usize = 5;
@@ -29,7 +31,7 @@ const CLAIM_ERROR_WAIT: Duration = Duration::from_secs(1);
 /// The claiming loop and the attempts that it started. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Pump {
-    parts: Parts,
+    parts: Arc<Parts>,
     slots: Slots,
     attempts: TaskTracker,
     cut_off: CancellationToken,
@@ -48,15 +50,16 @@ impl Pump {
     /// A pump that has not claimed anything. `cut_off` ends the attempts under way.
     #[must_use]
     pub fn new(parts: Parts, cut_off: CancellationToken) -> Self {
-        let slots = Slots::new(parts.settings.max_in_flight, parts.settings.max_in_flight_per_subscription);
-        Self { parts, slots, attempts: TaskTracker::new(), cut_off }
+        let slots = Slots::new(parts.settings.bounds);
+        Self { parts: Arc::new(parts), slots, attempts: TaskTracker::new(), cut_off }
     }
 
     /// Claims until the soft stop, then waits for what is under way.
     pub async fn run(self, soft: CancellationToken) {
         let mut bell = self.parts.bells.queued.listen();
-        while !soft.is_cancelled() {
-            let wait = match self.turn().await {
+        let mut handed = self.take_seat();
+        'claim: while !soft.is_cancelled() {
+            let wait = match self.turn_of(true).await {
                 Ok(turn) => self.wait_until(turn.next_due),
                 Err(StoreError::Closed) => break,
                 Err(error) => {
@@ -64,15 +67,37 @@ impl Pump {
                     CLAIM_ERROR_WAIT
                 }
             };
-            tokio::select! {
-                () = soft.cancelled() => break,
-                () = bell.rung() => {}
-                () = self.slots.freed() => {}
-                () = pause(wait) => {}
+            let mut wait = std::pin::pin!(pause(wait));
+            loop {
+                tokio::select! {
+                    // What was handed over is not looked for.
+                    Some(leased) = handed.next() => self.start_all(leased, true),
+                    () = soft.cancelled() => break 'claim,
+                    () = bell.rung() => break,
+                    () = self.slots.freed() => break,
+                    () = &mut wait => break,
+                }
             }
+        }
+        self.slots.close();
+        handed.close();
+        while let Some(leased) = handed.next().await {
+            self.start_all(leased, false);
         }
         self.attempts.close();
         self.attempts.wait().await;
+    }
+
+    /// Lends the store this pump's slots: from now on deliveries may be handed over with their commit.
+    #[must_use]
+    pub fn take_seat(&self) -> HandedOver {
+        self.parts.store.take_seat(self.slots.clone(), self.parts.settings.attempt_timeout)
+    }
+
+    /// How many attempts are under way, and for whom.
+    #[must_use]
+    pub fn slots(&self) -> &Slots {
+        &self.slots
     }
 
     /// Looks at the queue once and starts what it may.
@@ -80,31 +105,33 @@ impl Pump {
     /// # Errors
     /// The store could not be asked.
     pub async fn turn(&self) -> Result<Turn, StoreError> {
-        let free = self.slots.free();
-        if free == 0 {
+        self.turn_of(false).await
+    }
+
+    async fn turn_of(&self, seated: bool) -> Result<Turn, StoreError> {
+        if self.slots.exhausted() {
             return Ok(Turn { started: 0, next_due: None });
         }
-        let settings = &self.parts.settings;
-        let claims = self
-            .parts
-            .store
-            .claim_due(ClaimRequest {
-                now: self.parts.clock.schedule(),
-                free,
-                first_bound: self.slots.first_bound(),
-                free_by_subscription: self.slots.free_by_subscription(),
-                timeout: settings.attempt_timeout,
-            })
-            .await?;
+        let request = ClaimRequest {
+            now: self.parts.clock.schedule(),
+            slots: self.slots.clone(),
+            timeout: self.parts.settings.attempt_timeout,
+        };
+        let claims = self.parts.store.claim_due(request).await?;
         if claims.ended_manual {
             self.parts.bells.ended.ring();
         }
         let started = claims.claimed.len();
-        for claimed in claims.claimed {
-            let slot = self.slots.take(claimed.target.subscription);
-            self.attempts.spawn(self.clone().attempt(claimed, slot));
-        }
+        self.start_all(claims.claimed, seated);
         Ok(Turn { started, next_due: claims.next_due })
+    }
+
+    /// Starts what was claimed, whoever claimed it. `seated`: what an attempt's end makes room for may be
+    /// handed over.
+    fn start_all(&self, leased: Vec<Leased>, seated: bool) {
+        for Leased { claimed, slot } in leased {
+            self.attempts.spawn(self.clone().attempt(claimed, slot, seated));
+        }
     }
 
     /// Turns until nothing is due and nothing is under way: tests turn the loop by hand with this.
@@ -119,7 +146,30 @@ impl Pump {
                 if self.slots.idle() {
                     return Ok(());
                 }
-                self.slots.freed().await;
+                self.slots.ended().await;
+            }
+        }
+    }
+
+    /// The same with what commits hand over meanwhile.
+    ///
+    /// # Errors
+    /// The store could not be asked.
+    pub async fn run_seated_until_idle(&self, handed: &mut HandedOver) -> Result<(), StoreError> {
+        loop {
+            while let Some(leased) = handed.ready() {
+                self.start_all(leased, true);
+            }
+            let turn = self.turn_of(true).await?;
+            let more = turn.next_due.is_some_and(|due| due <= self.parts.clock.schedule());
+            if turn.started == 0 && !more {
+                if self.slots.idle() {
+                    return Ok(());
+                }
+                tokio::select! {
+                    Some(leased) = handed.next() => self.start_all(leased, true),
+                    () = self.slots.ended() => {}
+                }
             }
         }
     }
@@ -130,10 +180,10 @@ impl Pump {
     }
 
     /// One claim, from here to its settle.
-    async fn attempt(self, claimed: Claimed, slot: Slot) {
+    async fn attempt(self, claimed: Claimed, mut slot: Slot, seated: bool) {
         let manual = claimed.class == Class::Manual;
         let started_at = self.parts.clock.wall();
-        let (claimed, outcome) = self.send_current(claimed).await;
+        let (claimed, outcome) = self.send_watched(claimed, &mut slot).await;
         slot.learn(&outcome);
         let around = Circumstances {
             schedule: &self.parts.settings.retry_schedule,
@@ -143,16 +193,28 @@ impl Pump {
             attempt_id: self.parts.entropy.uuid_at(self.parts.clock.wall()),
         };
         if let Some(settlement) = decide(&claimed, outcome, around) {
-            let settled = self.parts.store.settle(settlement).await;
+            // With a seat the store frees the place, and may hand over what waits for it.
+            let (given, kept) = if seated { (Some(slot), None) } else { (None, Some(slot)) };
+            let settled = self.parts.store.settle_and_free(settlement, given).await;
             if let Err(error) = settled {
                 // The lease will end, and the next claim writes the attempt as unknown.
                 tracing::error!(error = &error as &dyn std::error::Error, "an attempt could not be recorded");
             }
+            drop(kept);
         }
         if manual {
             self.parts.bells.ended.ring();
         }
-        drop(slot);
+    }
+
+    /// Sends, and moves the attempt to the slow share when it has had no answer for a while.
+    async fn send_watched(&self, claimed: Claimed, slot: &mut Slot) -> (Claimed, Outcome) {
+        let mut sent = std::pin::pin!(self.send_current(claimed));
+        tokio::select! {
+            done = &mut sent => return done,
+            () = pause(SLOW_AFTER) => slot.slow_down(),
+        }
+        sent.await
     }
 
     /// Sends with the subscription's settings as they are when the first byte is written.
@@ -162,7 +224,7 @@ impl Pump {
             if !matches!(outcome, Outcome::Changed) {
                 return (claimed, outcome);
             }
-            match self.parts.store.retarget(claimed.clone()).await {
+            match self.parts.store.retarget(claimed.clone(), self.parts.settings.attempt_timeout).await {
                 Ok(Some(current)) => claimed = current,
                 Ok(None) => break,
                 Err(error) => {

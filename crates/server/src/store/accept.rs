@@ -4,6 +4,9 @@
 //! was answered before is always seen. Order: a repeat is recognised before anything that depends on time
 //! or subscriptions, so that it gets the first answer.
 
+mod batch;
+mod lease;
+
 use bytes::Bytes;
 use inkhook_wire::event::EventType;
 use inkhook_wire::id::{EventId, IdentityId, RequestId};
@@ -13,6 +16,9 @@ use uuid::Uuid;
 use super::error::StoreError;
 use super::writer::Tx;
 use super::{Store, facts, heads, rows};
+
+pub use self::batch::{AcceptBatch, BatchRefusal, NewBatch};
+
 use crate::domain::delivery::Class;
 use crate::domain::number::{DeliveryNo, OrganizationNo, Seq, SubscriptionNo};
 use crate::domain::owner::{self, Owner};
@@ -72,6 +78,9 @@ pub struct Accepted {
     pub deliveries: u32,
     /// It had been accepted before; nothing was stored now.
     pub duplicate: bool,
+    /// Some of its deliveries were neither handed over with the commit nor will be claimed when a place is
+    /// freed: whoever claims should look.
+    pub waiting: bool,
 }
 
 /// What a dedupe row is about.
@@ -101,7 +110,7 @@ impl Store {
     /// Stores an event and its deliveries, or recognises a repeat.
     pub async fn accept(&self, event: NewEvent) -> Result<Accept, StoreError> {
         let bytes = event.payload.len();
-        self.admit(event.organization, bytes, move |tx| accept(tx, &event)).await
+        self.admit(event.organization, (1, bytes), move |tx| accept(tx, &event)).await
     }
 }
 
@@ -113,15 +122,31 @@ fn accept(tx: &mut Tx<'_>, event: &NewEvent) -> Result<Accept, StoreError> {
     if event.expires_at.is_some_and(|expires_at| expires_at <= now) {
         return Ok(Accept::Expired);
     }
-    let Some(identity) = facts::identity_of(tx, event.organization, event.owner)? else {
+    let Some(identity) = identity_of(tx, event.organization, event.owner)? else {
         return Ok(Accept::OwnerGone);
     };
-    let deliveries = store_event(tx, event, identity, now)?;
+    let Stored { deliveries, waiting } = store_event(tx, event, identity, now)?;
     remember_key(tx, event, now)?;
     if event.id_given {
         remember(tx, event, DedupeKind::EventId, event.id.as_uuid().as_bytes(), None)?;
     }
-    Ok(Accept::Accepted(Accepted { id: event.id, deliveries, duplicate: false }))
+    Ok(Accept::Accepted(Accepted { id: event.id, deliveries, duplicate: false, waiting }))
+}
+
+/// Who stands behind the owner; from memory while no owner has changed.
+fn identity_of(
+    tx: &mut Tx<'_>,
+    organization: OrganizationNo,
+    owner: Owner,
+) -> Result<Option<IdentityId>, StoreError> {
+    if let Some(known) = tx.memory.identity(organization, owner) {
+        return Ok(Some(known));
+    }
+    let identity = facts::identity_of(tx, organization, owner)?;
+    if let Some(identity) = identity {
+        tx.memory.remember_identity(organization, owner, identity);
+    }
+    Ok(identity)
 }
 
 fn find_repeat(tx: &Tx<'_>, event: &NewEvent, now: TimeMs) -> Result<Option<Accept>, StoreError> {
@@ -156,7 +181,7 @@ fn find_repeat(tx: &Tx<'_>, event: &NewEvent, now: TimeMs) -> Result<Option<Acce
         remember_key(tx, event, now)?;
     }
     let deliveries = fan_out_of(tx, event.organization, known.event)?.unwrap_or(0);
-    Ok(Some(Accept::Accepted(Accepted { id: known.event, deliveries, duplicate: true })))
+    Ok(Some(Accept::Accepted(Accepted { id: known.event, deliveries, duplicate: true, waiting: false })))
 }
 
 fn remember_key(tx: &Tx<'_>, event: &NewEvent, now: TimeMs) -> Result<(), StoreError> {
@@ -180,7 +205,11 @@ pub(super) fn find(
     now: TimeMs,
 ) -> Result<Option<Known>, StoreError> {
     rows::optional(tx, FIND_DEDUPE, params![organization.0, kind as i64, key, now.0], |row| {
-        Ok(Known { request_hash: row.get("request_hash")?, event: rows::id(row, "event_id")? })
+        // A batch's row holds the ids of all its events.
+        let ids: Vec<u8> = row.get("event_id")?;
+        let first = ids.get(..16).and_then(|id| Uuid::from_slice(id).ok());
+        let event = first.ok_or(StoreError::Corrupt("a remembered event's id"))?.into();
+        Ok(Known { request_hash: row.get("request_hash")?, event })
     })
 }
 
@@ -215,13 +244,22 @@ fn fan_out_of(
     rows::scalar(tx, FAN_OUT_OF, params![organization.0, id.as_bytes()])
 }
 
-/// Writes the event and one delivery for each subscription that matches; tells how many.
+/// What was written of an event.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stored {
+    /// Deliveries.
+    pub(super) deliveries: u32,
+    /// See [`Accepted::waiting`].
+    pub(super) waiting: bool,
+}
+
+/// Writes the event and one delivery for each subscription that matches.
 pub(super) fn store_event(
     tx: &mut Tx<'_>,
     event: &NewEvent,
     identity: IdentityId,
     now: TimeMs,
-) -> Result<u32, StoreError> {
+) -> Result<Stored, StoreError> {
     let seq = tx.next_seq();
     let subscriptions = matching(tx, event, identity)?;
     let fan_out = u32::try_from(subscriptions.len()).unwrap_or(u32::MAX);
@@ -242,6 +280,7 @@ pub(super) fn store_event(
             &event.payload[..]
         ],
     )?;
+    let mut waiting = false;
     for (position, subscription) in subscriptions.iter().enumerate() {
         let delivery = NewDelivery {
             no: DeliveryNo::new(seq, position),
@@ -252,10 +291,10 @@ pub(super) fn store_event(
             class: Class::Live,
             expires_at: event.expires_at,
         };
-        enqueue(tx, &delivery, now)?;
+        waiting |= !lease::with_commit(tx, &delivery, event, now)?;
     }
     tx.count_rows(subscriptions.len());
-    Ok(fan_out)
+    Ok(Stored { deliveries: fan_out, waiting })
 }
 
 /// The subscriptions of the owner and of its identity that select the type.
@@ -266,6 +305,7 @@ fn matching(tx: &Tx<'_>, event: &NewEvent, identity: IdentityId) -> Result<Vec<S
 }
 
 /// A delivery to be queued.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct NewDelivery {
     pub(super) no: DeliveryNo,
     pub(super) organization: OrganizationNo,
@@ -277,7 +317,17 @@ pub(super) struct NewDelivery {
 }
 
 /// Queues a delivery, due at once, under a fresh request id.
-pub(super) fn enqueue(tx: &Tx<'_>, delivery: &NewDelivery, now: TimeMs) -> Result<RequestId, StoreError> {
+pub(super) fn enqueue(tx: &mut Tx<'_>, delivery: &NewDelivery, now: TimeMs) -> Result<RequestId, StoreError> {
+    enqueue_held(tx, delivery, now, TimeMs::ZERO)
+}
+
+/// The same for a subscription that nothing may be taken of before `held_until`.
+fn enqueue_held(
+    tx: &mut Tx<'_>,
+    delivery: &NewDelivery,
+    now: TimeMs,
+    held_until: TimeMs,
+) -> Result<RequestId, StoreError> {
     let request_id = tx.context.entropy.uuid();
     tx.run(
         ADD_DELIVERY,
@@ -293,6 +343,9 @@ pub(super) fn enqueue(tx: &Tx<'_>, delivery: &NewDelivery, now: TimeMs) -> Resul
             now.0
         ],
     )?;
-    heads::lower(tx, delivery.subscription, delivery.class, TimeMs::ZERO)?;
+    if delivery.class == Class::Live {
+        tx.memory.set_live_waits(delivery.subscription, true);
+    }
+    heads::lower(tx, delivery.subscription, delivery.class, held_until)?;
     Ok(request_id.into())
 }

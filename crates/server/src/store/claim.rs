@@ -5,35 +5,39 @@
 //! removed types are cancelled, expired ones expire. An expired lease is nothing special: its row is due
 //! again, and the claim that takes it first writes the attempt that was lost.
 //!
-//! The work is bounded by the slots that are free, never by how much waits.
+//! Claims go round: organisation after organisation, and within one, subscription after subscription, a few
+//! deliveries each, beginning after the one that was served last. The work is bounded by the slots that are
+//! free, never by how much waits.
 
-use std::collections::HashMap;
+mod round;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use inkhook_wire::event::EventType;
 use inkhook_wire::id::EventId;
-use inkhook_wire::sign::SigningKey;
-use rusqlite::{Row, params};
+use rusqlite::params;
 
+use self::round::Round;
 use super::error::StoreError;
 use super::queue::{self, QueueRow};
-use super::seal::Place;
 use super::settle::{self, AttemptRow};
+use super::target::{self, Selected, Target};
 use super::writer::Tx;
 use super::{Store, heads, rows};
-use crate::domain::delivery::{Claimed, ClaimedEvent, Class, DeliveryTarget, End};
-use crate::domain::number::{OrganizationNo, Seq, SubscriptionNo, UrlNo};
+use crate::domain::delivery::{Claimed, ClaimedEvent, Class, DeliveryTarget, End, Leased};
+use crate::domain::number::{Seq, SubscriptionNo};
+use crate::domain::slots::{Full, Slots, Want};
 use crate::domain::time::TimeMs;
 
 /// Added to an attempt's timeout to get its lease: what clocks, scheduling and the settle may take.
 pub const LEASE_SKEW: Duration = Duration::from_secs(5);
 /// Attempts whose outcome nobody knows that a delivery may have before it is given up.
 pub const MAX_UNKNOWN: u32 = 20;
-/// Queue heads that one claim looks at, besides those of subscriptions that are full.
-const HEADS: usize = 1_024;
-/// Rows beyond the free slots that a claim looks at in one subscription: what it may have to end.
+/// Deliveries that one subscription and class is given at each turn of the round.
+const QUANTUM: usize = 8;
+/// Deliveries that a turn ends at most, give or take a quantum.
 const ROWS_TO_END: usize = 64;
 /// A subscription that cannot be read is looked at again after this.
 const UNREADABLE_WAIT: Duration = Duration::from_mins(1);
@@ -43,21 +47,17 @@ const UNREADABLE_WAIT: Duration = Duration::from_mins(1);
 pub struct ClaimRequest {
     /// Schedule time.
     pub now: TimeMs,
-    /// Attempts that may be started in all.
-    pub free: usize,
-    /// Attempts that may be started for a subscription that is not in `free_by_subscription`.
-    pub first_bound: usize,
-    /// Attempts that may be started for each of these.
-    pub free_by_subscription: HashMap<SubscriptionNo, usize>,
-    /// The limit of a whole attempt.
+    /// Who may start an attempt.
+    pub slots: Slots,
+    /// The limit of a whole attempt whose subscription sets none.
     pub timeout: Duration,
 }
 
 /// What a claim took, and when to look again if no bell rings.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Claims {
     /// The deliveries leased to this process.
-    pub claimed: Vec<Claimed>,
+    pub claimed: Vec<Leased>,
     /// Deliveries made by hand that ended in this claim.
     pub ended_manual: bool,
     /// The earliest time at which something else becomes due. Not after `now` when this claim had all that
@@ -65,14 +65,7 @@ pub struct Claims {
     pub next_due: Option<TimeMs>,
 }
 
-const DUE_HEADS: &str = "SELECT subscription, class FROM queue_heads WHERE due_ms <= $1
-    ORDER BY due_ms, subscription LIMIT $2";
 const NEXT_HEAD: &str = "SELECT min(due_ms) FROM queue_heads WHERE due_ms > $1";
-const TARGET: &str = "SELECT s.id, s.organization_id, s.identity_id, s.status, s.generation, s.not_before_ms,
-    s.paused_ms, s.url AS url_no, u.url, s.auth_token, i.signing_key AS identity_key,
-    o.signing_key AS organization_key
-    FROM subscriptions s JOIN urls u ON u.no = s.url JOIN organizations o ON o.no = s.organization_id
-    LEFT JOIN identities i ON i.id = s.identity_id WHERE s.no = $1";
 const LEASE: &str =
     "UPDATE queue SET claim_no = $2, boot = $3, claimed_ms = $4, due_ms = $5, claimed_url = $6
     WHERE no = $1";
@@ -86,25 +79,25 @@ impl Store {
     }
 
     /// Reads a claim's target again after its subscription changed, and notes where it goes now; `None` when
-    /// it must not be sent now: cancelled, held, expired, or somebody else's.
-    pub async fn retarget(&self, claimed: Claimed) -> Result<Option<Claimed>, StoreError> {
+    /// it must not be sent now: cancelled, held, expired, or somebody else's. `timeout` as in a claim.
+    pub async fn retarget(&self, claimed: Claimed, timeout: Duration) -> Result<Option<Claimed>, StoreError> {
         self.change(move |tx| {
             let row = match queue::find(tx, claimed.delivery)? {
                 Some(row) if row.claim_no == claimed.claim_no => row,
                 _ => return Ok(None),
             };
-            let Target::Open { target, held_until } =
-                load_target(tx, row.subscription, claimed.target.timeout)?
+            let Target::Open { target, held_until, selected } = target::load(tx, row.subscription, timeout)?
             else {
                 return Ok(None);
             };
             let now = tx.context.clock.schedule();
             let is_held = row.class != Class::Manual && held_until > now;
-            if is_held || end_of(tx, &row, now)?.is_some() {
+            if is_held || end_of(&row, &selected, now).is_some() {
                 return Ok(None);
             }
             tx.run(GOES_TO, params![row.no.0, target.url_no.0])?;
-            Ok(Some(Claimed { target: Arc::new(target), ..claimed.clone() }))
+            tx.memory.leased(QueueRow { claimed_url: Some(target.url_no), ..row });
+            Ok(Some(Claimed { target, ..claimed.clone() }))
         })
         .await
     }
@@ -112,35 +105,22 @@ impl Store {
 
 fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Result<Claims, StoreError> {
     let mut claims = Claims::default();
-    let mut free_of = request.free_by_subscription.clone();
-    // A full subscription must not hide one that comes after it.
-    let full = free_of.values().filter(|free| **free == 0).count();
-    let limit = HEADS + full * Class::ALL.len();
-    let due: Vec<(SubscriptionNo, Class)> = rows::all(tx, DUE_HEADS, params![request.now.0, limit], |row| {
-        let class = Class::from_code(row.get(1)?).ok_or(StoreError::Corrupt("a queue head's class"))?;
-        Ok((SubscriptionNo(row.get(0)?), class))
-    })?;
-    let mut more = due.len() == limit;
-    let mut targets: HashMap<SubscriptionNo, Target> = HashMap::new();
-    for (subscription, class) in due {
-        let free = request.free.saturating_sub(claims.claimed.len());
-        let free = free.min(*free_of.get(&subscription).unwrap_or(&request.first_bound));
-        if free == 0 {
-            continue;
-        }
-        let target = match targets.entry(subscription) {
-            std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::hash_map::Entry::Vacant(entry) => {
-                entry.insert(load_target(tx, subscription, request.timeout)?)
+    let mut round = Round::of_due_heads(tx, request)?;
+    let mut more = round.is_partial();
+    while let Some((subscription, class)) = round.next() {
+        match claim_head(tx, request, subscription, class, &mut claims)? {
+            Turn::More => round.again(subscription, class),
+            Turn::Refused(Full::Share | Full::Closed) if request.slots.exhausted() => {
+                more = false;
+                break;
             }
-        };
-        let before = claims.claimed.len();
-        more |= claim_head(tx, request, (subscription, class), target, free, &mut claims)?;
-        let taken = claims.claimed.len() - before;
-        *free_of.entry(subscription).or_insert(request.first_bound) -= taken;
+            Turn::Refused(_) | Turn::Drained => {}
+            Turn::ToEnd => more = true,
+        }
     }
+    tx.memory.served_last(round.last_served());
     tx.count_rows(claims.claimed.len());
-    claims.next_due = if more && claims.claimed.len() < request.free {
+    claims.next_due = if more {
         Some(request.now)
     } else {
         rows::scalar::<Option<i64>>(tx, NEXT_HEAD, params![request.now.0])?.flatten().map(TimeMs)
@@ -148,85 +128,169 @@ fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Result<Claims, StoreError> 
     Ok(claims)
 }
 
-/// Takes what one subscription and class has due; true when it stopped although slots were left.
+/// Leases what waits for one subscription, after an attempt of its own has freed a place that it was
+/// refused.
+pub(super) fn claim_next_of(tx: &mut Tx<'_>, subscription: SubscriptionNo) -> Result<(), StoreError> {
+    let Some(seat) = tx.seat.clone() else { return Ok(()) };
+    let now = tx.context.clock.schedule();
+    let request = ClaimRequest { now, slots: seat.slots, timeout: seat.timeout };
+    let mut claims = Claims::default();
+    for class in heads::of(tx, subscription)?.due(now) {
+        // Until it is refused a place, which is when the next one that is freed leads here again.
+        while let Turn::More = claim_head(tx, &request, subscription, class, &mut claims)? {}
+    }
+    tx.count_rows(claims.claimed.len());
+    tx.hand_over(claims.claimed);
+    Ok(())
+}
+
+/// What a turn of one subscription and class came to.
+enum Turn {
+    /// It has no more that is due.
+    Drained,
+    /// It had its quantum, and has more.
+    More,
+    /// It was refused a place.
+    Refused(Full),
+    /// It had as much to end as one turn looks at.
+    ToEnd,
+}
+
+/// Takes what one subscription and class has due, a quantum at most.
 fn claim_head(
     tx: &mut Tx<'_>,
     request: &ClaimRequest,
-    (subscription, class): (SubscriptionNo, Class),
-    target: &Target,
-    free: usize,
+    subscription: SubscriptionNo,
+    class: Class,
     claims: &mut Claims,
-) -> Result<bool, StoreError> {
-    let (target, held_until) = match target {
+) -> Result<Turn, StoreError> {
+    let (target, held_until, selected) = match target::load(tx, subscription, request.timeout)? {
         Target::Deleted => {
             heads::remove_all(tx, subscription)?;
-            return Ok(false);
+            return Ok(Turn::Drained);
         }
         Target::Unreadable => {
             heads::raise(tx, subscription, class, request.now.after(UNREADABLE_WAIT))?;
-            return Ok(false);
+            return Ok(Turn::Drained);
         }
-        Target::Open { target, held_until } => (target, *held_until),
+        Target::Open { target, held_until, selected } => (target, held_until, selected),
     };
     if class != Class::Manual && held_until > request.now {
         heads::raise(tx, subscription, class, held_until)?;
-        return Ok(false);
+        return Ok(Turn::Drained);
     }
-    let target = Arc::new(target.clone());
-    let mut taken = 0;
-    let limit = free + ROWS_TO_END;
-    let due = queue::due(tx, subscription, class, request.now, limit)?;
-    let saw_all = due.len() < limit;
-    for mut row in due {
-        if taken == free {
-            // Slots ran out, not the queue: the head stays where it is.
-            return Ok(false);
+    let Some(places) = request.slots.places(subscription, class) else {
+        return Ok(Turn::Refused(Full::Subscription));
+    };
+    let places = places.min(QUANTUM);
+    let (mut taken, mut ended) = (0, 0);
+    while ended < ROWS_TO_END {
+        // What was taken or ended is not due any more; one more than there are places tells whether to stay.
+        let limit = places - taken + 1;
+        let due = queue::due(tx, subscription, class, request.now, limit)?;
+        let saw_all = due.len() < limit;
+        for mut row in due {
+            if taken == places {
+                return Ok(Turn::More);
+            }
+            if row.boot.is_some() {
+                write_lost_attempt(tx, &mut row)?;
+            }
+            if let Some(end) = end_of(&row, &selected, request.now) {
+                queue::end(tx, &row, end)?;
+                claims.ended_manual |= class == Class::Manual;
+                ended += 1;
+                continue;
+            }
+            match take(tx, request, row, &target)? {
+                Ok(leased) => claims.claimed.push(leased),
+                // Slots ran out, not the queue: the head stays where it is.
+                Err(full) => return Ok(Turn::Refused(full)),
+            }
+            taken += 1;
         }
-        if row.boot.is_some() {
-            write_lost_attempt(tx, &mut row)?;
+        if saw_all {
+            heads::raise(tx, subscription, class, TimeMs::ZERO)?;
+            if class == Class::Live {
+                tx.memory.set_live_waits(subscription, false);
+            }
+            return Ok(Turn::Drained);
         }
-        if let Some(end) = end_of(tx, &row, request.now)? {
-            queue::end(tx, &row, end)?;
-            claims.ended_manual |= class == Class::Manual;
-            continue;
-        }
-        claims.claimed.push(take(tx, request, &row, &target)?);
-        taken += 1;
     }
-    heads::raise(tx, subscription, class, TimeMs::ZERO)?;
-    Ok(!saw_all && taken < free)
+    Ok(Turn::ToEnd)
 }
 
-/// Why a due delivery is not to be sent, if so.
-fn end_of(tx: &Tx<'_>, row: &QueueRow, now: TimeMs) -> Result<Option<End>, StoreError> {
-    if let Some(end) = queue::cancelled(tx, row)? {
-        return Ok(Some(end));
+/// Why a due delivery of a subscription that is there is not to be sent, if so.
+fn end_of(row: &QueueRow, selected: &Selected, now: TimeMs) -> Option<End> {
+    if !selected.has(row.event_type, row.no.seq()) {
+        return Some(End::TypeNotSelected);
     }
     if row.expires_at.is_some_and(|expires_at| expires_at <= now) {
-        return Ok(Some(End::EventExpired));
+        return Some(End::EventExpired);
     }
     // A delivery made by hand has one attempt; whoever asked is told that its outcome is unknown.
     let lost = row.unknown >= MAX_UNKNOWN || (row.unknown > 0 && row.class == Class::Manual);
-    Ok(lost.then_some(End::Lost))
+    lost.then_some(End::Lost)
 }
 
-/// Leases one row.
+/// What an attempt of this class to this target would use.
+pub(super) fn want(target: &DeliveryTarget, class: Class, bytes: usize) -> Want {
+    Want {
+        organization: target.organization,
+        subscription: target.subscription,
+        class,
+        host: target.host,
+        bytes,
+        max_in_flight: target.max_in_flight,
+        failing: false,
+    }
+}
+
+/// When a claim of now for this target ends.
+pub(super) fn lease_end(target: &DeliveryTarget, now: TimeMs) -> TimeMs {
+    now.after(target.timeout).after(LEASE_SKEW)
+}
+
+/// Leases one row, if there is a place for it.
 fn take(
-    tx: &Tx<'_>,
+    tx: &mut Tx<'_>,
     request: &ClaimRequest,
-    row: &QueueRow,
+    row: QueueRow,
     target: &Arc<DeliveryTarget>,
-) -> Result<Claimed, StoreError> {
-    let claim_no = row.claim_no + 1;
-    let lease_until = request.now.after(request.timeout).after(LEASE_SKEW);
-    let wall = tx.context.clock.wall();
-    tx.run(LEASE, params![row.no.0, claim_no, tx.context.boot, wall.0, lease_until.0, target.url_no.0])?;
+) -> Result<Result<Leased, Full>, StoreError> {
     let event = load_event(tx, row.event, row.event_type)?;
-    Ok(Claimed {
+    let slot = match request.slots.try_take(want(target, row.class, event.payload.len())) {
+        Ok(slot) => slot,
+        Err(full) => return Ok(Err(full)),
+    };
+    let row = QueueRow {
+        claim_no: row.claim_no + 1,
+        boot: Some(tx.context.boot),
+        claimed_at: Some(tx.context.clock.wall()),
+        claimed_url: Some(target.url_no),
+        ..row
+    };
+    let lease_until = lease_end(target, request.now);
+    let claimed_ms = row.claimed_at.map(|time| time.0);
+    tx.run(LEASE, params![row.no.0, row.claim_no, row.boot, claimed_ms, lease_until.0, target.url_no.0])?;
+    let claimed = claimed(&row, lease_until, request.now, event, target);
+    tx.memory.leased(row);
+    Ok(Ok(Leased { claimed, slot }))
+}
+
+/// The right to make one attempt, from the row that says so.
+pub(super) fn claimed(
+    row: &QueueRow,
+    lease_until: TimeMs,
+    now: TimeMs,
+    event: ClaimedEvent,
+    target: &Arc<DeliveryTarget>,
+) -> Claimed {
+    Claimed {
         delivery: row.no,
-        claim_no,
+        claim_no: row.claim_no,
         lease_until,
-        claimed_at: request.now,
+        claimed_at: now,
         attempt_no: row.attempts + 1,
         failures: row.failures,
         class: row.class,
@@ -235,7 +299,7 @@ fn take(
         expires_at: row.expires_at,
         event,
         target: target.clone(),
-    })
+    }
 }
 
 /// The lease of an attempt expired, or its process is gone: what came of it is unknown.
@@ -244,6 +308,7 @@ pub(super) fn write_lost_attempt(tx: &Tx<'_>, row: &mut QueueRow) -> Result<(), 
     row.attempts += 1;
     row.unknown += 1;
     row.maybe_received = true;
+    row.boot = None;
     queue::write_counts(tx, row)
 }
 
@@ -254,67 +319,4 @@ fn load_event(tx: &Tx<'_>, seq: Seq, event_type: EventType) -> Result<ClaimedEve
         Ok(ClaimedEvent { seq, id, event_type, payload: Bytes::from(payload) })
     })?;
     event.ok_or(StoreError::Corrupt("a queued delivery without its event"))
-}
-
-/// A subscription as a claim finds it.
-enum Target {
-    /// No longer there.
-    Deleted,
-    /// Its secrets do not open, or it has no signing key: nothing is ever sent unsigned.
-    Unreadable,
-    /// May be delivered to, though perhaps not yet.
-    Open { target: DeliveryTarget, held_until: TimeMs },
-}
-
-fn load_target(tx: &Tx<'_>, no: SubscriptionNo, timeout: Duration) -> Result<Target, StoreError> {
-    let target = rows::optional(tx, TARGET, params![no.0], |row| {
-        let status: String = row.get("status")?;
-        if status != "active" {
-            return Ok(Target::Deleted);
-        }
-        read_target(tx, row, no, timeout).or_else(|error| match error {
-            StoreError::Seal(_) | StoreError::Corrupt(_) => {
-                tracing::error!(subscription = no.0, %error, "a subscription cannot be delivered to");
-                Ok(Target::Unreadable)
-            }
-            error => Err(error),
-        })
-    })?;
-    Ok(target.unwrap_or(Target::Deleted))
-}
-
-fn read_target(
-    tx: &Tx<'_>,
-    row: &Row<'_>,
-    no: SubscriptionNo,
-    timeout: Duration,
-) -> Result<Target, StoreError> {
-    let organization = OrganizationNo(row.get("organization_id")?);
-    let id: uuid::Uuid = rows::id(row, "id")?;
-    let identity: uuid::Uuid = rows::id(row, "identity_id")?;
-    let sealer = &tx.context.sealer;
-    let auth_token: Option<Vec<u8>> = row.get("auth_token")?;
-    let auth_token =
-        auth_token.map(|token| sealer.open(Place::auth_token(organization, id), &token)).transpose()?;
-    let identity_key: Option<Vec<u8>> = row.get("identity_key")?;
-    let organization_key: Option<Vec<u8>> = row.get("organization_key")?;
-    let key = match (identity_key, organization_key) {
-        (Some(own), _) => sealer.open(Place::identity_key(organization, identity), &own)?,
-        (None, Some(shared)) => sealer.open(Place::organization_key(organization), &shared)?,
-        (None, None) => return Err(StoreError::Corrupt("a subscription without a signing key")),
-    };
-    let paused = rows::optional_time(row, "paused_ms")?;
-    let held_until = if paused.is_some() { TimeMs(i64::MAX) } else { rows::time(row, "not_before_ms")? };
-    let target = DeliveryTarget {
-        subscription: no,
-        subscription_id: id.into(),
-        organization,
-        generation: row.get("generation")?,
-        url: row.get("url")?,
-        url_no: UrlNo(row.get("url_no")?),
-        auth_token,
-        signing_key: Arc::new(SigningKey::new(key.expose())),
-        timeout,
-    };
-    Ok(Target::Open { target, held_until })
 }

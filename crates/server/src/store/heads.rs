@@ -6,6 +6,8 @@
 use rusqlite::params;
 
 use super::error::StoreError;
+use super::memory::Heads;
+use super::rows;
 use super::writer::Tx;
 use crate::domain::delivery::Class;
 use crate::domain::number::SubscriptionNo;
@@ -18,43 +20,76 @@ const SET: &str = "UPDATE queue_heads SET due_ms = $3 WHERE subscription = $1 AN
 const REMOVE: &str = "DELETE FROM queue_heads WHERE subscription = $1 AND class = $2";
 const REMOVE_ALL: &str = "DELETE FROM queue_heads WHERE subscription = $1";
 const EARLIEST: &str = "SELECT min(due_ms) FROM queue WHERE subscription = $1 AND class = $2";
+const OF_SUBSCRIPTION: &str = "SELECT class, due_ms FROM queue_heads WHERE subscription = $1";
 const OPEN_ALL: &str = "UPDATE queue_heads SET due_ms = 0 WHERE subscription = $1";
+
+/// A subscription's heads; from memory once they were read.
+pub(super) fn of(tx: &mut Tx<'_>, subscription: SubscriptionNo) -> Result<Heads, StoreError> {
+    if let Some(known) = tx.memory.heads(subscription) {
+        return Ok(*known);
+    }
+    let mut heads = Heads::default();
+    let found = rows::all(tx, OF_SUBSCRIPTION, params![subscription.0], |row| {
+        let class = Class::from_code(row.get(0)?).ok_or(StoreError::Corrupt("a queue head's class"))?;
+        Ok((class, TimeMs(row.get(1)?)))
+    })?;
+    for (class, due) in found {
+        heads.set(class, Some(due));
+    }
+    tx.memory.remember_heads(subscription, heads);
+    Ok(heads)
+}
 
 /// Something is due at `due` at the latest.
 pub(super) fn lower(
-    tx: &Tx<'_>,
+    tx: &mut Tx<'_>,
     subscription: SubscriptionNo,
     class: Class,
     due: TimeMs,
 ) -> Result<(), StoreError> {
-    tx.run(LOWER, params![subscription.0, class.code(), due.0])?;
+    if of(tx, subscription)?.get(class).is_none_or(|head| head > due) {
+        tx.run(LOWER, params![subscription.0, class.code(), due.0])?;
+        remember(tx, subscription, class, Some(due));
+    }
     Ok(())
 }
 
 /// Looks at the queue and says what it found; not earlier than `not_before`.
 pub(super) fn raise(
-    tx: &Tx<'_>,
+    tx: &mut Tx<'_>,
     subscription: SubscriptionNo,
     class: Class,
     not_before: TimeMs,
 ) -> Result<(), StoreError> {
-    let earliest: Option<Option<i64>> =
-        super::rows::scalar(tx, EARLIEST, params![subscription.0, class.code()])?;
-    match earliest.flatten() {
-        Some(due) => tx.run(SET, params![subscription.0, class.code(), due.max(not_before.0)])?,
+    let earliest: Option<Option<i64>> = rows::scalar(tx, EARLIEST, params![subscription.0, class.code()])?;
+    let head = earliest.flatten().map(|due| TimeMs(due.max(not_before.0)));
+    match head {
+        Some(due) => tx.run(SET, params![subscription.0, class.code(), due.0])?,
         None => tx.run(REMOVE, params![subscription.0, class.code()])?,
     };
+    remember(tx, subscription, class, head);
     Ok(())
 }
 
 /// Nothing of this subscription will ever be due again.
-pub(super) fn remove_all(tx: &Tx<'_>, subscription: SubscriptionNo) -> Result<(), StoreError> {
+pub(super) fn remove_all(tx: &mut Tx<'_>, subscription: SubscriptionNo) -> Result<(), StoreError> {
     tx.run(REMOVE_ALL, params![subscription.0])?;
+    tx.memory.remember_heads(subscription, Heads::default());
     Ok(())
 }
 
 /// Whatever held this subscription back no longer does: look at once.
-pub(super) fn open_all(tx: &Tx<'_>, subscription: SubscriptionNo) -> Result<(), StoreError> {
+pub(super) fn open_all(tx: &mut Tx<'_>, subscription: SubscriptionNo) -> Result<(), StoreError> {
     tx.run(OPEN_ALL, params![subscription.0])?;
+    if let Some(heads) = tx.memory.heads(subscription) {
+        let queued: Vec<_> = Class::ALL.into_iter().filter(|class| heads.get(*class).is_some()).collect();
+        queued.into_iter().for_each(|class| heads.set(class, Some(TimeMs::ZERO)));
+    }
     Ok(())
+}
+
+fn remember(tx: &mut Tx<'_>, subscription: SubscriptionNo, class: Class, head: Option<TimeMs>) {
+    if let Some(heads) = tx.memory.heads(subscription) {
+        heads.set(class, head);
+    }
 }

@@ -15,8 +15,8 @@ use crate::domain::number::OrganizationNo;
 
 /// Bytes that one organisation may have waiting.
 pub(super) const ORGANIZATION_BYTES: usize = 8 * 1024 * 1024;
-/// Operations that one organisation may have waiting.
-pub(super) const ORGANIZATION_OPERATIONS: usize = 2_000;
+/// Events that one organisation may have waiting; a batch counts each of its own.
+pub(super) const ORGANIZATION_EVENTS: usize = 2_000;
 /// Bytes that all organisations together may have waiting.
 pub(super) const TOTAL_BYTES: usize = 64 * 1024 * 1024;
 /// What an organisation is given at each turn of the round.
@@ -37,11 +37,14 @@ struct State {
     round: VecDeque<OrganizationNo>,
     bytes: usize,
     closed: bool,
+    /// The writer waits to be woken; a wake-up is a system call.
+    sleeping: bool,
 }
 
 #[derive(Default)]
 struct Waiting {
-    operations: VecDeque<(usize, Box<dyn Op>)>,
+    operations: VecDeque<(usize, usize, Box<dyn Op>)>,
+    events: usize,
     bytes: usize,
     credit: usize,
 }
@@ -65,16 +68,20 @@ impl Inbox {
             return;
         }
         queue(&mut state).push_back(op);
-        drop(state);
-        self.filled.notify_one();
+        self.wake(state);
     }
 
     /// Queues a publish, or says why not: the organisation's queue is full, or all of them together are.
-    pub(super) fn push_admitted(&self, organization: OrganizationNo, bytes: usize, op: Box<dyn Op>) {
+    pub(super) fn push_admitted(
+        &self,
+        organization: OrganizationNo,
+        (events, bytes): (usize, usize),
+        op: Box<dyn Op>,
+    ) {
         let mut state = self.lock();
         let waiting = state.organizations.get(&organization);
         let full = waiting.is_some_and(|waiting| {
-            waiting.operations.len() >= ORGANIZATION_OPERATIONS || waiting.bytes + bytes > ORGANIZATION_BYTES
+            waiting.events + events > ORGANIZATION_EVENTS || waiting.bytes + bytes > ORGANIZATION_BYTES
         });
         let refusal = if state.closed {
             Some(StoreError::Closed)
@@ -94,12 +101,20 @@ impl Inbox {
         let waiting = state.organizations.entry(organization).or_default();
         let was_empty = waiting.operations.is_empty();
         waiting.bytes += bytes;
-        waiting.operations.push_back((bytes, op));
+        waiting.events += events;
+        waiting.operations.push_back((events, bytes, op));
         if was_empty {
             state.round.push_back(organization);
         }
+        self.wake(state);
+    }
+
+    fn wake(&self, mut state: MutexGuard<'_, State>) {
+        let sleeping = std::mem::take(&mut state.sleeping);
         drop(state);
-        self.filled.notify_one();
+        if sleeping {
+            self.filled.notify_one();
+        }
     }
 
     /// Takes what is to be done next, if anything waits.
@@ -121,6 +136,7 @@ impl Inbox {
             if state.closed {
                 return false;
             }
+            state.sleeping = true;
             state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         true
@@ -128,8 +144,9 @@ impl Inbox {
 
     /// Waits until something is queued, but not longer than `at_most`.
     pub(super) fn wait_at_most(&self, at_most: Duration) {
-        let state = self.lock();
+        let mut state = self.lock();
         if state.is_empty() && !state.closed {
+            state.sleeping = true;
             drop(self.filled.wait_timeout(state, at_most));
         }
     }
@@ -159,7 +176,7 @@ fn pop_round_robin(state: &mut State) -> Option<(usize, Box<dyn Op>)> {
     loop {
         let organization = *state.round.front()?;
         let waiting = state.organizations.get_mut(&organization)?;
-        let (bytes, _) = waiting.operations.front()?;
+        let (_, bytes, _) = waiting.operations.front()?;
         let bytes = *bytes;
         if waiting.credit < bytes {
             waiting.credit += QUANTUM_BYTES;
@@ -169,7 +186,10 @@ fn pop_round_robin(state: &mut State) -> Option<(usize, Box<dyn Op>)> {
         waiting.credit -= bytes;
         waiting.bytes -= bytes;
         state.bytes -= bytes;
-        let popped = waiting.operations.pop_front();
+        let popped = waiting.operations.pop_front().map(|(events, bytes, op)| {
+            waiting.events -= events;
+            (bytes, op)
+        });
         if waiting.operations.is_empty() {
             state.organizations.remove(&organization);
             state.round.pop_front();
@@ -201,14 +221,14 @@ mod tests {
 
     fn push(inbox: &Inbox, organization: i64, bytes: usize) -> mpsc::Receiver<Result<(), StoreError>> {
         let (sender, receiver) = mpsc::channel();
-        inbox.push_admitted(OrganizationNo(organization), bytes, Box::new(Probe(sender)));
+        inbox.push_admitted(OrganizationNo(organization), (1, bytes), Box::new(Probe(sender)));
         receiver
     }
 
     #[test]
-    fn one_operation_beyond_an_organisations_bound_is_busy_and_others_are_not() {
+    fn one_event_beyond_an_organisations_bound_is_busy_and_others_are_not() {
         let inbox = Inbox::default();
-        let waiting: Vec<_> = (0..ORGANIZATION_OPERATIONS).map(|_| push(&inbox, 1, 1)).collect();
+        let waiting: Vec<_> = (0..ORGANIZATION_EVENTS).map(|_| push(&inbox, 1, 1)).collect();
         assert!(waiting.iter().all(|answer| answer.try_recv().is_err()), "all of them wait");
         assert!(matches!(push(&inbox, 1, 1).try_recv(), Ok(Err(StoreError::Busy))));
         assert!(push(&inbox, 2, 1).try_recv().is_err(), "another organisation is admitted");

@@ -5,8 +5,9 @@ use inkhook_wire::id::RequestId;
 use rusqlite::{Connection, Row, params};
 
 use super::error::StoreError;
+use super::settle::AttemptRow;
 use super::writer::Tx;
-use super::{Store, rows};
+use super::{Store, rows, settle};
 use crate::domain::delivery::{Class, End};
 use crate::domain::number::{DeliveryNo, OrganizationNo, Seq, SubscriptionNo, UrlNo};
 use crate::domain::time::TimeMs;
@@ -33,17 +34,30 @@ pub(super) struct QueueRow {
     pub(super) claimed_url: Option<UrlNo>,
 }
 
-const FIND: &str = "SELECT * FROM queue WHERE no = $1";
-const DUE: &str = "SELECT * FROM queue WHERE subscription = $1 AND class = $2 AND due_ms <= $3
-    ORDER BY due_ms, no LIMIT $4";
+// In the order in which `read_in_order` takes them: a name is looked up for every row.
+macro_rules! columns {
+    () => {
+        "no, organization_id, subscription, event_seq, event_type, class, request_id, expires_ms, created_ms,
+        failures, attempts, unknown, maybe_received, claim_no, boot, claimed_ms, claimed_url"
+    };
+}
+const FIND: &str = concat!("SELECT ", columns!(), " FROM queue WHERE no = $1");
+const DUE: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM queue WHERE subscription = $1 AND class = $2 AND due_ms <= $3 ORDER BY due_ms, no LIMIT $4"
+);
 const STANDING: &str = "SELECT s.status, t.since_seq FROM subscriptions s
     LEFT JOIN subscription_types t ON t.subscription = s.no AND t.event_type = $2 WHERE s.no = $1";
 const REMOVE: &str = "DELETE FROM queue WHERE no = $1";
+const REMOVE_CLAIMED: &str = "DELETE FROM queue WHERE no = $1 AND claim_no = $2 AND boot = $3";
 const ADD_ENDED: &str = "INSERT INTO deliveries (no, organization_id, subscription, event_seq, event_type,
     class, request_id, state, reason, attempts, created_ms, ended_ms, open_claim, open_url, open_started_ms)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
 const WRITE_COUNTS: &str =
-    "UPDATE queue SET attempts = $2, unknown = $3, failures = $4, maybe_received = $5 WHERE no = $1";
+    "UPDATE queue SET attempts = $2, unknown = $3, failures = $4, maybe_received = $5, boot = NULL
+    WHERE no = $1";
+const LIVE_WAITS: &str = "SELECT 1 FROM queue WHERE subscription = $1 AND class = 1 AND due_ms = 0 LIMIT 1";
 const TOTAL: &str = "SELECT count(*) FROM queue";
 
 impl Store {
@@ -55,7 +69,7 @@ impl Store {
 
 /// One row.
 pub(super) fn find(connection: &Connection, no: DeliveryNo) -> Result<Option<QueueRow>, StoreError> {
-    rows::optional(connection, FIND, params![no.0], read)
+    rows::optional(connection, FIND, params![no.0], read_in_order)
 }
 
 /// What is due, in the order in which it is to be sent.
@@ -66,7 +80,17 @@ pub(super) fn due(
     now: TimeMs,
     limit: usize,
 ) -> Result<Vec<QueueRow>, StoreError> {
-    rows::all(connection, DUE, params![subscription.0, class.code(), now.0, limit], read)
+    rows::all(connection, DUE, params![subscription.0, class.code(), now.0, limit], read_in_order)
+}
+
+/// Whether a delivery that was not attempted yet waits for this subscription.
+pub(super) fn live_waits(tx: &mut Tx<'_>, subscription: SubscriptionNo) -> Result<bool, StoreError> {
+    if let Some(known) = tx.memory.live_waits(subscription) {
+        return Ok(known);
+    }
+    let waits = rows::scalar::<i64>(tx, LIVE_WAITS, params![subscription.0])?.is_some();
+    tx.memory.set_live_waits(subscription, waits);
+    Ok(waits)
 }
 
 /// Why this delivery counts as cancelled although its row still waits, if so.
@@ -84,6 +108,18 @@ pub(super) fn cancelled(connection: &Connection, row: &QueueRow) -> Result<Optio
     Ok(end.unwrap_or(Some(End::SubscriptionDeleted)))
 }
 
+/// Ends a delivery that this process holds with the success of its attempt; false when it does not hold it
+/// any more, and then nothing was written.
+pub(super) fn end_claimed(tx: &Tx<'_>, row: &QueueRow, attempt: &AttemptRow) -> Result<bool, StoreError> {
+    if tx.run(REMOVE_CLAIMED, params![row.no.0, row.claim_no, row.boot])? == 0 {
+        return Ok(false);
+    }
+    settle::write_attempt(tx, row, attempt)?;
+    let ended = QueueRow { attempts: row.attempts + 1, ..row.clone() };
+    add_ended(tx, &ended, End::Succeeded, false)?;
+    Ok(true)
+}
+
 /// Moves a delivery to the ended ones.
 pub(super) fn end(tx: &Tx<'_>, row: &QueueRow, end: End) -> Result<(), StoreError> {
     move_to_ended(tx, row, end, false)
@@ -96,6 +132,10 @@ pub(super) fn end_under_way(tx: &Tx<'_>, row: &QueueRow, end: End) -> Result<(),
 
 fn move_to_ended(tx: &Tx<'_>, row: &QueueRow, end: End, under_way: bool) -> Result<(), StoreError> {
     tx.run(REMOVE, params![row.no.0])?;
+    add_ended(tx, row, end, under_way)
+}
+
+fn add_ended(tx: &Tx<'_>, row: &QueueRow, end: End, under_way: bool) -> Result<(), StoreError> {
     let request_id = row.request_id.as_uuid();
     tx.run(
         ADD_ENDED,
@@ -120,7 +160,7 @@ fn move_to_ended(tx: &Tx<'_>, row: &QueueRow, end: End, under_way: bool) -> Resu
     Ok(())
 }
 
-/// Writes what the attempts came to.
+/// Writes what the attempts came to; nobody holds the row any more.
 pub(super) fn write_counts(tx: &Tx<'_>, row: &QueueRow) -> Result<(), StoreError> {
     tx.run(WRITE_COUNTS, params![row.no.0, row.attempts, row.unknown, row.failures, row.maybe_received])?;
     Ok(())
@@ -138,6 +178,30 @@ pub(super) fn read(row: &Row<'_>) -> Result<QueueRow, StoreError> {
         claimed_at: rows::optional_time(row, "claimed_ms")?,
         claimed_url: row.get::<_, Option<i64>>("claimed_url")?.map(UrlNo),
         ..read_shared(row)?
+    })
+}
+
+/// Reads a whole row from `columns!()`.
+fn read_in_order(row: &Row<'_>) -> Result<QueueRow, StoreError> {
+    let time = |column| Ok::<_, StoreError>(row.get::<_, Option<i64>>(column)?.map(TimeMs));
+    Ok(QueueRow {
+        no: DeliveryNo(row.get(0)?),
+        organization: OrganizationNo(row.get(1)?),
+        subscription: SubscriptionNo(row.get(2)?),
+        event: Seq(row.get(3)?),
+        event_type: EventType::from_code(row.get(4)?).ok_or(StoreError::Corrupt("an event type's code"))?,
+        class: Class::from_code(row.get(5)?).ok_or(StoreError::Corrupt("a delivery's class"))?,
+        request_id: uuid::Uuid::from_bytes(row.get(6)?).into(),
+        expires_at: time(7)?,
+        created_at: TimeMs(row.get(8)?),
+        failures: row.get(9)?,
+        attempts: row.get(10)?,
+        unknown: row.get(11)?,
+        maybe_received: row.get(12)?,
+        claim_no: row.get(13)?,
+        boot: row.get(14)?,
+        claimed_at: time(15)?,
+        claimed_url: row.get::<_, Option<i64>>(16)?.map(UrlNo),
     })
 }
 

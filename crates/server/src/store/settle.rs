@@ -12,10 +12,11 @@ use uuid::Uuid;
 use super::error::StoreError;
 use super::queue::{self, QueueRow};
 use super::writer::{Kind, Op, Tx};
-use super::{Store, heads, rows};
+use super::{Store, claim, heads, rows};
 use crate::domain::attempt::Recorded;
 use crate::domain::delivery::{Class, End};
 use crate::domain::number::DeliveryNo;
+use crate::domain::slots::Slot;
 use crate::domain::time::TimeMs;
 
 /// How an attempt is to be recorded and what happens next.
@@ -125,14 +126,25 @@ const CLOSE_UNSTARTED: &str =
 impl Store {
     /// Records an attempt. Kept and written again when the store cannot write just now.
     pub async fn settle(&self, settlement: Settlement) -> Result<Settled, StoreError> {
+        self.settle_and_free(settlement, None).await
+    }
+
+    /// The same, and frees the attempt's place in the same transaction: what waits for it may be claimed
+    /// there and handed over with the commit.
+    pub async fn settle_and_free(
+        &self,
+        settlement: Settlement,
+        slot: Option<Slot>,
+    ) -> Result<Settled, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.writer.settle(Box::new(SettleOp { settlement, settled: Settled::Nothing, reply }));
+        self.writer.settle(Box::new(SettleOp { settlement, slot, settled: Settled::Nothing, reply }));
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 }
 
 struct SettleOp {
     settlement: Settlement,
+    slot: Option<Slot>,
     settled: Settled,
     reply: oneshot::Sender<Result<Settled, StoreError>>,
 }
@@ -144,7 +156,10 @@ impl Op for SettleOp {
 
     fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
         self.settled = settle(tx, &self.settlement)?;
-        Ok(())
+        let Some(slot) = self.slot.take() else { return Ok(()) };
+        let subscription = slot.subscription();
+        let next_may_start = slot.free();
+        if next_may_start { claim::claim_next_of(tx, subscription) } else { Ok(()) }
     }
 
     /// Leaves out what a receiver or the network had to say.
@@ -160,6 +175,15 @@ impl Op for SettleOp {
 }
 
 fn settle(tx: &mut Tx<'_>, settlement: &Settlement) -> Result<Settled, StoreError> {
+    let known = tx.memory.take_leased(settlement.delivery, settlement.claim_no);
+    if let Some(row) = &known
+        && settlement.next == Next::End(End::Succeeded)
+        && settlement.hold_until.is_none()
+        && let Some(attempt) = &settlement.attempt
+        && queue::end_claimed(tx, row, attempt)?
+    {
+        return Ok(Settled::Done);
+    }
     let Some(mut row) = queue::find(tx, settlement.delivery)? else {
         return settle_ended(tx, settlement);
     };
@@ -172,6 +196,7 @@ fn settle(tx: &mut Tx<'_>, settlement: &Settlement) -> Result<Settled, StoreErro
     }
     if let Some(until) = settlement.hold_until {
         tx.run(HOLD, params![row.subscription.0, until.0])?;
+        tx.memory.forget_target(row.subscription);
     }
     if settlement.next == Next::End(End::Gone) {
         pause_gone(tx, &row)?;
@@ -191,7 +216,7 @@ fn settle(tx: &mut Tx<'_>, settlement: &Settlement) -> Result<Settled, StoreErro
 }
 
 /// Back into the queue, or to an end when it would come too late.
-fn retry(tx: &Tx<'_>, mut row: QueueRow, due: TimeMs, maybe_received: bool) -> Result<(), StoreError> {
+fn retry(tx: &mut Tx<'_>, mut row: QueueRow, due: TimeMs, maybe_received: bool) -> Result<(), StoreError> {
     row.failures += 1;
     row.maybe_received |= maybe_received;
     if row.expires_at.is_some_and(|expires_at| expires_at <= due) {
@@ -201,8 +226,11 @@ fn retry(tx: &Tx<'_>, mut row: QueueRow, due: TimeMs, maybe_received: bool) -> R
     requeue(tx, &row, class, due)
 }
 
-fn requeue(tx: &Tx<'_>, row: &QueueRow, class: Class, due: TimeMs) -> Result<(), StoreError> {
+fn requeue(tx: &mut Tx<'_>, row: &QueueRow, class: Class, due: TimeMs) -> Result<(), StoreError> {
     tx.run(RETRY, params![row.no.0, class.code(), due.0, row.failures, row.attempts, row.maybe_received])?;
+    if class == Class::Live {
+        tx.memory.set_live_waits(row.subscription, true);
+    }
     heads::lower(tx, row.subscription, class, due)
 }
 

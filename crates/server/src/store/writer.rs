@@ -17,14 +17,18 @@ use std::sync::atomic::AtomicU64;
 use std::thread;
 
 use rusqlite::{Connection, params};
+use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 
 use super::StoreOptions;
 use super::effects::{Effect, Effects};
 use super::error::StoreError;
 use super::faults::{Faults, Point};
+use super::hand_over::{Seat, Seats};
 use super::inbox::Inbox;
+use super::memory::Memory;
 use super::seal::Sealer;
+use crate::domain::delivery::Leased;
 use crate::domain::entropy::Entropy;
 use crate::domain::number::{OrganizationNo, Seq, SubscriptionNo};
 use crate::domain::time::Clock;
@@ -102,6 +106,11 @@ pub struct Tx<'a> {
     next_seq: &'a mut i64,
     effects: &'a mut Vec<Effect>,
     rows: &'a Cell<usize>,
+    handed: &'a mut Vec<Leased>,
+    /// What was read and written before, while it stands.
+    pub(super) memory: &'a mut Memory,
+    /// The engine's, if one has taken it.
+    pub(super) seat: &'a Option<Seat>,
     pub(super) context: &'a Context,
 }
 
@@ -153,6 +162,7 @@ impl Tx<'_> {
 
     /// After the commit, attempts prepared under an older generation must not start.
     pub(super) fn raise_generation(&mut self, subscription: SubscriptionNo, generation: u64) {
+        self.memory.forget_target(subscription);
         self.effects.push(Effect::Generation(subscription, generation));
     }
 
@@ -163,7 +173,13 @@ impl Tx<'_> {
 
     /// After the commit, who stands behind an owner or a name is looked up again.
     pub(super) fn forget_names(&mut self) {
+        self.memory.forget_identities();
         self.effects.push(Effect::Names);
+    }
+
+    /// After the commit, these go to the engine.
+    pub(super) fn hand_over(&mut self, leased: impl IntoIterator<Item = Leased>) {
+        self.handed.extend(leased);
     }
 
     /// Writes something that changes nothing.
@@ -179,6 +195,7 @@ const TOUCH: &str =
 /// The handle that the store keeps.
 pub(super) struct Writer {
     inbox: Arc<Inbox>,
+    seats: Seats,
     keys_epoch: Arc<AtomicU64>,
     names_epoch: Arc<AtomicU64>,
     failed: watch::Receiver<bool>,
@@ -204,6 +221,7 @@ impl Writer {
             sealer: options.sealer,
             boot: options.boot,
         };
+        let seats = Seats::default();
         let (failed, watch_failed) = watch::channel(false);
         let (ended, watch_ended) = watch::channel(false);
         let mut worker = Worker {
@@ -215,6 +233,9 @@ impl Writer {
                 names_epoch: names_epoch.clone(),
             },
             faults: options.faults,
+            memory: Memory::default(),
+            seats: seats.clone(),
+            runtime: Handle::try_current().ok(),
             context,
             next_seq: next_seq + 1,
             kept: Vec::new(),
@@ -230,12 +251,16 @@ impl Writer {
                 worker.run();
             })
             .map_err(|source| StoreError::Directory { path: options.data_dir, source })?;
-        Ok(Self { inbox, keys_epoch, names_epoch, failed: watch_failed, ended: watch_ended })
+        Ok(Self { inbox, seats, keys_epoch, names_epoch, failed: watch_failed, ended: watch_ended })
     }
 
     /// Raised by the commit of any change to identities, mailboxes or numbers.
     pub(super) fn names_epoch(&self) -> Arc<AtomicU64> {
         self.names_epoch.clone()
+    }
+
+    pub(super) fn seats(&self) -> &Seats {
+        &self.seats
     }
 
     pub(super) fn keys_epoch(&self) -> &AtomicU64 {
@@ -255,7 +280,7 @@ impl Writer {
     pub(super) async fn admit<T, F>(
         &self,
         organization: OrganizationNo,
-        bytes: usize,
+        size: (usize, usize),
         run: F,
     ) -> Result<T, StoreError>
     where
@@ -264,7 +289,7 @@ impl Writer {
     {
         let (reply, answer) = oneshot::channel();
         let job = Job { kind: Kind::Accept, run, answer: None, reply };
-        self.inbox.push_admitted(organization, bytes, Box::new(job));
+        self.inbox.push_admitted(organization, size, Box::new(job));
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 
@@ -377,6 +402,10 @@ struct Worker {
     inbox: Arc<Inbox>,
     effects: Effects,
     faults: Faults,
+    memory: Memory,
+    seats: Seats,
+    /// Where callers wait: they are answered there, so that a group wakes it once.
+    runtime: Option<Handle>,
     context: Context,
     next_seq: i64,
     /// Settles that could not be written yet.
@@ -429,8 +458,16 @@ impl Worker {
 
     fn conclude(&mut self, group: Group) {
         match group {
-            Group::Done(ops) => ops.into_iter().for_each(|op| op.finish(Ok(()))),
+            Group::Done(ops) => self.answer(ops),
             Group::Failed(ops, error) => self.recover(ops, &error),
+        }
+    }
+
+    fn answer(&self, ops: Vec<Box<dyn Op>>) {
+        let answer = move || ops.into_iter().for_each(|op| op.finish(Ok(())));
+        match &self.runtime {
+            Some(runtime) => drop(runtime.spawn(async move { answer() })),
+            None => answer(),
         }
     }
 
@@ -443,7 +480,8 @@ impl Worker {
     /// holds all of them. `rows` counts the delivery rows they write.
     fn transaction(&mut self, mut ops: impl Iterator<Item = Box<dyn Op>>, rows: &Cell<usize>) -> Group {
         let mut done: Vec<Box<dyn Op>> = Vec::new();
-        let mut effects = Vec::new();
+        let (mut effects, mut handed) = (Vec::new(), Vec::new());
+        let seat = self.seats.current();
         if let Err(error) = self.begin() {
             done.extend(ops);
             return Group::Failed(done, error);
@@ -453,6 +491,9 @@ impl Worker {
             next_seq: &mut self.next_seq,
             effects: &mut effects,
             rows,
+            handed: &mut handed,
+            memory: &mut self.memory,
+            seat: &seat,
             context: &self.context,
         };
         while let Some(mut op) = ops.next() {
@@ -469,9 +510,13 @@ impl Worker {
                 for effect in effects {
                     self.effects.apply(effect);
                 }
+                if let Some(seat) = seat.filter(|_| !handed.is_empty()) {
+                    seat.hand_over(handed);
+                }
                 Group::Done(done)
             }
             Err(StoreError::UnknownCommit) => {
+                self.memory.clear();
                 for effect in effects.into_iter().filter(|effect| self.took_place(*effect)) {
                     self.effects.apply(effect);
                 }
@@ -496,7 +541,7 @@ impl Worker {
         Ok(self.connection.execute_batch("BEGIN IMMEDIATE")?)
     }
 
-    fn commit(&self) -> Result<(), StoreError> {
+    fn commit(&mut self) -> Result<(), StoreError> {
         let committed = match self.faults.take(Point::Commit) {
             Some(fault) => Err(recovery::fault_error(fault)),
             None => self.connection.execute_batch("COMMIT").map_err(StoreError::from),
@@ -511,7 +556,8 @@ impl Worker {
         }
     }
 
-    fn roll_back(&self) {
+    fn roll_back(&mut self) {
+        self.memory.clear();
         if !self.connection.is_autocommit()
             && let Err(error) = self.connection.execute_batch("ROLLBACK")
         {

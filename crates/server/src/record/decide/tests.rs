@@ -39,6 +39,8 @@ fn claimed(failures: u32, class: Class) -> Claimed {
             auth_token: None,
             signing_key: Arc::new(SigningKey::new("whsec_x")),
             timeout: Duration::from_secs(30),
+            host: 0,
+            max_in_flight: None,
         }),
     }
 }

@@ -161,7 +161,7 @@ fn resume(tx: &mut Tx<'_>, stored: Stored) -> Result<Subscription, StoreError> {
 }
 
 /// Nothing holds it back any more.
-fn release(tx: &Tx<'_>, subscription: &mut Subscription, generation: u64) -> Result<(), StoreError> {
+fn release(tx: &mut Tx<'_>, subscription: &mut Subscription, generation: u64) -> Result<(), StoreError> {
     tx.run(RELEASE, params![subscription.no.0, generation, subscription.updated_at.0])?;
     subscription.paused = None;
     heads::open_all(tx, subscription.no)

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use inkhook_server::domain::slots::Bounds;
 use inkhook_server::domain::time::TimeMs;
 use inkhook_server::engine::EngineSettings;
 use serde_json::json;
@@ -121,7 +122,10 @@ async fn a_hanging_receiver_does_not_hold_the_others() {
     let fast = Receiver::start().await;
     scene.subscribe(&fast.url("/")).await;
     scene.receiver.hold();
-    let settings = EngineSettings { max_in_flight_per_subscription: 2, ..EngineSettings::default() };
+    let settings = EngineSettings {
+        bounds: Bounds { per_subscription: 2, ..Bounds::default() },
+        ..EngineSettings::default()
+    };
     for n in 0..5 {
         scene.publish(&n.to_string()).await;
     }

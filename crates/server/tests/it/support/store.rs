@@ -4,7 +4,6 @@
 //! Tests speak to it through the store's verbs. What no verb tells is asked for in SQL that both backends
 //! understand, in one place: [`StoreBench::rows`].
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -18,6 +17,7 @@ use inkhook_server::domain::generations::Generations;
 use inkhook_server::domain::identity::{CallAction, IncomingCall, NumberKind};
 use inkhook_server::domain::number::{DeliveryNo, OrganizationNo};
 use inkhook_server::domain::owner::Owner;
+use inkhook_server::domain::slots::{Bounds, Slots};
 use inkhook_server::domain::subscription::{
     EventTypes, NewSubscription, Subscription, SubscriptionChange, WebhookUrl,
 };
@@ -41,6 +41,19 @@ use super::{MAIL_DOMAIN, START, connect};
 
 /// The limit of an attempt, unless a test says otherwise.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// So many places in all, and so many for each subscription; nothing else is bounded.
+pub fn slots_within(all: usize, of_subscription: usize) -> Slots {
+    Slots::new(Bounds {
+        fast: all,
+        first: of_subscription,
+        per_subscription: of_subscription,
+        organization_percent: 100,
+        per_target: usize::MAX,
+        body_bytes: usize::MAX,
+        ..Bounds::default()
+    })
+}
 
 /// See the module.
 pub struct StoreBench {
@@ -255,12 +268,16 @@ impl StoreBench {
         deliveries
     }
 
+    /// A claim with places for everything.
     pub fn claim_request(&self) -> ClaimRequest {
+        self.request_within(100_000, 1_000)
+    }
+
+    /// A claim with so many places in all, and so many for each subscription.
+    pub fn request_within(&self, all: usize, of_subscription: usize) -> ClaimRequest {
         ClaimRequest {
             now: self.clock.schedule(),
-            free: 1_000,
-            first_bound: 1_000,
-            free_by_subscription: HashMap::new(),
+            slots: slots_within(all, of_subscription),
             timeout: TIMEOUT,
         }
     }
@@ -269,9 +286,14 @@ impl StoreBench {
         self.store().claim_due(request).await.expect("claimed")
     }
 
+    /// What one claim takes; the places are free again at once.
+    pub async fn claimed_within(&self, request: ClaimRequest) -> Vec<Claimed> {
+        self.claims(request).await.claimed.into_iter().map(|leased| leased.claimed).collect()
+    }
+
     /// Everything that is due, as far as one claim takes it.
     pub async fn claim(&self) -> Vec<Claimed> {
-        self.claims(self.claim_request()).await.claimed
+        self.claimed_within(self.claim_request()).await
     }
 
     /// The one delivery that is due.

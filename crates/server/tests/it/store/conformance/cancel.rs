@@ -108,9 +108,7 @@ async fn a_process_lost_between_two_chunks_leaves_nothing_behind() {
     let help = bench.agent("help").await;
     let subscription = bench.subscribe(help.admin(), help.by_mail(), &[RECEIVED]).await;
     bench.accept_mails(help, 2 * CHUNK_ROWS).await;
-    let mut request = bench.claim_request();
-    request.free = 1;
-    let oldest = bench.claims(request).await.claimed.remove(0);
+    let oldest = bench.claimed_within(bench.request_within(1, 1)).await.remove(0);
     bench.delete(help.admin(), &subscription).await;
     assert_eq!(bench.store().cancel_chunk().await.unwrap(), Tidied::More);
     // The lease that is freed at the start goes to the front of the queue: behind the janitor's place.

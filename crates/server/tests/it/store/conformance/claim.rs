@@ -1,11 +1,11 @@
 //! Claiming: order, bounds, and what is never taken.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use inkhook_server::domain::attempt::Recorded;
 use inkhook_server::domain::delivery::{Class, End};
-use inkhook_server::domain::number::SubscriptionNo;
+use inkhook_server::domain::number::{OrganizationNo, SubscriptionNo};
+use inkhook_server::domain::slots::Want;
 use inkhook_server::domain::subscription::SubscriptionChange;
 use inkhook_server::store::replay::Replay;
 use inkhook_server::store::settle::Next;
@@ -17,6 +17,19 @@ use crate::support::store::{StoreBench, TIMEOUT, stored};
 const RECEIVED: EventType = EventType::MessageReceived;
 const SENT: EventType = EventType::MessageSent;
 
+/// A place for an attempt that this test does not make.
+fn want(subscription: SubscriptionNo) -> Want {
+    Want {
+        organization: OrganizationNo(1),
+        subscription,
+        class: Class::Live,
+        host: 0,
+        bytes: 0,
+        max_in_flight: None,
+        failing: false,
+    }
+}
+
 #[tokio::test]
 async fn one_subscription_is_served_in_the_order_of_acceptance_and_within_the_bounds() {
     let bench = StoreBench::new();
@@ -24,22 +37,23 @@ async fn one_subscription_is_served_in_the_order_of_acceptance_and_within_the_bo
     let first = bench.subscribe(help.admin(), help.by_mail(), &[RECEIVED]).await;
     let second = bench.subscribe(help.admin(), help.by_mail(), &[RECEIVED]).await;
     bench.accept_mails(help, 5).await;
-    let mut request = bench.claim_request();
-    (request.free, request.first_bound) = (5, 3);
-    request.free_by_subscription = HashMap::from([(first.no, 2)]);
-    let claimed = bench.claims(request.clone()).await.claimed;
+    let request = bench.request_within(5, 3);
+    let first_place = request.slots.try_take(want(first.no)).expect("a place");
+    let claims = bench.claims(request.clone()).await;
     let of = |subscription: SubscriptionNo| {
-        let of = claimed.iter().filter(move |claimed| claimed.target.subscription == subscription);
-        of.map(|claimed| claimed.event.seq.0).collect::<Vec<_>>()
+        let of = claims.claimed.iter().filter(move |it| it.claimed.target.subscription == subscription);
+        of.map(|it| it.claimed.event.seq.0).collect::<Vec<_>>()
     };
-    assert_eq!((of(first.no), of(second.no)), (vec![1, 2], vec![1, 2, 3]));
-    request.free = 0;
-    assert!(bench.claims(request.clone()).await.claimed.is_empty(), "none in all");
-    (request.free, request.first_bound) = (1, 100);
+    assert_eq!((of(first.no), of(second.no)), (vec![1, 2], vec![1, 2]), "five in all, one of them before");
+    assert!(bench.claims(request.clone()).await.claimed.is_empty(), "no place is left");
+    drop(first_place);
     assert_eq!(bench.claims(request.clone()).await.claimed.len(), 1, "one in all");
-    request.free_by_subscription = HashMap::from([(first.no, 0), (second.no, 0)]);
-    request.free = 100;
+    drop((claims, request));
+    let request = bench.request_within(100, 2);
+    let full: Vec<_> = [first.no, first.no, second.no, second.no].map(want).into();
+    let full: Vec<_> = full.into_iter().map(|want| request.slots.try_take(want).expect("a place")).collect();
     assert!(bench.claims(request).await.claimed.is_empty(), "none of these two");
+    drop(full);
     invariants::check(&bench);
 }
 
@@ -54,9 +68,7 @@ async fn the_classes_of_one_subscription_share_its_bound() {
         bench.fail(&claimed, Next::Retry { due, maybe_received: false }).await;
     }
     bench.accept_mails(help, 2).await;
-    let mut request = bench.claim_request();
-    request.first_bound = 3;
-    let claimed = bench.claims(request).await.claimed;
+    let claimed = bench.claimed_within(bench.request_within(100, 3)).await;
     let live = claimed.iter().filter(|claimed| claimed.class == Class::Live).count();
     assert_eq!((live, claimed.len()), (2, 3));
 }
@@ -162,9 +174,7 @@ async fn an_expired_event_ends_instead_of_being_taken() {
     bench.accept(event.clone()).await;
     event.id = bench.mail(help).id;
     bench.accept(event).await;
-    let mut request = bench.claim_request();
-    request.free = 1;
-    let tried = bench.claims(request).await.claimed.remove(0);
+    let tried = bench.claimed_within(bench.request_within(1, 1)).await.remove(0);
     let due = bench.clock.schedule().after(Duration::from_secs(10));
     bench.fail(&tried, Next::Retry { due, maybe_received: false }).await;
     assert_eq!(bench.ended(tried.delivery), Some(stored(End::EventExpired)), "at once, not when due");
@@ -190,19 +200,19 @@ async fn a_claim_is_read_again_only_while_it_may_be_sent() {
             SubscriptionChange { url: Some(url.clone()), ..Default::default() },
         )
         .await;
-    let current = store.retarget(claimed.clone()).await.unwrap().expect("it may be sent");
+    let current = store.retarget(claimed.clone(), TIMEOUT).await.unwrap().expect("it may be sent");
     assert_eq!(current.target.url, url.given);
     assert!(current.target.generation > claimed.target.generation);
     store.pause_subscription(help.admin(), subscription.id).await.unwrap();
-    assert!(store.retarget(claimed.clone()).await.unwrap().is_none(), "paused");
+    assert!(store.retarget(claimed.clone(), TIMEOUT).await.unwrap().is_none(), "paused");
     store.resume_subscription(help.admin(), subscription.id).await.unwrap();
-    assert!(store.retarget(claimed.clone()).await.unwrap().is_some());
+    assert!(store.retarget(claimed.clone(), TIMEOUT).await.unwrap().is_some());
     bench.select(help.admin(), &subscription, &[SENT]).await;
-    assert!(store.retarget(claimed.clone()).await.unwrap().is_none(), "no longer selected");
+    assert!(store.retarget(claimed.clone(), TIMEOUT).await.unwrap().is_none(), "no longer selected");
     bench.delete(help.admin(), &subscription).await;
-    assert!(store.retarget(claimed.clone()).await.unwrap().is_none(), "deleted");
+    assert!(store.retarget(claimed.clone(), TIMEOUT).await.unwrap().is_none(), "deleted");
     bench.tidy().await;
-    assert!(store.retarget(claimed).await.unwrap().is_none(), "ended");
+    assert!(store.retarget(claimed, TIMEOUT).await.unwrap().is_none(), "ended");
 }
 
 #[tokio::test]
@@ -214,9 +224,9 @@ async fn a_claim_whose_event_expired_meanwhile_is_not_sent() {
     event.expires_at = Some(bench.clock.wall().after(Duration::from_secs(1)));
     bench.accept(event).await;
     let claimed = bench.claim_one().await;
-    assert!(bench.store().retarget(claimed.clone()).await.unwrap().is_some());
+    assert!(bench.store().retarget(claimed.clone(), TIMEOUT).await.unwrap().is_some());
     bench.clock.advance(Duration::from_secs(1));
-    assert!(bench.store().retarget(claimed).await.unwrap().is_none());
+    assert!(bench.store().retarget(claimed, TIMEOUT).await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -231,5 +241,5 @@ async fn a_claim_that_was_made_by_hand_is_sent_although_the_subscription_is_paus
     bench.store().replay(help.admin(), attempts[0].id).await.unwrap();
     let by_hand = bench.claim_one().await;
     bench.store().pause_subscription(help.admin(), subscription.id).await.unwrap();
-    assert!(bench.store().retarget(by_hand).await.unwrap().is_some());
+    assert!(bench.store().retarget(by_hand, TIMEOUT).await.unwrap().is_some());
 }

@@ -45,9 +45,9 @@ async fn a_claim_says_when_to_look_again() {
     assert_eq!(bench.claims(bench.claim_request()).await.next_due, None);
     bench.accept_mails(help, 1).await;
     let claims = bench.claims(bench.claim_request()).await;
-    assert_eq!(claims.next_due, Some(claims.claimed[0].lease_until));
+    assert_eq!(claims.next_due, Some(claims.claimed[0].claimed.lease_until));
     let due = bench.clock.schedule().after(Duration::from_secs(5));
-    bench.fail(&claims.claimed[0], Next::Retry { due, maybe_received: false }).await;
+    bench.fail(&claims.claimed[0].claimed, Next::Retry { due, maybe_received: false }).await;
     assert_eq!(bench.claims(bench.claim_request()).await.next_due, Some(due));
 }
 
@@ -64,8 +64,7 @@ async fn a_claim_that_only_ends_deliveries_asks_to_be_called_again() {
     }
     bench.accept_mails(help, 1).await;
     bench.clock.advance(Duration::from_secs(1));
-    let mut request = bench.claim_request();
-    (request.free, request.first_bound) = (1, 1);
+    let request = bench.request_within(1, 1);
     let claims = bench.claims(request.clone()).await;
     assert!(claims.claimed.is_empty(), "it had enough to do");
     assert_eq!(claims.next_due, Some(request.now), "and says that there is more");
@@ -90,14 +89,10 @@ async fn more_due_subscriptions_than_one_claim_looks_at_are_all_served() {
             break;
         }
     }
-    let mut request = bench.claim_request();
-    (request.free, request.first_bound) = (5_000, 1);
+    let request = bench.request_within(5_000, 1);
     let first = bench.claims(request.clone()).await;
     assert!(first.claimed.len() < 1_025);
     assert_eq!(first.next_due, Some(request.now), "there is more");
-    for claimed in &first.claimed {
-        request.free_by_subscription.insert(claimed.target.subscription, 0);
-    }
     let second = bench.claims(request).await;
     assert_eq!(first.claimed.len() + second.claimed.len(), 1_025, "full ones hide nobody");
 }
@@ -108,9 +103,7 @@ async fn what_is_held_is_looked_at_when_the_hold_ends() {
     let help = bench.agent("help").await;
     let subscription = bench.subscribe(help.admin(), help.by_mail(), &[RECEIVED]).await;
     bench.accept_mails(help, 2).await;
-    let mut request = bench.claim_request();
-    request.free = 1;
-    let claimed = bench.claims(request).await.claimed.remove(0);
+    let claimed = bench.claimed_within(bench.request_within(1, 1)).await.remove(0);
     let until = bench.clock.schedule().after(Duration::from_mins(1));
     let next = Next::Retry { due: until, maybe_received: false };
     let mut settlement = bench.settlement(&claimed, inkhook_server::domain::attempt::Recorded::Failed, next);

@@ -54,7 +54,7 @@ async fn a_key_or_an_id_or_both_bring_the_first_answer_back() {
         assert!(!first.duplicate);
         bench.subscribe(help.admin(), help.by_mail(), &[EventType::MessageReceived]).await;
         let again = bench.accept(request(&bench, help, 1, key, id)).await;
-        assert_eq!(again, Accepted { duplicate: true, ..first }, "{key:?} {id:?}");
+        assert_eq!(again, Accepted { duplicate: true, waiting: false, ..first }, "{key:?} {id:?}");
         assert_eq!(events(&bench), before + 1, "{key:?} {id:?}");
     }
     invariants::check(&bench);
@@ -157,7 +157,7 @@ async fn a_repeat_is_recognised_after_a_restart() {
     let first = bench.accept(request(&bench, help, 1, Some("key"), None)).await;
     bench.restart().await;
     let again = bench.accept(request(&bench, help, 1, Some("key"), None)).await;
-    assert_eq!(again, Accepted { duplicate: true, ..first });
+    assert_eq!(again, Accepted { duplicate: true, waiting: false, ..first });
 }
 
 #[tokio::test]
@@ -166,5 +166,5 @@ async fn a_repeat_is_recognised_when_its_owner_is_gone() {
     let first = bench.accept(request(&bench, help, 1, Some("key"), None)).await;
     bench.store().delete_identity(help.admin(), "help".into()).await.unwrap();
     let again = bench.accept(request(&bench, help, 1, Some("key"), None)).await;
-    assert_eq!(again, Accepted { duplicate: true, ..first });
+    assert_eq!(again, Accepted { duplicate: true, waiting: false, ..first });
 }

@@ -45,9 +45,7 @@ fn large_end(bench: &StoreBench, claimed: &Claimed) -> Settlement {
 async fn a_full_disk_refuses_publishes_and_claims_keeps_settles_and_goes_on_by_itself() {
     let (bench, help) = subscribed(StoreBench::new()).await;
     bench.accept_mails(help, 2).await;
-    let mut request = bench.claim_request();
-    request.free = 1;
-    let claimed = bench.claims(request).await.claimed.remove(0);
+    let claimed = bench.claimed_within(bench.request_within(1, 1)).await.remove(0);
     (0..3).for_each(|_| bench.faults.push(Point::Commit, Fault::Full));
     let refused = bench.store().accept(bench.mail(help)).await;
     assert!(matches!(refused, Err(StoreError::Full)), "{refused:?}");
@@ -141,9 +139,7 @@ async fn on_a_small_disk() {
     let ballast = std::path::Path::new(&disk).join("ballast");
     let (mut bench, help) = subscribed(StoreBench::in_directory(directory)).await;
     bench.accept_mails(help, 2).await;
-    let mut request = bench.claim_request();
-    request.free = 1;
-    let claimed = bench.claims(request).await.claimed.remove(0);
+    let claimed = bench.claimed_within(bench.request_within(1, 1)).await.remove(0);
     // To the last byte, so that not even a page fits.
     let mut file = std::fs::File::create(&ballast).expect("a file");
     while std::io::Write::write(&mut file, &[0; 4096]).is_ok_and(|written| written > 0) {}

@@ -7,6 +7,7 @@ use inkhook_server::domain::attempt::Recorded;
 use inkhook_server::domain::delivery::{Claimed, Class, End};
 use inkhook_server::domain::number::{DeliveryNo, SubscriptionNo};
 use inkhook_server::domain::owner::Owner;
+use inkhook_server::domain::slots::MANUAL_EXTRA;
 use inkhook_server::domain::subscription::{Subscription, SubscriptionChange};
 use inkhook_server::domain::time::TimeMs;
 use inkhook_server::store::replay::Replay;
@@ -228,16 +229,15 @@ impl World {
     }
 
     async fn claim(&mut self, free: usize, per_subscription: usize) {
-        let mut request = self.bench.claim_request();
-        (request.free, request.first_bound) = (free, per_subscription);
+        let request = self.bench.request_within(free, per_subscription);
         let now = request.now;
-        let claimed = self.bench.claims(request).await.claimed;
+        let claimed = self.bench.claimed_within(request).await;
         assert!(claimed.len() <= free);
         let mut of_subscription: HashMap<SubscriptionNo, usize> = HashMap::new();
         for claimed in claimed {
             let count = of_subscription.entry(claimed.target.subscription).or_default();
             *count += 1;
-            assert!(*count <= per_subscription);
+            assert!(*count <= per_subscription + MANUAL_EXTRA);
             self.see_claim(&claimed, now);
             self.claims.push(claimed);
         }

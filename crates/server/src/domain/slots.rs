@@ -1,0 +1,418 @@
+//! How many attempts are under way, and for whom: who may start another one now.
+//!
+//! Two shares. Attempts begin in the *fast* one; an attempt that has had no answer for a second moves to
+//! the *slow* one, and a subscription whose last answers were slow begins there. So any number of receivers
+//! that hang leaves the fast share to the others. Within them every subscription, organisation, target host
+//! and class has a bound of its own:
+//!
+//! - a subscription's bound follows its receiver: it begins at 4, grows by one with every answer that is
+//!   good and fast, and is halved by every failure; in the slow share it is 8 at most;
+//! - an organisation has a quarter of either share, and 128 attempts to one target host;
+//! - each class is guaranteed a part of the fast share, and retries and recovered deliveries cannot take
+//!   all of it, nor all of one subscription's places, so a storm of them never delays a fresh event;
+//! - the bodies under way have 64 MiB.
+//!
+//! It is asked by whoever claims, on the writer's thread, inside the claiming transaction; a [`Slot`] that
+//! is dropped frees its place. Nothing here waits, and nothing here knows a delivery.
+
+mod bounds;
+mod subscription;
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use self::bounds::ClassUse;
+pub use self::bounds::{Bounds, MANUAL_EXTRA};
+use self::subscription::Subscription;
+use super::attempt::{Attempt, Outcome, Verdict};
+use super::delivery::Class;
+use super::number::{OrganizationNo, SubscriptionNo};
+
+/// An attempt without an answer for so long is slow; an answer that took longer does not make a bound grow.
+pub const SLOW_AFTER: Duration = Duration::from_secs(1);
+
+/// Subscriptions whose bounds are remembered while nothing of theirs is under way.
+const MAX_REMEMBERED: usize = 50_000;
+
+/// What an attempt would use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Want {
+    /// Whose it is.
+    pub organization: OrganizationNo,
+    /// Where it goes.
+    pub subscription: SubscriptionNo,
+    /// Why it is made.
+    pub class: Class,
+    /// The target host, as [`host_key`] numbers it.
+    pub host: u64,
+    /// The body's length.
+    pub bytes: usize,
+    /// The subscription's own bound, if its owner set one.
+    pub max_in_flight: Option<usize>,
+    /// The subscription is failing: begin in the slow share.
+    pub failing: bool,
+}
+
+/// Why there is no place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Full {
+    /// Nothing is started any more.
+    Closed,
+    /// The subscription has as many under way as it may.
+    Subscription,
+    /// Its organisation has.
+    Organization,
+    /// Its organisation has, to this host.
+    Host,
+    /// The class has.
+    Class,
+    /// The share is full.
+    Share,
+    /// Too many bytes are under way.
+    Bytes,
+}
+
+/// A target host's number; two hosts of one organisation that share a number share a bound.
+#[must_use]
+pub fn host_key(host: &str, port: u16) -> u64 {
+    use std::hash::{DefaultHasher, Hasher};
+    let mut hasher = DefaultHasher::new();
+    host.hash(&mut hasher);
+    port.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Counts attempts under way. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Slots {
+    bounds: Bounds,
+    state: Arc<Mutex<State>>,
+    freed: Arc<Notify>,
+    ended: Arc<Notify>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    closed: bool,
+    fast: usize,
+    slow: usize,
+    classes: ClassUse,
+    bytes: usize,
+    organizations: HashMap<OrganizationNo, Shares>,
+    hosts: HashMap<(OrganizationNo, u64), usize>,
+    subscriptions: HashMap<SubscriptionNo, Subscription>,
+    /// Somebody was refused for want of a place that is not their own.
+    starved: bool,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Shares {
+    fast: usize,
+    slow: usize,
+}
+
+/// How full everything is, for metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct InUse {
+    /// Attempts in the fast share.
+    pub fast: usize,
+    /// Attempts in the slow share.
+    pub slow: usize,
+    /// Bytes of bodies under way.
+    pub bytes: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Share {
+    Fast,
+    Slow,
+}
+
+/// One attempt's place; dropping it frees the place.
+#[derive(Debug)]
+pub struct Slot {
+    slots: Slots,
+    want: Want,
+    share: Share,
+}
+
+impl Slots {
+    /// Nothing is under way.
+    #[must_use]
+    pub fn new(bounds: Bounds) -> Self {
+        Self { bounds, state: Arc::default(), freed: Arc::default(), ended: Arc::default() }
+    }
+
+    /// A place for one more attempt, or why there is none.
+    ///
+    /// # Errors
+    /// See [`Full`]. Whoever frees what was missing rings [`Slots::freed`].
+    pub fn try_take(&self, want: Want) -> Result<Slot, Full> {
+        let mut state = self.lock();
+        match state.take(&self.bounds, want) {
+            Ok(share) => Ok(Slot { slots: self.clone(), want, share }),
+            Err(full) => {
+                state.starve(want.subscription, full);
+                Err(full)
+            }
+        }
+    }
+
+    /// Nothing is started any more; what is under way goes on.
+    pub fn close(&self) {
+        self.lock().closed = true;
+    }
+
+    /// Whether no place is left that anybody could have.
+    #[must_use]
+    pub fn exhausted(&self) -> bool {
+        let state = self.lock();
+        state.closed || (state.fast >= self.bounds.fast && state.slow >= self.bounds.slow)
+    }
+
+    /// Whether nothing is under way.
+    #[must_use]
+    pub fn idle(&self) -> bool {
+        let state = self.lock();
+        state.fast + state.slow == 0
+    }
+
+    /// How full everything is.
+    #[must_use]
+    pub fn in_use(&self) -> InUse {
+        let state = self.lock();
+        InUse { fast: state.fast, slow: state.slow, bytes: state.bytes }
+    }
+
+    /// Whether this subscription was refused a place since one of its own was freed last.
+    #[must_use]
+    pub fn is_starved(&self, subscription: SubscriptionNo) -> bool {
+        self.lock().subscriptions.get(&subscription).is_some_and(|known| known.starved)
+    }
+
+    /// Whether this subscription has all under way that it may, as far as it alone is concerned; if so,
+    /// [`Slots::freed`] is rung when that changes.
+    #[must_use]
+    pub fn starves(&self, subscription: SubscriptionNo) -> bool {
+        let mut state = self.lock();
+        let Some(known) = state.subscriptions.get_mut(&subscription) else { return false };
+        let full = known.is_full(&self.bounds);
+        known.starved |= full;
+        full
+    }
+
+    /// How many more this subscription may start of a class, as far as it alone is concerned; none, and
+    /// [`Slots::freed`] is rung when that changes.
+    #[must_use]
+    pub fn places(&self, subscription: SubscriptionNo, class: Class) -> Option<usize> {
+        let mut state = self.lock();
+        let Some(known) = state.subscriptions.get_mut(&subscription) else {
+            return Some(self.bounds.first());
+        };
+        let places = known.places(&self.bounds, class);
+        known.starved |= places == 0;
+        (places > 0).then_some(places)
+    }
+
+    /// Subscriptions that have all under way that they may.
+    #[must_use]
+    pub fn full_subscriptions(&self) -> usize {
+        let state = self.lock();
+        state.subscriptions.values().filter(|known| known.is_full(&self.bounds)).count()
+    }
+
+    /// Resolves once a place has been freed that somebody was refused.
+    pub async fn freed(&self) {
+        self.freed.notified().await;
+    }
+
+    /// Resolves once a place has been freed, whoever wants it.
+    pub async fn ended(&self) {
+        self.ended.notified().await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn take(&mut self, bounds: &Bounds, want: Want) -> Result<Share, Full> {
+        if self.closed {
+            return Err(Full::Closed);
+        }
+        let new = Subscription::new(bounds);
+        let known = self.subscriptions.get(&want.subscription).unwrap_or(&new);
+        let share = if want.failing || known.is_slow { Share::Slow } else { Share::Fast };
+        if !known.has_room(bounds, &want, share == Share::Slow) {
+            return Err(Full::Subscription);
+        }
+        let organization = self.organizations.get(&want.organization).copied().unwrap_or_default();
+        let (used, of_organization, bound) = match share {
+            Share::Fast => (self.fast, organization.fast, bounds.fast),
+            Share::Slow => (self.slow, organization.slow, bounds.slow),
+        };
+        if used >= bound {
+            return Err(Full::Share);
+        }
+        if of_organization >= bounds.of_organization(bound) {
+            return Err(Full::Organization);
+        }
+        if self.hosts.get(&(want.organization, want.host)).is_some_and(|used| *used >= bounds.per_target) {
+            return Err(Full::Host);
+        }
+        if share == Share::Fast && !self.classes.has_room(want.class, bounds.fast) {
+            return Err(Full::Class);
+        }
+        // One body always fits, whatever its length.
+        if self.bytes > 0 && self.bytes + want.bytes > bounds.body_bytes {
+            return Err(Full::Bytes);
+        }
+        self.count(bounds, want, share);
+        Ok(share)
+    }
+
+    fn count(&mut self, bounds: &Bounds, want: Want, share: Share) {
+        let organization = self.organizations.entry(want.organization).or_default();
+        match share {
+            Share::Fast => {
+                self.fast += 1;
+                organization.fast += 1;
+                self.classes.add(want.class);
+            }
+            Share::Slow => {
+                self.slow += 1;
+                organization.slow += 1;
+            }
+        }
+        self.bytes += want.bytes;
+        *self.hosts.entry((want.organization, want.host)).or_default() += 1;
+        let known = self.subscriptions.entry(want.subscription).or_insert_with(|| Subscription::new(bounds));
+        known.begin(want.class, share == Share::Slow);
+    }
+
+    fn starve(&mut self, subscription: SubscriptionNo, full: Full) {
+        match full {
+            Full::Closed => {}
+            Full::Subscription => {
+                // It is known: what nobody knows is not full.
+                if let Some(known) = self.subscriptions.get_mut(&subscription) {
+                    known.starved = true;
+                }
+            }
+            Full::Organization | Full::Host | Full::Class | Full::Share | Full::Bytes => self.starved = true,
+        }
+    }
+}
+
+impl Slot {
+    /// There is no answer yet: from now on it counts in the slow share, as far as that has room for it.
+    pub fn slow_down(&mut self) {
+        if self.share == Share::Slow {
+            return;
+        }
+        let mut state = self.slots.lock();
+        if let Some(known) = state.subscriptions.get_mut(&self.want.subscription) {
+            known.is_slow = true;
+        }
+        if state.slow >= self.slots.bounds.slow_overflow() {
+            return;
+        }
+        state.fast -= 1;
+        state.slow += 1;
+        state.classes.remove(self.want.class);
+        if let Some(organization) = state.organizations.get_mut(&self.want.organization) {
+            organization.fast -= 1;
+            organization.slow += 1;
+        }
+        if let Some(known) = state.subscriptions.get_mut(&self.want.subscription) {
+            known.slow_down();
+        }
+        self.share = Share::Slow;
+        let ring = std::mem::take(&mut state.starved);
+        drop(state);
+        if ring {
+            self.slots.freed.notify_one();
+        }
+    }
+
+    /// Whose place it is.
+    #[must_use]
+    pub fn subscription(&self) -> SubscriptionNo {
+        self.want.subscription
+    }
+
+    /// Frees the place. True when the subscription was refused one: whoever calls sees to it that what waits
+    /// for it is claimed now.
+    #[must_use]
+    pub fn free(self) -> bool {
+        let mut state = self.slots.lock();
+        let known = state.subscriptions.get_mut(&self.want.subscription);
+        known.is_some_and(|known| std::mem::take(&mut known.starved))
+    }
+
+    /// Lets the subscription's bound follow what came of the attempt.
+    pub fn learn(&self, outcome: &Outcome) {
+        let Outcome::Made(Attempt { verdict, duration, .. }) = outcome else { return };
+        let mut state = self.slots.lock();
+        if let Some(known) = state.subscriptions.get_mut(&self.want.subscription) {
+            known.learn(&self.slots.bounds, *verdict == Verdict::Success, *duration <= SLOW_AFTER);
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let want = self.want;
+        let mut state = self.slots.lock();
+        let slow = self.share == Share::Slow;
+        if slow {
+            state.slow -= 1;
+        } else {
+            state.fast -= 1;
+            state.classes.remove(want.class);
+        }
+        state.bytes -= want.bytes;
+        if let Entry::Occupied(mut entry) = state.organizations.entry(want.organization) {
+            let shares = entry.get_mut();
+            if slow {
+                shares.slow -= 1;
+            } else {
+                shares.fast -= 1;
+            }
+            if shares.fast + shares.slow == 0 {
+                entry.remove();
+            }
+        }
+        if let Entry::Occupied(mut entry) = state.hosts.entry((want.organization, want.host)) {
+            *entry.get_mut() -= 1;
+            if *entry.get() == 0 {
+                entry.remove();
+            }
+        }
+        let mut ring = std::mem::take(&mut state.starved);
+        let remembered = state.subscriptions.len();
+        if let Entry::Occupied(mut entry) = state.subscriptions.entry(want.subscription) {
+            let known = entry.get_mut();
+            known.end(want.class, slow);
+            ring |= std::mem::take(&mut known.starved);
+            // What is as if nothing were known need not be remembered.
+            if known.is_as_new(&self.slots.bounds) || (known.is_idle() && remembered > MAX_REMEMBERED) {
+                entry.remove();
+            }
+        }
+        drop(state);
+        self.slots.ended.notify_one();
+        if ring {
+            self.slots.freed.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

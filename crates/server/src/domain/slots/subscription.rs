@@ -1,0 +1,95 @@
+//! What is known of one subscription's receiver, and what it has under way.
+
+use super::bounds::{Bounds, ClassUse, MANUAL_EXTRA};
+use super::{Class, Want};
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub(super) struct Subscription {
+    /// What it may have under way.
+    limit: usize,
+    /// What it has, by class, in both shares.
+    classes: ClassUse,
+    /// How many of these are in the slow share.
+    slow: usize,
+    /// Its last answers were slow, or have not come.
+    pub(super) is_slow: bool,
+    /// It was refused a place since one of its own was freed.
+    pub(super) starved: bool,
+}
+
+impl Subscription {
+    pub(super) fn new(bounds: &Bounds) -> Self {
+        Self { limit: bounds.first(), classes: ClassUse::default(), slow: 0, is_slow: false, starved: false }
+    }
+
+    /// Whether it may start this one, as far as it alone is concerned.
+    pub(super) fn has_room(&self, bounds: &Bounds, want: &Want, slow: bool) -> bool {
+        let limit = self.limit.min(want.max_in_flight.unwrap_or(usize::MAX));
+        let total = self.classes.total();
+        if want.class == Class::Manual {
+            return total < limit + MANUAL_EXTRA;
+        }
+        if total >= limit || (slow && self.slow >= bounds.slow_per_subscription) {
+            return false;
+        }
+        // With two places or more, one is left for fresh events.
+        let most = match want.class {
+            Class::Live | Class::Manual => limit,
+            Class::Retry => limit.div_ceil(2),
+            Class::Recover => limit.div_ceil(4),
+        };
+        let delayed = self.classes.of(Class::Retry) + self.classes.of(Class::Recover);
+        self.classes.of(want.class) < most && (want.class == Class::Live || limit < 2 || delayed < limit - 1)
+    }
+
+    /// How many more of this class it may start, its owner's own bound aside.
+    pub(super) fn places(&self, bounds: &Bounds, class: Class) -> usize {
+        let total = self.classes.total();
+        match class {
+            Class::Manual => (self.limit + MANUAL_EXTRA).saturating_sub(total),
+            _ if self.is_slow => {
+                self.limit.saturating_sub(total).min(bounds.slow_per_subscription.saturating_sub(self.slow))
+            }
+            _ => self.limit.saturating_sub(total),
+        }
+    }
+
+    pub(super) fn is_full(&self, bounds: &Bounds) -> bool {
+        self.classes.total() >= self.limit || (self.is_slow && self.slow >= bounds.slow_per_subscription)
+    }
+
+    pub(super) fn begin(&mut self, class: Class, slow: bool) {
+        self.classes.add(class);
+        self.slow += usize::from(slow);
+    }
+
+    pub(super) fn end(&mut self, class: Class, slow: bool) {
+        self.classes.remove(class);
+        self.slow -= usize::from(slow);
+    }
+
+    /// One of its attempts moved to the slow share.
+    pub(super) fn slow_down(&mut self) {
+        self.slow += 1;
+    }
+
+    pub(super) fn learn(&mut self, bounds: &Bounds, good: bool, fast: bool) {
+        match (good, fast) {
+            (true, true) => self.limit = (self.limit + 1).min(bounds.per_subscription),
+            (true, false) => {}
+            (false, _) => self.limit = (self.limit / 2).max(1),
+        }
+        self.is_slow = !fast;
+    }
+
+    /// Whether nothing is under way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.classes.total() == 0
+    }
+
+    /// Whether it is as if nothing were known of it.
+    pub(super) fn is_as_new(&self, bounds: &Bounds) -> bool {
+        self.is_idle() && self.limit == bounds.first() && !self.is_slow
+    }
+}

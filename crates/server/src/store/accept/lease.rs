@@ -1,0 +1,103 @@
+//! A claim that comes with the commit: a new delivery leased in the transaction that makes it.
+
+use rusqlite::params;
+
+use super::{NewDelivery, NewEvent, enqueue_held};
+use crate::domain::delivery::{ClaimedEvent, Leased};
+use crate::domain::slots::Full;
+use crate::domain::time::TimeMs;
+use crate::store::claim;
+use crate::store::error::StoreError;
+use crate::store::heads;
+use crate::store::queue::{self, QueueRow};
+use crate::store::target::{self, Target};
+use crate::store::writer::Tx;
+
+const ADD_LEASED: &str = "INSERT INTO queue (no, organization_id, subscription, event_seq, event_type,
+    class, request_id, due_ms, expires_ms, created_ms, claim_no, boot, claimed_ms, claimed_url)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, $11, $10, $12)";
+
+/// Leases the delivery to the engine if its subscription has nothing waiting and a place is free, and queues
+/// it otherwise. True when nobody needs to be told: it is handed over, or claimed when a place is freed, or
+/// nothing may be taken of its subscription now.
+pub(super) fn with_commit(
+    tx: &mut Tx<'_>,
+    delivery: &NewDelivery,
+    event: &NewEvent,
+    now: TimeMs,
+) -> Result<bool, StoreError> {
+    let Some(seat) = tx.seat.clone() else {
+        enqueue_held(tx, delivery, now, TimeMs::ZERO)?;
+        return Ok(false);
+    };
+    let schedule = tx.context.clock.schedule();
+    let Target::Open { target, held_until, .. } = target::load(tx, delivery.subscription, seat.timeout)?
+    else {
+        enqueue_held(tx, delivery, now, TimeMs::ZERO)?;
+        return Ok(false);
+    };
+    if held_until > schedule {
+        enqueue_held(tx, delivery, now, held_until)?;
+        return Ok(held_until == TimeMs::NEVER);
+    }
+    if queue::live_waits(tx, delivery.subscription)? {
+        enqueue_held(tx, delivery, now, TimeMs::ZERO)?;
+        return Ok(seat.slots.starves(delivery.subscription));
+    }
+    let slot = match seat.slots.try_take(claim::want(&target, delivery.class, event.payload.len())) {
+        Ok(slot) => slot,
+        Err(full) => {
+            enqueue_held(tx, delivery, now, TimeMs::ZERO)?;
+            return Ok(full != Full::Closed);
+        }
+    };
+    let row = QueueRow {
+        no: delivery.no,
+        organization: delivery.organization,
+        subscription: delivery.subscription,
+        event: delivery.event,
+        event_type: delivery.event_type,
+        class: delivery.class,
+        request_id: tx.context.entropy.uuid().into(),
+        expires_at: delivery.expires_at,
+        created_at: now,
+        failures: 0,
+        attempts: 0,
+        unknown: 0,
+        maybe_received: false,
+        claim_no: 1,
+        boot: Some(tx.context.boot),
+        claimed_at: Some(now),
+        claimed_url: Some(target.url_no),
+    };
+    let lease_until = claim::lease_end(&target, schedule);
+    let request_id = row.request_id.as_uuid();
+    tx.run(
+        ADD_LEASED,
+        params![
+            row.no.0,
+            row.organization.0,
+            row.subscription.0,
+            row.event.0,
+            row.event_type.code(),
+            row.class.code(),
+            request_id.as_bytes(),
+            lease_until.0,
+            row.expires_at.map(|time| time.0),
+            now.0,
+            row.boot,
+            target.url_no.0
+        ],
+    )?;
+    heads::lower(tx, row.subscription, row.class, lease_until)?;
+    let event = ClaimedEvent {
+        seq: row.event,
+        id: event.id,
+        event_type: row.event_type,
+        payload: event.payload.clone(),
+    };
+    let claimed = claim::claimed(&row, lease_until, schedule, event, &target);
+    tx.memory.leased(row);
+    tx.hand_over([Leased { claimed, slot }]);
+    Ok(true)
+}

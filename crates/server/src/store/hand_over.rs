@@ -1,0 +1,83 @@
+//! Handing a claim to the engine with the commit that made it.
+//!
+//! An engine that has taken its seat lends the writer its slots. An accept whose subscription has nothing
+//! waiting then leases the new delivery in its own transaction, and a settle may lease the next one that
+//! waits; after the commit they are handed over. They are claims like any other: the row says so, and a
+//! lease that ends takes them back. Without an engine everything waits in the table.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::Store;
+use crate::domain::delivery::Leased;
+use crate::domain::slots::Slots;
+
+/// What the engine lends the writer.
+#[derive(Debug, Clone)]
+pub(super) struct Seat {
+    /// Who may start an attempt.
+    pub(super) slots: Slots,
+    /// The limit of an attempt whose subscription sets none.
+    pub(super) timeout: Duration,
+    sender: mpsc::UnboundedSender<Vec<Leased>>,
+}
+
+impl Seat {
+    /// After the commit. As many as there are slots at most are under way, so the channel is bounded too.
+    pub(super) fn hand_over(&self, leased: Vec<Leased>) {
+        // An engine that has gone meanwhile leaves the leases to end by themselves.
+        drop(self.sender.send(leased));
+    }
+}
+
+/// Where the engine's seat is, if it has one.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Seats(Arc<Mutex<Option<Seat>>>);
+
+impl Seats {
+    /// The seat now.
+    pub(super) fn current(&self) -> Option<Seat> {
+        let seat = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seat.as_ref().filter(|seat| !seat.sender.is_closed()).cloned()
+    }
+
+    fn set(&self, seat: Option<Seat>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = seat;
+    }
+}
+
+/// What is handed over; dropping it gives the seat up.
+#[derive(Debug)]
+pub struct HandedOver {
+    receiver: mpsc::UnboundedReceiver<Vec<Leased>>,
+}
+
+impl HandedOver {
+    /// The next that a commit brought.
+    pub async fn next(&mut self) -> Option<Vec<Leased>> {
+        self.receiver.recv().await
+    }
+
+    /// Gives the seat up; what has been brought already can still be had.
+    pub fn close(&mut self) {
+        self.receiver.close();
+    }
+
+    /// What has been brought already.
+    pub fn ready(&mut self) -> Option<Vec<Leased>> {
+        self.receiver.try_recv().ok()
+    }
+}
+
+impl Store {
+    /// Takes the engine's seat: from now on new deliveries may come with their commit. Whoever had the seat
+    /// before has it no more.
+    #[must_use]
+    pub fn take_seat(&self, slots: Slots, timeout: Duration) -> HandedOver {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        self.writer.seats().set(Some(Seat { slots, timeout, sender }));
+        HandedOver { receiver }
+    }
+}

@@ -1,0 +1,175 @@
+//! What the writer's thread remembers of what it read and wrote last, so that it need not read it again.
+//!
+//! SQL is the truth. One thread writes, so what it has read stays so until it writes otherwise, and every
+//! writer of such a row says so here in the same transaction. A transaction that is rolled back takes all
+//! of it away. Each map has a bound; beyond it, it begins anew.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::time::Duration;
+
+use inkhook_wire::id::IdentityId;
+
+use super::queue::QueueRow;
+use super::target::Target;
+use crate::domain::delivery::Class;
+use crate::domain::number::{DeliveryNo, OrganizationNo, SubscriptionNo};
+use crate::domain::owner::Owner;
+use crate::domain::time::TimeMs;
+
+/// Entries of each map.
+const MAX_REMEMBERED: usize = 20_000;
+
+/// The earliest due time of each class; none: nothing is queued.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Heads([Option<TimeMs>; Class::ALL.len()]);
+
+impl Heads {
+    pub(super) fn get(self, class: Class) -> Option<TimeMs> {
+        Class::ALL.iter().position(|it| *it == class).and_then(|place| self.0[place])
+    }
+
+    pub(super) fn set(&mut self, class: Class, due: Option<TimeMs>) {
+        if let Some(place) = Class::ALL.iter().position(|it| *it == class) {
+            self.0[place] = due;
+        }
+    }
+
+    /// The classes that have something due, in the order in which they are claimed.
+    pub(super) fn due(self, now: TimeMs) -> impl Iterator<Item = Class> {
+        Class::ALL.into_iter().filter(move |class| self.get(*class).is_some_and(|due| due <= now))
+    }
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    timeout: Duration,
+    targets: HashMap<SubscriptionNo, Target>,
+    identities: HashMap<(OrganizationNo, Owner), IdentityId>,
+    /// All heads of these subscriptions, as they are in the table.
+    heads: HashMap<SubscriptionNo, Heads>,
+    /// Whether anything live waits for these that is not under way.
+    live_waits: HashMap<SubscriptionNo, bool>,
+    /// Rows that this process holds, as they are in the table.
+    leased: HashMap<DeliveryNo, QueueRow>,
+    last_served: Option<SubscriptionNo>,
+}
+
+impl Memory {
+    /// Nothing is known any more.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// A subscription as it was read with this limit for attempts that have none of their own.
+    pub(super) fn target(&self, no: SubscriptionNo, timeout: Duration) -> Option<Target> {
+        if self.timeout == timeout { self.targets.get(&no).cloned() } else { None }
+    }
+
+    pub(super) fn remember_target(&mut self, no: SubscriptionNo, timeout: Duration, target: &Target) {
+        if self.timeout != timeout {
+            self.targets.clear();
+            self.timeout = timeout;
+        }
+        bounded(&mut self.targets).insert(no, target.clone());
+    }
+
+    /// The subscription's row changed.
+    pub(super) fn forget_target(&mut self, no: SubscriptionNo) {
+        self.targets.remove(&no);
+    }
+
+    pub(super) fn identity(&self, organization: OrganizationNo, owner: Owner) -> Option<IdentityId> {
+        self.identities.get(&(organization, owner)).copied()
+    }
+
+    pub(super) fn remember_identity(
+        &mut self,
+        organization: OrganizationNo,
+        owner: Owner,
+        identity: IdentityId,
+    ) {
+        bounded(&mut self.identities).insert((organization, owner), identity);
+    }
+
+    /// Who owns what changed.
+    pub(super) fn forget_identities(&mut self) {
+        self.identities.clear();
+    }
+
+    /// A subscription's heads, if they are known.
+    pub(super) fn heads(&mut self, subscription: SubscriptionNo) -> Option<&mut Heads> {
+        self.heads.get_mut(&subscription)
+    }
+
+    /// All heads of a subscription as they were read.
+    pub(super) fn remember_heads(&mut self, subscription: SubscriptionNo, heads: Heads) {
+        bounded(&mut self.heads).insert(subscription, heads);
+    }
+
+    /// Whether anything live waits for it, if that is known.
+    pub(super) fn live_waits(&self, subscription: SubscriptionNo) -> Option<bool> {
+        self.live_waits.get(&subscription).copied()
+    }
+
+    /// Whether anything live waits for it.
+    pub(super) fn set_live_waits(&mut self, subscription: SubscriptionNo, waits: bool) {
+        bounded(&mut self.live_waits).insert(subscription, waits);
+    }
+
+    /// After whom the next claim's round begins.
+    pub(super) fn last_served(&self) -> Option<SubscriptionNo> {
+        self.last_served
+    }
+
+    pub(super) fn served_last(&mut self, subscription: Option<SubscriptionNo>) {
+        self.last_served = subscription.or(self.last_served);
+    }
+
+    /// This process holds the row.
+    pub(super) fn leased(&mut self, row: QueueRow) {
+        bounded(&mut self.leased).insert(row.no, row);
+    }
+
+    /// The row that this process holds under this claim, if it is known; afterwards it is not.
+    pub(super) fn take_leased(&mut self, no: DeliveryNo, claim_no: u32) -> Option<QueueRow> {
+        self.leased.remove(&no).filter(|row| row.claim_no == claim_no)
+    }
+}
+
+/// The map, emptied when it is full.
+fn bounded<K: Eq + Hash, V>(map: &mut HashMap<K, V>) -> &mut HashMap<K, V> {
+    if map.len() >= MAX_REMEMBERED {
+        map.clear();
+    }
+    map
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_beyond_the_bound_begins_anew() {
+        let mut memory = Memory::default();
+        for n in 0..=MAX_REMEMBERED {
+            let subscription = SubscriptionNo(i64::try_from(n).unwrap());
+            memory.remember_heads(subscription, Heads::default());
+            memory.set_live_waits(subscription, true);
+        }
+        assert_eq!((memory.heads.len(), memory.live_waits.len()), (1, 1));
+    }
+
+    #[test]
+    fn classes_are_due_when_their_head_is() {
+        let mut heads = Heads::default();
+        heads.set(Class::Retry, Some(TimeMs(5)));
+        heads.set(Class::Manual, Some(TimeMs(6)));
+        assert_eq!(heads.due(TimeMs(4)).count(), 0);
+        assert_eq!(heads.due(TimeMs(5)).collect::<Vec<_>>(), [Class::Retry]);
+        assert_eq!(heads.due(TimeMs(6)).collect::<Vec<_>>(), [Class::Manual, Class::Retry]);
+        heads.set(Class::Retry, None);
+        assert_eq!((heads.get(Class::Retry), heads.get(Class::Manual)), (None, Some(TimeMs(6))));
+    }
+}

@@ -1,0 +1,132 @@
+//! Subscriptions as an attempt needs them: where to, signed with what, and whether at all now.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use inkhook_wire::event::EventType;
+use inkhook_wire::sign::SigningKey;
+use rusqlite::{Row, params};
+
+use super::error::StoreError;
+use super::rows;
+use super::seal::Place;
+use super::writer::Tx;
+use crate::domain::delivery::DeliveryTarget;
+use crate::domain::number::{OrganizationNo, Seq, SubscriptionNo, UrlNo};
+use crate::domain::slots;
+use crate::domain::time::TimeMs;
+
+const TARGET: &str = "SELECT s.id, s.organization_id, s.identity_id, s.status, s.generation, s.not_before_ms,
+    s.paused_ms, s.url AS url_no, u.url, s.auth_token, i.signing_key AS identity_key,
+    o.signing_key AS organization_key
+    FROM subscriptions s JOIN urls u ON u.no = s.url JOIN organizations o ON o.no = s.organization_id
+    LEFT JOIN identities i ON i.id = s.identity_id WHERE s.no = $1";
+
+const TYPES: &str = "SELECT event_type, since_seq FROM subscription_types WHERE subscription = $1";
+
+/// A subscription as a claim finds it.
+#[derive(Debug, Clone)]
+pub(super) enum Target {
+    /// No longer there.
+    Deleted,
+    /// Its secrets do not open, or it has no signing key: nothing is ever sent unsigned.
+    Unreadable,
+    /// May be delivered to, though perhaps not yet.
+    Open {
+        /// Where to, and how.
+        target: Arc<DeliveryTarget>,
+        /// Nothing automatic is sent before this.
+        held_until: TimeMs,
+        /// What it selects.
+        selected: Selected,
+    },
+}
+
+/// The types that a subscription selects, each since an acceptance number.
+#[derive(Debug, Clone)]
+pub(super) struct Selected(Arc<[(EventType, Seq)]>);
+
+impl Selected {
+    /// Whether an event of this type, accepted under this number, is still selected: not if the type was
+    /// removed since, even if it came back.
+    pub(super) fn has(&self, event_type: EventType, accepted: Seq) -> bool {
+        self.0.iter().any(|(selected, since)| *selected == event_type && accepted > *since)
+    }
+
+    fn read(tx: &Tx<'_>, no: SubscriptionNo) -> Result<Self, StoreError> {
+        let types = rows::all(tx, TYPES, params![no.0], |row| {
+            Ok((rows::event_type(row, "event_type")?, Seq(row.get("since_seq")?)))
+        })?;
+        Ok(Self(types.into()))
+    }
+}
+
+/// The subscription as it is now; from memory while nothing about it has changed.
+pub(super) fn load(tx: &mut Tx<'_>, no: SubscriptionNo, timeout: Duration) -> Result<Target, StoreError> {
+    if let Some(known) = tx.memory.target(no, timeout) {
+        return Ok(known);
+    }
+    let target = read(tx, no, timeout)?;
+    if matches!(target, Target::Open { .. }) {
+        tx.memory.remember_target(no, timeout, &target);
+    }
+    Ok(target)
+}
+
+fn read(tx: &Tx<'_>, no: SubscriptionNo, timeout: Duration) -> Result<Target, StoreError> {
+    let target = rows::optional(tx, TARGET, params![no.0], |row| {
+        let status: String = row.get("status")?;
+        if status != "active" {
+            return Ok(Target::Deleted);
+        }
+        read_row(tx, row, no, timeout).or_else(|error| match error {
+            StoreError::Seal(_) | StoreError::Corrupt(_) => {
+                tracing::error!(subscription = no.0, %error, "a subscription cannot be delivered to");
+                Ok(Target::Unreadable)
+            }
+            error => Err(error),
+        })
+    })?;
+    Ok(target.unwrap_or(Target::Deleted))
+}
+
+fn read_row(tx: &Tx<'_>, row: &Row<'_>, no: SubscriptionNo, timeout: Duration) -> Result<Target, StoreError> {
+    let organization = OrganizationNo(row.get("organization_id")?);
+    let id: uuid::Uuid = rows::id(row, "id")?;
+    let identity: uuid::Uuid = rows::id(row, "identity_id")?;
+    let sealer = &tx.context.sealer;
+    let auth_token: Option<Vec<u8>> = row.get("auth_token")?;
+    let auth_token =
+        auth_token.map(|token| sealer.open(Place::auth_token(organization, id), &token)).transpose()?;
+    let identity_key: Option<Vec<u8>> = row.get("identity_key")?;
+    let organization_key: Option<Vec<u8>> = row.get("organization_key")?;
+    let key = match (identity_key, organization_key) {
+        (Some(own), _) => sealer.open(Place::identity_key(organization, identity), &own)?,
+        (None, Some(shared)) => sealer.open(Place::organization_key(organization), &shared)?,
+        (None, None) => return Err(StoreError::Corrupt("a subscription without a signing key")),
+    };
+    let paused = rows::optional_time(row, "paused_ms")?;
+    let held_until = if paused.is_some() { TimeMs::NEVER } else { rows::time(row, "not_before_ms")? };
+    let url: String = row.get("url")?;
+    let target = DeliveryTarget {
+        subscription: no,
+        subscription_id: id.into(),
+        organization,
+        generation: row.get("generation")?,
+        host: host_key(&url),
+        url,
+        url_no: UrlNo(row.get("url_no")?),
+        auth_token,
+        signing_key: Arc::new(SigningKey::new(key.expose())),
+        timeout,
+        max_in_flight: None,
+    };
+    Ok(Target::Open { target: Arc::new(target), held_until, selected: Selected::read(tx, no)? })
+}
+
+/// URLs that share a host share its bound; what is no URL fails before it is sent.
+fn host_key(url: &str) -> u64 {
+    let url = url::Url::parse(url).ok();
+    let host = url.as_ref().and_then(url::Url::host_str).unwrap_or_default();
+    slots::host_key(host, url.as_ref().and_then(url::Url::port_or_known_default).unwrap_or(0))
+}
