@@ -161,6 +161,19 @@ impl ApiError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error; the server's log has it")
     }
 
+    /// The same about one of several: what names a place in the body names it inside `place`.
+    #[must_use]
+    pub fn inside(mut self, place: &[String]) -> Self {
+        for error in &mut self.errors {
+            let at = usize::from(!error.loc.is_empty());
+            error.loc.splice(at..at, place.iter().cloned());
+        }
+        if let Detail::Text(text) = &mut self.detail {
+            *text = format!("{}: {text}", place.join("."));
+        }
+        self
+    }
+
     /// The status, for tests and logs.
     #[must_use]
     pub fn status(&self) -> StatusCode {
@@ -222,6 +235,13 @@ mod tests {
         assert_eq!(quote("a\r\nb"), r"'a\r\nb'");
         assert_eq!(quote(&"x".repeat(QUOTED_CHARS)).chars().count(), QUOTED_CHARS + 2);
         assert_eq!(quote(&"x".repeat(QUOTED_CHARS + 1)).chars().count(), QUOTED_CHARS + 3);
+    }
+
+    #[test]
+    fn a_refusal_of_one_of_several_says_which() {
+        let error = ApiError::invalid("url", "must be https").inside(&["events".into(), "3".into()]);
+        assert_eq!(error.detail, Detail::Text("events.3: url: must be https".into()));
+        assert_eq!(error.errors[0].loc, ["body", "events", "3", "url"]);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! `/api/v1/events`: publishing, and what was accepted.
 
+mod batch;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -18,6 +20,7 @@ use super::error::{ApiError, quote};
 use super::path::PathPart;
 use super::{owner, page};
 use crate::app::App;
+use crate::domain::number::OrganizationNo;
 use crate::domain::owner::Owner;
 use crate::domain::time::TimeMs;
 use crate::ingest::publish::{self, Publish, PublishError, Published};
@@ -27,7 +30,10 @@ use crate::store::events::{DeliveryView, EventFilter, EventView};
 const IDEMPOTENCY_KEY_CHARS: usize = 255;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(publish_event, list_events)).routes(routes!(get_event))
+    OpenApiRouter::new()
+        .routes(routes!(publish_event, list_events))
+        .routes(routes!(get_event))
+        .merge(batch::routes())
 }
 
 /// What happened.
@@ -82,28 +88,40 @@ async fn publish_event(
     headers: HeaderMap,
     Body(body): Body<PublishBody>,
 ) -> Result<(StatusCode, Json<PublishedBody>), ApiError> {
-    let event_type = event_type(&body.event_type, "body")?;
-    let owner = owner::exactly_one((body.mailbox_id, body.phone_number_id, body.agent_identity_id))?;
-    let publish = Publish {
-        organization: caller.organization,
-        event_type,
-        owner,
-        id: body.id.as_deref().map(event_id).transpose()?,
-        expires_at: body.expires_at.as_deref().map(|text| time("expires_at", text)).transpose()?,
-        timestamp: body.timestamp.map(|text| time("timestamp", &text).map(|_| text)).transpose()?,
-        idempotency_key: idempotency_key(&headers)?,
-        data: body.data,
-    };
-    let parts = publish::Parts {
-        store: &app.store,
-        clock: &app.clock,
-        entropy: &app.entropy,
-        queued: &app.bells.queued,
-    };
-    let Published { id, deliveries, duplicate } =
-        publish::publish(parts, publish).await.map_err(|error| refusal(owner, error))?;
-    let body = PublishedBody { id, event_type, deliveries, duplicate };
-    Ok((StatusCode::ACCEPTED, Json(body)))
+    let publish = body.read(caller.organization, idempotency_key(&headers)?)?;
+    let (owner, event_type) = (publish.owner, publish.event_type);
+    let published = publish::publish(parts(&app), publish).await.map_err(|error| refusal(owner, error))?;
+    Ok((StatusCode::ACCEPTED, Json(PublishedBody::new(event_type, published))))
+}
+
+impl PublishBody {
+    /// What is published, its names read.
+    fn read(
+        self,
+        organization: OrganizationNo,
+        idempotency_key: Option<String>,
+    ) -> Result<Publish, ApiError> {
+        Ok(Publish {
+            organization,
+            event_type: event_type(&self.event_type, "body")?,
+            owner: owner::exactly_one((self.mailbox_id, self.phone_number_id, self.agent_identity_id))?,
+            id: self.id.as_deref().map(event_id).transpose()?,
+            expires_at: self.expires_at.as_deref().map(|text| time("expires_at", text)).transpose()?,
+            timestamp: self.timestamp.map(|text| time("timestamp", &text).map(|_| text)).transpose()?,
+            idempotency_key,
+            data: self.data,
+        })
+    }
+}
+
+impl PublishedBody {
+    fn new(event_type: EventType, Published { id, deliveries, duplicate }: Published) -> Self {
+        Self { id, event_type, deliveries, duplicate }
+    }
+}
+
+fn parts(app: &App) -> publish::Parts<'_> {
+    publish::Parts { store: &app.store, clock: &app.clock, entropy: &app.entropy, queued: &app.bells.queued }
 }
 
 fn event_type(name: &str, place: &str) -> Result<EventType, ApiError> {

@@ -3,6 +3,8 @@
 //! Order of checks: the data's form, the owner, the data's shape, then inside the accepting transaction
 //! repeats, expiry and the owner again.
 
+mod batch;
+
 use bytes::Bytes;
 use inkhook_wire::envelope;
 use inkhook_wire::event::{Channel, EventType, OwnerKind};
@@ -23,6 +25,8 @@ use crate::store::accept::{Accept, NewEvent};
 use crate::store::error::StoreError;
 use crate::store::facts::Names;
 use crate::wake::Bell;
+
+pub use self::batch::{BatchError, publish_batch};
 
 /// What is published.
 #[derive(Debug)]
@@ -103,7 +107,7 @@ pub async fn publish(parts: Parts<'_>, publish: Publish) -> Result<Published, Pu
     let event = build(parts, publish).await?;
     match parts.store.accept(event).await? {
         Accept::Accepted(accepted) => {
-            if accepted.deliveries > 0 && !accepted.duplicate {
+            if accepted.waiting {
                 parts.queued.ring();
             }
             Ok(Published { id: accepted.id, deliveries: accepted.deliveries, duplicate: accepted.duplicate })

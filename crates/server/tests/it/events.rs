@@ -1,5 +1,6 @@
 //! Publishing, and reading what was accepted, through HTTP.
 
+mod batch;
 mod data;
 mod list;
 mod publish;

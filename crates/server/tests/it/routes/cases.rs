@@ -57,6 +57,10 @@ pub(super) fn of(route: &Route, names: &Names) -> Vec<Case> {
         ]),
         ("POST", "/api/v1/webhooks/subscriptions") => subscriptions(path, names),
         ("POST", "/api/v1/events") => events(path, names),
+        ("POST", "/api/v1/events/batch") => {
+            let in_batch = |it: Case| case(&it.path, json!({"events": [it.body]}));
+            events(path, names).into_iter().map(in_batch).collect()
+        }
         ("POST", "/api/v1/phone/numbers") => vec![case(path, json!({"agent_handle": names.handle}))],
         ("POST", "/api/v1/api-keys") => {
             vec![case(path, json!({"label": "x", "scoped_identity_id": names.identity}))]
