@@ -39,6 +39,7 @@ pub mod seal;
 pub mod settle;
 pub mod signing_keys;
 pub mod subscriptions;
+pub mod sweep;
 mod target;
 mod urls;
 mod writer;

@@ -9,16 +9,25 @@ use crate::domain::time::Clock;
 use crate::store::Store;
 use crate::store::cancel::Tidied;
 use crate::store::error::StoreError;
+use crate::store::sweep::SweepPlace;
 use crate::wake::Bells;
 
 /// Looks for work at least this often; a bell makes it sooner.
 const POLL: Duration = Duration::from_secs(5);
+/// Queue heads are looked at this often.
+const SWEEP: Duration = Duration::from_secs(30);
 
 /// Tidies up until the soft stop.
 pub async fn run(store: Store, clock: Clock, bells: Bells, soft: CancellationToken) {
     let mut bell = bells.tidy.listen();
+    let mut sweep_at = clock.schedule().after(SWEEP);
     while !soft.is_cancelled() {
-        match tidy_up(&store, &clock, &soft).await {
+        let mut tidied = tidy_up(&store, &clock, &soft).await;
+        if tidied.is_ok() && sweep_at <= clock.schedule() {
+            tidied = sweep(&store, &soft).await;
+            sweep_at = clock.schedule().after(SWEEP);
+        }
+        match tidied {
             Ok(()) => {}
             Err(StoreError::Closed) => return,
             Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "tidying up failed"),
@@ -38,6 +47,18 @@ pub async fn run(store: Store, clock: Clock, bells: Bells, soft: CancellationTok
 pub async fn tidy_up(store: &Store, clock: &Clock, soft: &CancellationToken) -> Result<(), StoreError> {
     while !soft.is_cancelled() && store.cancel_chunk().await? == Tidied::More {}
     while !soft.is_cancelled() && store.forget_chunk(clock.wall()).await? == Tidied::More {}
+    Ok(())
+}
+
+/// Looks once at every queue head.
+///
+/// # Errors
+/// The store could not be read or written.
+pub async fn sweep(store: &Store, soft: &CancellationToken) -> Result<(), StoreError> {
+    let mut place = Some(SweepPlace::default());
+    while let Some(from) = place.filter(|_| !soft.is_cancelled()) {
+        place = store.sweep_heads(from).await?;
+    }
     Ok(())
 }
 

@@ -21,6 +21,7 @@ const REMOVE: &str = "DELETE FROM queue_heads WHERE subscription = $1 AND class 
 const REMOVE_ALL: &str = "DELETE FROM queue_heads WHERE subscription = $1";
 const EARLIEST: &str = "SELECT min(due_ms) FROM queue WHERE subscription = $1 AND class = $2";
 const OF_SUBSCRIPTION: &str = "SELECT class, due_ms FROM queue_heads WHERE subscription = $1";
+const STORED: &str = "SELECT due_ms FROM queue_heads WHERE subscription = $1 AND class = $2";
 const OPEN_ALL: &str = "UPDATE queue_heads SET due_ms = 0 WHERE subscription = $1";
 
 /// A subscription's heads; from memory once they were read.
@@ -38,6 +39,27 @@ pub(super) fn of(tx: &mut Tx<'_>, subscription: SubscriptionNo) -> Result<Heads,
     }
     tx.memory.remember_heads(subscription, heads);
     Ok(heads)
+}
+
+/// A head as the table has it.
+pub(super) fn stored(
+    tx: &Tx<'_>,
+    subscription: SubscriptionNo,
+    class: Class,
+) -> Result<Option<TimeMs>, StoreError> {
+    Ok(rows::scalar(tx, STORED, params![subscription.0, class.code()])?.map(TimeMs))
+}
+
+/// Writes a head that was missing or too late, whatever is remembered of it.
+pub(super) fn put_right(
+    tx: &mut Tx<'_>,
+    subscription: SubscriptionNo,
+    class: Class,
+    due: TimeMs,
+) -> Result<(), StoreError> {
+    tx.run(LOWER, params![subscription.0, class.code(), due.0])?;
+    remember(tx, subscription, class, Some(due));
+    Ok(())
 }
 
 /// Something is due at `due` at the latest.

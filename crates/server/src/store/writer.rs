@@ -13,7 +13,7 @@ mod recovery;
 use std::cell::Cell;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use rusqlite::{Connection, params};
@@ -127,6 +127,7 @@ pub(super) struct Context {
     pub(super) entropy: Entropy,
     pub(super) sealer: Sealer,
     pub(super) boot: i64,
+    pub(super) head_repairs: Arc<AtomicU64>,
 }
 
 impl Deref for Tx<'_> {
@@ -177,6 +178,11 @@ impl Tx<'_> {
         self.effects.push(Effect::Names);
     }
 
+    /// A queue head had to be put right.
+    pub(super) fn count_repair(&mut self) {
+        self.context.head_repairs.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// After the commit, these go to the engine.
     pub(super) fn hand_over(&mut self, leased: impl IntoIterator<Item = Leased>) {
         self.handed.extend(leased);
@@ -196,6 +202,7 @@ const TOUCH: &str =
 pub(super) struct Writer {
     inbox: Arc<Inbox>,
     seats: Seats,
+    head_repairs: Arc<AtomicU64>,
     keys_epoch: Arc<AtomicU64>,
     names_epoch: Arc<AtomicU64>,
     failed: watch::Receiver<bool>,
@@ -215,11 +222,13 @@ impl Writer {
         let inbox = Arc::new(Inbox::default());
         let keys_epoch = Arc::new(AtomicU64::new(0));
         let names_epoch = Arc::new(AtomicU64::new(0));
+        let head_repairs = Arc::new(AtomicU64::new(0));
         let context = Context {
             clock: options.clock,
             entropy: options.entropy,
             sealer: options.sealer,
             boot: options.boot,
+            head_repairs: head_repairs.clone(),
         };
         let seats = Seats::default();
         let (failed, watch_failed) = watch::channel(false);
@@ -251,7 +260,15 @@ impl Writer {
                 worker.run();
             })
             .map_err(|source| StoreError::Directory { path: options.data_dir, source })?;
-        Ok(Self { inbox, seats, keys_epoch, names_epoch, failed: watch_failed, ended: watch_ended })
+        Ok(Self {
+            inbox,
+            seats,
+            head_repairs,
+            keys_epoch,
+            names_epoch,
+            failed: watch_failed,
+            ended: watch_ended,
+        })
     }
 
     /// Raised by the commit of any change to identities, mailboxes or numbers.
@@ -261,6 +278,10 @@ impl Writer {
 
     pub(super) fn seats(&self) -> &Seats {
         &self.seats
+    }
+
+    pub(super) fn head_repairs(&self) -> u64 {
+        self.head_repairs.load(Ordering::Relaxed)
     }
 
     pub(super) fn keys_epoch(&self) -> &AtomicU64 {

@@ -27,7 +27,7 @@ use inkhook_server::domain::entropy::Entropy;
 use inkhook_server::domain::generations::Generations;
 use inkhook_server::domain::time::{Clock, TimeMs};
 use inkhook_server::engine::pump::Pump;
-use inkhook_server::engine::{EngineSettings, Parts};
+use inkhook_server::engine::{EngineSettings, Parts, janitor};
 use inkhook_server::store::api_keys::{MintKey, NewApiKey};
 use inkhook_server::store::faults::Faults;
 use inkhook_server::store::organizations::CreateOrganization;
@@ -145,7 +145,9 @@ impl TestServer {
         pump.run_until_idle().await.expect("the store works");
         let soft = CancellationToken::new();
         let (store, clock) = (&self.app.store, &self.app.clock);
-        inkhook_server::engine::janitor::tidy_up(store, clock, &soft).await.expect("the store works");
+        janitor::tidy_up(store, clock, &soft).await.expect("the store works");
+        janitor::sweep(store, &soft).await.expect("the store works");
+        assert_eq!(store.head_repairs(), 0, "a queue head did not tell the truth");
     }
 
     /// Moves the clock.

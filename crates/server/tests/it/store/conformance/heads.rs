@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use inkhook_server::domain::attempt::Recorded;
 use inkhook_server::domain::delivery::End;
 use inkhook_server::domain::time::TimeMs;
 use inkhook_server::store::settle::Next;
+use inkhook_server::store::sweep::SweepPlace;
 use inkhook_wire::event::EventType;
 
 use crate::store::invariants;
+use crate::support::START;
 use crate::support::store::StoreBench;
 
 const RECEIVED: EventType = EventType::MessageReceived;
@@ -106,7 +109,7 @@ async fn what_is_held_is_looked_at_when_the_hold_ends() {
     let claimed = bench.claimed_within(bench.request_within(1, 1)).await.remove(0);
     let until = bench.clock.schedule().after(Duration::from_mins(1));
     let next = Next::Retry { due: until, maybe_received: false };
-    let mut settlement = bench.settlement(&claimed, inkhook_server::domain::attempt::Recorded::Failed, next);
+    let mut settlement = bench.settlement(&claimed, Recorded::Failed, next);
     settlement.hold_until = Some(until);
     bench.settle(settlement).await;
     let claims = bench.claims(bench.claim_request()).await;
@@ -120,4 +123,50 @@ async fn what_is_held_is_looked_at_when_the_hold_ends() {
     invariants::check(&bench);
     bench.store().resume_subscription(help.admin(), subscription.id).await.unwrap();
     assert_eq!(bench.claim().await.len(), 2);
+}
+
+/// Whether a whole sweep finds anything.
+async fn repairs(bench: &StoreBench) -> u64 {
+    let before = bench.store().head_repairs();
+    let mut place = Some(SweepPlace::default());
+    while let Some(from) = place {
+        place = bench.store().sweep_heads(from).await.expect("swept");
+    }
+    bench.store().head_repairs() - before
+}
+
+#[tokio::test]
+async fn a_sweep_finds_nothing_in_what_is_right() {
+    let bench = StoreBench::new();
+    let help = bench.agent("help").await;
+    let held = bench.subscribe(help.admin(), help.by_mail(), &[RECEIVED]).await;
+    let gone = bench.subscribe(help.admin(), help.by_mail(), &[RECEIVED]).await;
+    bench.accept_mails(help, 3).await;
+    let claimed = bench.claimed_within(bench.request_within(2, 1)).await;
+    bench.fail(&claimed[0], Next::Retry { due: TimeMs(START.0 + 5_000), maybe_received: false }).await;
+    assert_eq!(repairs(&bench).await, 0);
+    bench.store().pause_subscription(help.admin(), held.id).await.unwrap();
+    bench.claim().await;
+    bench.delete(help.admin(), &gone).await;
+    assert_eq!(repairs(&bench).await, 0, "what is held or deleted needs no head");
+}
+
+#[tokio::test]
+async fn a_sweep_puts_a_head_right_that_is_missing_or_too_late() {
+    let bench = StoreBench::new();
+    let help = bench.agent("help").await;
+    bench.subscribe(help.admin(), help.by_mail(), &[RECEIVED]).await;
+    bench.accept_mails(help, 1).await;
+    let path = inkhook_server::store::database_path(bench.directory.path());
+    for damage in ["DELETE FROM queue_heads", "UPDATE queue_heads SET due_ms = 9223372036854775806"] {
+        rusqlite::Connection::open(&path).unwrap().execute(damage, []).unwrap();
+        assert!(bench.claim().await.is_empty(), "nobody finds it");
+        assert_eq!(repairs(&bench).await, 1, "{damage}");
+        assert_eq!(repairs(&bench).await, 0, "once");
+        let claimed = bench.claim_one().await;
+        bench
+            .settle(bench.settlement(&claimed, Recorded::Failed, Next::Release { maybe_received: false }))
+            .await;
+    }
+    bench.claim_one().await;
 }
