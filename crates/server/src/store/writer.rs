@@ -559,13 +559,16 @@ impl Worker {
         if let Some(pages) = self.faults.take_page_limit() {
             self.connection.pragma_update(None, "max_page_count", pages)?;
         }
-        Ok(self.connection.execute_batch("BEGIN IMMEDIATE")?)
+        super::rows::prepare(&self.connection, "BEGIN IMMEDIATE")?.execute([])?;
+        Ok(())
     }
 
     fn commit(&mut self) -> Result<(), StoreError> {
         let committed = match self.faults.take(Point::Commit) {
             Some(fault) => Err(recovery::fault_error(fault)),
-            None => self.connection.execute_batch("COMMIT").map_err(StoreError::from),
+            None => super::rows::prepare(&self.connection, "COMMIT")
+                .and_then(|mut commit| commit.execute([]).map_err(StoreError::from))
+                .map(drop),
         };
         if committed.is_err() {
             self.roll_back();
