@@ -3,6 +3,7 @@
 //! Syntax is judged first, then whether the caller can see the owner or the subscription, then the rules,
 //! then conflicts: what a refusal says about somebody else's rows is nothing.
 
+mod delivery;
 mod request;
 mod response;
 

@@ -106,6 +106,7 @@ mod tests {
     use crate::domain::delivery::{ClaimedEvent, Class, DeliveryTarget};
     use crate::domain::number::{DeliveryNo, OrganizationNo, Seq, SubscriptionNo, UrlNo};
     use crate::domain::secret::Secret;
+    use crate::domain::subscription::Ordering;
 
     fn claimed() -> Claimed {
         Claimed {
@@ -135,6 +136,11 @@ mod tests {
                 auth_token: None,
                 signing_key: Arc::new(SigningKey::new("whsec_demo-secret")),
                 timeout: Duration::from_secs(30),
+                server_timeout: Duration::from_secs(30),
+                retry_schedule: None,
+                max_per_second: None,
+                max_in_flight: None,
+                ordering: Ordering::None,
             }),
         }
     }

@@ -9,7 +9,9 @@ use inkhook_wire::id::{EventId, RequestId, SubscriptionId};
 use inkhook_wire::sign::SigningKey;
 
 use super::number::{DeliveryNo, OrganizationNo, Seq, SubscriptionNo, UrlNo};
+use super::retry::RetrySchedule;
 use super::secret::Secret;
+use super::subscription::Ordering;
 use super::time::TimeMs;
 
 /// Why a delivery is in the queue; decides which share of the slots it uses.
@@ -200,6 +202,16 @@ pub struct DeliveryTarget {
     pub signing_key: Arc<SigningKey>,
     /// The whole attempt's limit.
     pub timeout: Duration,
+    /// The same for subscriptions without their own.
+    pub server_timeout: Duration,
+    /// Its own waits between attempts; the server's when there are none.
+    pub retry_schedule: Option<RetrySchedule>,
+    /// Attempts that it lets begin in a second.
+    pub max_per_second: Option<u32>,
+    /// Attempts that it lets be under way.
+    pub max_in_flight: Option<usize>,
+    /// Which of its deliveries wait for each other.
+    pub ordering: Ordering,
 }
 
 #[cfg(test)]

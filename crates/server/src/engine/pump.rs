@@ -101,7 +101,7 @@ impl Pump {
         }
         let started = claims.claimed.len();
         for claimed in claims.claimed {
-            let slot = self.slots.take(claimed.target.subscription);
+            let slot = self.slots.take(claimed.target.subscription, claimed.target.max_in_flight);
             self.attempts.spawn(self.clone().attempt(claimed, slot));
         }
         Ok(Turn { started, next_due: claims.next_due })
@@ -136,7 +136,7 @@ impl Pump {
         let (claimed, outcome) = self.send_current(claimed).await;
         slot.learn(&outcome);
         let around = Circumstances {
-            schedule: &self.parts.settings.retry_schedule,
+            schedule: claimed.target.retry_schedule.as_ref().unwrap_or(&self.parts.settings.retry_schedule),
             now: self.parts.clock.schedule(),
             started_at,
             jitter: self.parts.entropy.jitter(JITTER),

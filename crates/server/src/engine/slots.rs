@@ -37,6 +37,8 @@ struct State {
 struct Bound {
     limit: usize,
     busy: usize,
+    /// What the subscription itself lets be under way.
+    most: usize,
 }
 
 /// One attempt's place; dropping it frees the place.
@@ -70,17 +72,20 @@ impl Slots {
     pub(super) fn free_by_subscription(&self) -> HashMap<SubscriptionNo, usize> {
         let state = self.lock();
         let free = |(subscription, bound): (&SubscriptionNo, &Bound)| {
-            (*subscription, bound.limit.saturating_sub(bound.busy))
+            (*subscription, bound.limit.min(bound.most).saturating_sub(bound.busy))
         };
         state.subscriptions.iter().map(free).collect()
     }
 
-    /// Takes a place for an attempt that has been claimed.
-    pub(super) fn take(&self, subscription: SubscriptionNo) -> Slot {
-        let first = Bound { limit: self.first_bound(), busy: 0 };
+    /// Takes a place for an attempt that has been claimed; `most` is what its subscription lets be under way.
+    pub(super) fn take(&self, subscription: SubscriptionNo, most: Option<usize>) -> Slot {
+        let most = most.unwrap_or(usize::MAX);
+        let first = Bound { limit: self.first_bound(), busy: 0, most };
         let mut state = self.lock();
         state.total += 1;
-        state.subscriptions.entry(subscription).or_insert(first).busy += 1;
+        let bound = state.subscriptions.entry(subscription).or_insert(first);
+        bound.busy += 1;
+        bound.most = most;
         Slot { slots: self.clone(), subscription }
     }
 
@@ -150,7 +155,7 @@ mod tests {
     /// What the subscription may have under way when nothing is.
     fn bound_after(slots: &Slots, outcomes: &[Outcome]) -> usize {
         for outcome in outcomes {
-            slots.take(SUBSCRIPTION).learn(outcome);
+            slots.take(SUBSCRIPTION, None).learn(outcome);
         }
         slots.free_by_subscription().get(&SUBSCRIPTION).copied().unwrap_or_else(|| slots.first_bound())
     }
@@ -158,8 +163,8 @@ mod tests {
     #[test]
     fn a_dropped_slot_is_free_again_and_leaves_no_trace() {
         let slots = Slots::new(2, 64);
-        let first = slots.take(SUBSCRIPTION);
-        let second = slots.take(SUBSCRIPTION);
+        let first = slots.take(SUBSCRIPTION, None);
+        let second = slots.take(SUBSCRIPTION, None);
         assert_eq!((slots.free(), slots.free_by_subscription()[&SUBSCRIPTION]), (0, FIRST_BOUND - 2));
         drop(first);
         assert_eq!((slots.free(), slots.free_by_subscription()[&SUBSCRIPTION]), (1, FIRST_BOUND - 1));
@@ -173,6 +178,18 @@ mod tests {
         let good = made(Verdict::Success, Duration::from_millis(3));
         assert_eq!(bound_after(&slots, std::slice::from_ref(&good)), FIRST_BOUND + 1);
         assert_eq!(bound_after(&slots, &vec![good; 100]), 64);
+    }
+
+    #[test]
+    fn a_subscription_may_want_fewer_than_its_bound() {
+        let slots = Slots::new(512, 64);
+        let slot = slots.take(SUBSCRIPTION, Some(1));
+        assert_eq!(slots.free_by_subscription()[&SUBSCRIPTION], 0);
+        slot.learn(&made(Verdict::Success, Duration::from_millis(3)));
+        drop(slot);
+        assert_eq!(slots.free_by_subscription()[&SUBSCRIPTION], 1, "however good it is");
+        drop(slots.take(SUBSCRIPTION, None));
+        assert_eq!(slots.free_by_subscription()[&SUBSCRIPTION], FIRST_BOUND + 1, "it may change its mind");
     }
 
     #[test]

@@ -22,7 +22,7 @@ use super::queue::{self, QueueRow};
 use super::seal::Place;
 use super::settle::{self, AttemptRow};
 use super::writer::Tx;
-use super::{Store, heads, rows};
+use super::{Store, heads, rows, subscriptions};
 use crate::domain::delivery::{Claimed, ClaimedEvent, Class, DeliveryTarget, End};
 use crate::domain::number::{OrganizationNo, Seq, SubscriptionNo, UrlNo};
 use crate::domain::time::TimeMs;
@@ -49,7 +49,7 @@ pub struct ClaimRequest {
     pub first_bound: usize,
     /// Attempts that may be started for each of these.
     pub free_by_subscription: HashMap<SubscriptionNo, usize>,
-    /// The limit of a whole attempt.
+    /// The limit of a whole attempt, for subscriptions without their own.
     pub timeout: Duration,
 }
 
@@ -69,14 +69,14 @@ const DUE_HEADS: &str = "SELECT subscription, class FROM queue_heads WHERE due_m
     ORDER BY due_ms, subscription LIMIT $2";
 const NEXT_HEAD: &str = "SELECT min(due_ms) FROM queue_heads WHERE due_ms > $1";
 const TARGET: &str = "SELECT s.id, s.organization_id, s.identity_id, s.status, s.generation, s.not_before_ms,
-    s.paused_ms, s.url AS url_no, u.url, s.auth_token, i.signing_key AS identity_key,
+    s.paused_ms, s.url AS url_no, u.url, s.auth_token, s.delivery, i.signing_key AS identity_key,
     o.signing_key AS organization_key
     FROM subscriptions s JOIN urls u ON u.no = s.url JOIN organizations o ON o.no = s.organization_id
     LEFT JOIN identities i ON i.id = s.identity_id WHERE s.no = $1";
 const LEASE: &str =
     "UPDATE queue SET claim_no = $2, boot = $3, claimed_ms = $4, due_ms = $5, claimed_url = $6
     WHERE no = $1";
-const GOES_TO: &str = "UPDATE queue SET claimed_url = $2 WHERE no = $1";
+const GOES_TO: &str = "UPDATE queue SET claimed_url = $2, due_ms = $3 WHERE no = $1";
 const EVENT: &str = "SELECT id, payload FROM events WHERE seq = $1";
 
 impl Store {
@@ -86,7 +86,8 @@ impl Store {
     }
 
     /// Reads a claim's target again after its subscription changed, and notes where it goes now; `None` when
-    /// it must not be sent now: cancelled, held, expired, or somebody else's.
+    /// it must not be sent now: cancelled, held, expired, or somebody else's. The lease covers the timeout
+    /// that is in force now.
     pub async fn retarget(&self, claimed: Claimed) -> Result<Option<Claimed>, StoreError> {
         self.change(move |tx| {
             let row = match queue::find(tx, claimed.delivery)? {
@@ -94,7 +95,7 @@ impl Store {
                 _ => return Ok(None),
             };
             let Target::Open { target, held_until } =
-                load_target(tx, row.subscription, claimed.target.timeout)?
+                load_target(tx, row.subscription, claimed.target.server_timeout)?
             else {
                 return Ok(None);
             };
@@ -103,8 +104,10 @@ impl Store {
             if is_held || end_of(tx, &row, now)?.is_some() {
                 return Ok(None);
             }
-            tx.run(GOES_TO, params![row.no.0, target.url_no.0])?;
-            Ok(Some(Claimed { target: Arc::new(target), ..claimed.clone() }))
+            // Never sooner than before: the queue's head may already say so.
+            let lease_until = lease_end(now, target.timeout).max(claimed.lease_until);
+            tx.run(GOES_TO, params![row.no.0, target.url_no.0, lease_until.0])?;
+            Ok(Some(Claimed { lease_until, target: Arc::new(target), ..claimed.clone() }))
         })
         .await
     }
@@ -135,6 +138,7 @@ fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Result<Claims, StoreError> 
             }
         };
         let before = claims.claimed.len();
+        let free = free.min(target.max_in_flight());
         more |= claim_head(tx, request, (subscription, class), target, free, &mut claims)?;
         let taken = claims.claimed.len() - before;
         *free_of.entry(subscription).or_insert(request.first_bound) -= taken;
@@ -218,7 +222,7 @@ fn take(
     target: &Arc<DeliveryTarget>,
 ) -> Result<Claimed, StoreError> {
     let claim_no = row.claim_no + 1;
-    let lease_until = request.now.after(request.timeout).after(LEASE_SKEW);
+    let lease_until = lease_end(request.now, target.timeout);
     let wall = tx.context.clock.wall();
     tx.run(LEASE, params![row.no.0, claim_no, tx.context.boot, wall.0, lease_until.0, target.url_no.0])?;
     let event = load_event(tx, row.event, row.event_type)?;
@@ -236,6 +240,11 @@ fn take(
         event,
         target: target.clone(),
     })
+}
+
+/// When the lease of an attempt ends that may take so long.
+fn lease_end(now: TimeMs, timeout: Duration) -> TimeMs {
+    now.after(timeout).after(LEASE_SKEW)
 }
 
 /// The lease of an attempt expired, or its process is gone: what came of it is unknown.
@@ -264,6 +273,16 @@ enum Target {
     Unreadable,
     /// May be delivered to, though perhaps not yet.
     Open { target: DeliveryTarget, held_until: TimeMs },
+}
+
+impl Target {
+    /// What the subscription itself lets be under way.
+    fn max_in_flight(&self) -> usize {
+        match self {
+            Self::Open { target, .. } => target.max_in_flight.unwrap_or(usize::MAX),
+            _ => usize::MAX,
+        }
+    }
 }
 
 fn load_target(tx: &Tx<'_>, no: SubscriptionNo, timeout: Duration) -> Result<Target, StoreError> {
@@ -305,6 +324,7 @@ fn read_target(
     };
     let paused = rows::optional_time(row, "paused_ms")?;
     let held_until = if paused.is_some() { TimeMs(i64::MAX) } else { rows::time(row, "not_before_ms")? };
+    let settings = subscriptions::read_delivery(row)?;
     let target = DeliveryTarget {
         subscription: no,
         subscription_id: id.into(),
@@ -314,7 +334,12 @@ fn read_target(
         url_no: UrlNo(row.get("url_no")?),
         auth_token,
         signing_key: Arc::new(SigningKey::new(key.expose())),
-        timeout,
+        timeout: settings.timeout().unwrap_or(timeout),
+        server_timeout: timeout,
+        retry_schedule: settings.retry_schedule(),
+        max_per_second: settings.max_per_second,
+        max_in_flight: settings.max_in_flight.map(|most| usize::try_from(most).unwrap_or(usize::MAX)),
+        ordering: settings.ordering,
     };
     Ok(Target::Open { target, held_until })
 }

@@ -4,6 +4,7 @@ mod catalog;
 mod change;
 mod conflicts;
 mod create;
+mod delivery;
 mod list;
 mod queue;
 mod secrets;
