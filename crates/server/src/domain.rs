@@ -14,6 +14,7 @@ pub mod identity;
 pub mod mail_address;
 pub mod names;
 pub mod number;
+pub mod organization;
 pub mod owner;
 pub mod patch;
 pub mod phone_number;

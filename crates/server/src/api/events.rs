@@ -94,6 +94,7 @@ async fn publish_event(
         idempotency_key: idempotency_key(&headers)?,
         data: body.data,
     };
+    app.auth.admit_publish(&caller, 1)?;
     let parts = publish::Parts {
         store: &app.store,
         clock: &app.clock,

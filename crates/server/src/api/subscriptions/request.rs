@@ -9,8 +9,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::delivery::DeliveryShown;
 use crate::api::body::{Patch, SecretText};
-use crate::api::error::{ApiError, QUOTED_CHARS, quote};
+use crate::api::error::{ApiError, QUOTED_CHARS};
 use crate::api::owner::{at_most_one, exactly_one};
+use crate::api::url;
 use crate::domain::owner::Owner;
 use crate::domain::secret::Secret;
 use crate::domain::subscription::{
@@ -130,12 +131,7 @@ fn try_map<T, U>(
 }
 
 fn checked_url(given: String, policy: &Policy) -> Result<WebhookUrl, ApiError> {
-    match policy.check_url(&given) {
-        Ok(target) => Ok(WebhookUrl { normalized: target.normalized().to_owned(), given }),
-        // What stands before an @ may be a password.
-        Err(error) if given.contains('@') => Err(ApiError::invalid("url", error.to_string())),
-        Err(error) => Err(ApiError::invalid("url", format!("{error}: {}", quote(&given)))),
-    }
+    url::checked("url", given, policy)
 }
 
 fn checked_types(names: &[String]) -> Result<EventTypes, ApiError> {
