@@ -15,6 +15,8 @@ CREATE TABLE alerts (
     id              BLOB    NOT NULL UNIQUE,
     organization_id INTEGER NOT NULL REFERENCES organizations (no) ON DELETE CASCADE,
     subscription    INTEGER NOT NULL,
+    subscription_id BLOB    NOT NULL,
+    url             TEXT    NOT NULL,                  -- where the subscription pointed, the newest time
     kind            INTEGER NOT NULL CHECK (kind IN (1, 2, 3, 4, 5)),
                     -- failing, recovered, paused, delivery exhausted, delivery held too long
     count           INTEGER NOT NULL,                  -- how often it happened since the one before
@@ -25,10 +27,11 @@ CREATE TABLE alerts (
     payload         BLOB,                              -- the body, from the first claim on
     attempts        INTEGER NOT NULL DEFAULT 0,
     failures        INTEGER NOT NULL DEFAULT 0,
+    maybe_received  INTEGER NOT NULL DEFAULT 0 CHECK (maybe_received IN (0, 1)),
     claim_no        INTEGER NOT NULL DEFAULT 0,        -- the fence: raised by every claim
     state           INTEGER NOT NULL DEFAULT 1 CHECK (state IN (1, 2, 3)),  -- waiting, sent, dropped
     ended_ms        INTEGER
 ) STRICT;
 CREATE INDEX alerts_waiting ON alerts (organization_id, due_ms) WHERE state = 1;
-CREATE INDEX alerts_ended ON alerts (organization_id, no) WHERE state <> 1;
+CREATE INDEX alerts_by_organization ON alerts (organization_id, no);
 CREATE INDEX alerts_by_subscription ON alerts (subscription, kind, no);

@@ -4,6 +4,7 @@
 //! Nothing here does I/O, reads a clock or draws a random number; time and entropy come in as arguments
 //! whose types live in [`time`] and [`entropy`].
 
+pub mod alert;
 pub mod api_key;
 pub mod attempt;
 pub mod caller;

@@ -9,6 +9,7 @@
 //! while waiting for a network.
 
 pub mod accept;
+pub mod alerts;
 pub mod api_keys;
 pub mod attempts;
 pub mod cancel;

@@ -117,11 +117,9 @@ struct LimitsPatch {
 
 impl PatchBody {
     fn checked(self, policy: &inkhook_egress::Policy) -> Result<OrganizationChange, ApiError> {
-        let alerts_url = match self.alerts_url {
-            Patch::Set(given) => Patch::Set(url::checked("alerts_url", given, policy)?.given),
-            Patch::Clear => Patch::Clear,
-            Patch::Keep => Patch::Keep,
-        };
+        let alerts_url = self
+            .alerts_url
+            .try_map(|given| url::checked("alerts_url", given, policy).map(|url| url.given))?;
         let (publish_per_second, max_queued) = match self.limits {
             Patch::Keep => (Patch::Keep, Patch::Keep),
             Patch::Clear => (Patch::Clear, Patch::Clear),
@@ -141,15 +139,10 @@ impl PatchBody {
 }
 
 fn in_range(path: &[&str], given: Patch<i64>, (min, max): (u32, u32)) -> Result<Patch<u32>, ApiError> {
-    match given {
-        Patch::Keep => Ok(Patch::Keep),
-        Patch::Clear => Ok(Patch::Clear),
-        Patch::Set(number) => {
-            let fits = u32::try_from(number).ok().filter(|number| (min..=max).contains(number));
-            fits.map(Patch::Set)
-                .ok_or_else(|| at(path, format!("{number} is not between {min} and {max}"), "invalid"))
-        }
-    }
+    given.try_map(|number| {
+        let fits = u32::try_from(number).ok().filter(|number| (min..=max).contains(number));
+        fits.ok_or_else(|| at(path, format!("{number} is not between {min} and {max}"), "invalid"))
+    })
 }
 
 /// The key's organisation, or the one that an operator key names. Needs an admin or operator key.

@@ -45,7 +45,7 @@ impl Generations {
         generation: u64,
         write: &mut dyn FnMut(),
     ) -> bool {
-        write_if_unchanged(self.shard(subscription), subscription, generation, write)
+        write_if_unchanged(self.shard(subscription), &subscription, generation, write)
     }
 
     /// [`Generations::raise`] for the operational events of an organisation.
@@ -60,7 +60,7 @@ impl Generations {
         generation: u64,
         write: &mut dyn FnMut(),
     ) -> bool {
-        write_if_unchanged(&self.alerts, organization, generation, write)
+        write_if_unchanged(&self.alerts, &organization, generation, write)
     }
 
     fn shard(&self, subscription: SubscriptionNo) -> &RwLock<HashMap<SubscriptionNo, u64>> {
@@ -77,12 +77,12 @@ fn raise<K: Hash + Eq>(generations: &RwLock<HashMap<K, u64>>, of: K, generation:
 
 fn write_if_unchanged<K: Hash + Eq>(
     generations: &RwLock<HashMap<K, u64>>,
-    of: K,
+    of: &K,
     generation: u64,
     write: &mut dyn FnMut(),
 ) -> bool {
     let generations = generations.read().unwrap_or_else(PoisonError::into_inner);
-    let unchanged = generations.get(&of).is_none_or(|current| *current <= generation);
+    let unchanged = generations.get(of).is_none_or(|current| *current <= generation);
     if unchanged {
         write();
     }

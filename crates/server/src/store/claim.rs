@@ -22,7 +22,7 @@ use super::queue::{self, QueueRow};
 use super::seal::Place;
 use super::settle::{self, AttemptRow};
 use super::writer::Tx;
-use super::{Store, heads, rows, subscriptions};
+use super::{Store, alerts, heads, rows, subscriptions};
 use crate::domain::delivery::{Claimed, ClaimedEvent, Class, DeliveryTarget, End};
 use crate::domain::number::{OrganizationNo, Seq, SubscriptionNo, UrlNo};
 use crate::domain::time::TimeMs;
@@ -191,6 +191,7 @@ fn claim_head(
         }
         if let Some(end) = end_of(tx, &row, request.now)? {
             queue::end(tx, &row, end)?;
+            alerts::note_end(tx, &row, end, None)?;
             claims.ended_manual |= class == Class::Manual;
             continue;
         }

@@ -104,9 +104,9 @@ impl PatchBody {
         Ok(SubscriptionChange {
             url,
             event_types: types.map(|names| checked_types(&names)).transpose()?,
-            context_config: try_map(self.context_config, |value| checked_context(&value))?,
-            auth_token: try_map(self.auth_token, checked_token)?,
-            delivery: try_map(self.delivery, |value| checked_delivery(&value))?,
+            context_config: self.context_config.try_map(|value| checked_context(&value))?,
+            auth_token: self.auth_token.try_map(checked_token)?,
+            delivery: self.delivery.try_map(|value| checked_delivery(&value))?,
         })
     }
 }
@@ -117,17 +117,6 @@ fn not_null<T>(field: &str, patch: Patch<T>) -> Result<Option<T>, ApiError> {
         Patch::Clear => Err(ApiError::invalid(field, "must not be null; leave it out to keep it")),
         Patch::Set(value) => Ok(Some(value)),
     }
-}
-
-fn try_map<T, U>(
-    patch: Patch<T>,
-    check: impl FnOnce(T) -> Result<U, ApiError>,
-) -> Result<Patch<U>, ApiError> {
-    Ok(match patch {
-        Patch::Keep => Patch::Keep,
-        Patch::Clear => Patch::Clear,
-        Patch::Set(value) => Patch::Set(check(value)?),
-    })
 }
 
 fn checked_url(given: String, policy: &Policy) -> Result<WebhookUrl, ApiError> {
