@@ -21,5 +21,6 @@ pub mod patch;
 pub mod phone_number;
 pub mod retry;
 pub mod secret;
+pub mod stats;
 pub mod subscription;
 pub mod time;

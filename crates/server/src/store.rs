@@ -38,6 +38,7 @@ mod rows;
 pub mod seal;
 pub mod settle;
 pub mod signing_keys;
+pub mod stats;
 pub mod subscriptions;
 mod urls;
 mod writer;

@@ -6,6 +6,7 @@
 mod delivery;
 mod request;
 mod response;
+mod stats;
 
 use axum::Json;
 use axum::extract::State;
@@ -45,6 +46,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(get, patch, delete))
         .routes(routes!(pause))
         .routes(routes!(resume))
+        .merge(stats::routes())
 }
 
 /// Attaches a URL to a mailbox, a phone number or an agent identity.

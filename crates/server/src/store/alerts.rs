@@ -28,7 +28,6 @@ use super::writer::Tx;
 use crate::domain::alert::{AlertDetail, AlertKind, COALESCED, ERROR_CHARS};
 use crate::domain::delivery::{Class, End};
 use crate::domain::number::{OrganizationNo, Seq, SubscriptionNo};
-use crate::domain::time::TimeMs;
 
 /// Operational events of one organisation that wait at most.
 pub const MAX_WAITING: usize = 1_000;
@@ -155,9 +154,4 @@ fn event_id(tx: &Connection, seq: Seq) -> Result<Option<Uuid>, StoreError> {
 
 fn waiting(tx: &Connection, organization: OrganizationNo) -> Result<usize, StoreError> {
     Ok(rows::scalar(tx, WAITING, params![organization.0, MAX_WAITING])?.unwrap_or(0))
-}
-
-/// Alerts that opened before this are of no use for coalescing.
-fn coalesced_since(now: TimeMs) -> TimeMs {
-    TimeMs(now.0.saturating_sub(i64::try_from(COALESCED.as_millis()).unwrap_or(i64::MAX)))
 }

@@ -8,6 +8,7 @@ mod delivery;
 mod list;
 mod queue;
 mod secrets;
+mod stats;
 mod tenancy;
 
 use inkhook_egress::Policy;

@@ -2,7 +2,8 @@
 
 use rusqlite::params;
 
-use super::{KEPT, coalesced_since};
+use super::KEPT;
+use crate::domain::alert::COALESCED;
 use crate::domain::number::OrganizationNo;
 use crate::domain::time::TimeMs;
 use crate::store::error::StoreError;
@@ -93,7 +94,8 @@ pub(super) fn end_waiting(tx: &Tx<'_>, organization: OrganizationNo) -> Result<(
 }
 
 fn trim(tx: &Tx<'_>, organization: OrganizationNo) -> Result<(), StoreError> {
-    let unneeded = coalesced_since(tx.context.clock.schedule());
+    // Younger ones are needed to coalesce what comes.
+    let unneeded = tx.context.clock.schedule().before(COALESCED);
     tx.run(TRIM, params![organization.0, KEPT, unneeded.0, CHUNK_ROWS])?;
     Ok(())
 }

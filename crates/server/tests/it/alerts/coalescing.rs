@@ -18,7 +18,7 @@ async fn the_first_is_told_at_once_and_the_rest_together_after_ten_minutes() {
         scene.turn().await;
     }
     assert_eq!(scene.ops.received().len(), 1);
-    scene.server.advance(COALESCED - Duration::from_mins(3) - Duration::from_millis(1));
+    scene.server.advance(COALESCED.saturating_sub(Duration::from_millis(180_001)));
     scene.turn().await;
     assert_eq!(scene.ops.received().len(), 1);
     scene.server.advance(Duration::from_millis(1));
