@@ -22,6 +22,7 @@ pub mod limit;
 mod mailboxes;
 mod openapi;
 mod organization;
+mod organization_alerts;
 mod owner;
 pub mod page;
 pub mod path;
@@ -60,6 +61,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(identities::routes())
         .merge(mailboxes::routes())
         .merge(organization::routes())
+        .merge(organization_alerts::routes())
         .merge(phone_numbers::routes())
         .merge(signing_keys::routes())
         .merge(subscriptions::routes())

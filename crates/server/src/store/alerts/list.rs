@@ -68,3 +68,16 @@ fn read(row: &Row<'_>) -> Result<AlertView, StoreError> {
         ended_at: rows::optional_time(row, "ended_ms")?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::rows::plan;
+
+    #[test]
+    fn a_list_walks_an_index_from_its_newest_end() {
+        let plan = plan::of(&LIST.replace('$', "?"), params![1, 50]);
+        assert!(plan.iter().any(|step| step.contains("alerts_by_organization")), "{plan:#?}");
+        plan::assert_bounded(&plan);
+    }
+}

@@ -43,6 +43,35 @@ async fn an_exhausted_delivery_is_told_signed_in_the_shape_of_an_event() {
 }
 
 #[tokio::test]
+async fn what_was_told_and_will_be_can_be_read_by_those_who_manage_the_organisation() {
+    let (scene, _) = Scene::told().await;
+    let subscription = scene.subscribe(&scene.acme, &scene.help, "/in").await;
+    let first = scene.fail_once().await;
+    scene.turn().await;
+    let second = scene.fail_once().await;
+    let path = "/api/v1/organization/alerts";
+    let listed = scene.server.get(path).by(&scene.acme).send().await.expect(200).json;
+    let alerts = listed["alerts"].as_array().expect("a list");
+    assert_eq!(alerts.len(), 2);
+    for (alert, event, state) in [(&alerts[0], second, "waiting"), (&alerts[1], first, "sent")] {
+        assert_eq!(alert["detail"]["event_id"], event, "the newest first");
+        assert_eq!((&alert["state"], &alert["count"]), (&json!(state), &json!(1)));
+        assert_eq!(
+            (&alert["event_type"], &alert["url"]),
+            (&json!("delivery.exhausted"), &subscription["url"])
+        );
+        assert_eq!(alert["subscription_id"], subscription["id"]);
+    }
+    assert_eq!((&alerts[0]["ended_at"], &alerts[0]["attempts"]), (&Value::Null, &json!(0)));
+    assert_eq!(alerts[1]["id"], scene.ops.received()[0].json()["id"]);
+    let newest = scene.server.get(&format!("{path}?limit=1")).by(&scene.acme).send().await.expect(200).json;
+    assert_eq!(newest["alerts"].as_array().expect("a list"), &alerts[..1]);
+    let globex = scene.server.organization("globex").await;
+    assert_eq!(scene.server.get(path).by(&globex).send().await.expect(200).json, json!({"alerts": []}));
+    scene.server.get(path).by_agent(&scene.help).send().await.refused(403);
+}
+
+#[tokio::test]
 async fn nothing_is_written_for_an_organisation_that_does_not_want_it() {
     let scene = Scene::new().await;
     let globex = scene.server.organization("globex").await;
