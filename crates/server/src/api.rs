@@ -21,12 +21,15 @@ mod known;
 pub mod limit;
 mod mailboxes;
 mod openapi;
+mod organization;
+mod organization_alerts;
 mod owner;
 pub mod page;
 pub mod path;
 mod phone_numbers;
 mod signing_keys;
 mod subscriptions;
+mod url;
 mod whoami;
 
 use std::any::Any;
@@ -57,6 +60,8 @@ fn routes() -> OpenApiRouter<App> {
         .merge(health::routes())
         .merge(identities::routes())
         .merge(mailboxes::routes())
+        .merge(organization::routes())
+        .merge(organization_alerts::routes())
         .merge(phone_numbers::routes())
         .merge(signing_keys::routes())
         .merge(subscriptions::routes())

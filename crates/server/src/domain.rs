@@ -4,6 +4,7 @@
 //! Nothing here does I/O, reads a clock or draws a random number; time and entropy come in as arguments
 //! whose types live in [`time`] and [`entropy`].
 
+pub mod alert;
 pub mod api_key;
 pub mod attempt;
 pub mod caller;
@@ -14,11 +15,13 @@ pub mod identity;
 pub mod mail_address;
 pub mod names;
 pub mod number;
+pub mod organization;
 pub mod owner;
 pub mod patch;
 pub mod phone_number;
 pub mod retry;
 pub mod secret;
 pub mod slots;
+pub mod stats;
 pub mod subscription;
 pub mod time;

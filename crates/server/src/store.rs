@@ -9,6 +9,7 @@
 //! while waiting for a network.
 
 pub mod accept;
+pub mod alerts;
 pub mod api_keys;
 pub mod attempts;
 pub mod cancel;
@@ -29,6 +30,7 @@ pub mod mailboxes;
 mod memory;
 mod migrate;
 mod names;
+pub mod organization_settings;
 pub mod organizations;
 pub mod phone_numbers;
 pub mod queue;
@@ -38,6 +40,7 @@ mod rows;
 pub mod seal;
 pub mod settle;
 pub mod signing_keys;
+pub mod stats;
 pub mod subscriptions;
 pub mod sweep;
 mod target;

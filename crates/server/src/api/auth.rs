@@ -16,10 +16,11 @@ use inkhook_wire::id::{ApiKeyId, OrganizationId};
 
 use self::keys::{Keys, Known};
 use super::error::{ApiError, quote};
-use super::limit::Limiter;
+use super::limit::{Limiter, Rates, TooMany};
 use crate::app::App;
 use crate::domain::api_key::{self, KeyScope};
 use crate::domain::caller::{Caller, Role};
+use crate::domain::number::OrganizationNo;
 use crate::domain::time::Clock;
 use crate::store::api_keys::ApiKey;
 
@@ -43,6 +44,7 @@ pub struct Auth(Arc<Inner>);
 struct Inner {
     keys: Keys,
     limiter: Limiter<ApiKeyId>,
+    publishing: Rates<OrganizationNo>,
 }
 
 impl Auth {
@@ -50,8 +52,30 @@ impl Auth {
     /// may come at once.
     #[must_use]
     pub fn new(clock: Clock, requests_per_second: u32) -> Self {
-        let limiter = Limiter::new(clock, requests_per_second);
-        Self(Arc::new(Inner { keys: Keys::default(), limiter }))
+        let limiter = Limiter::new(clock.clone(), requests_per_second);
+        Self(Arc::new(Inner { keys: Keys::default(), limiter, publishing: Rates::new(clock) }))
+    }
+
+    /// Counts so many events that the caller is about to publish towards what its organisation set as its
+    /// limit, if it set one.
+    ///
+    /// # Errors
+    /// 429 when they are too many now; 422 when they are more than may ever come at once.
+    pub fn admit_publish(&self, caller: &Caller, events: u32) -> Result<(), ApiError> {
+        let Some(per_second) = caller.publish_per_second else { return Ok(()) };
+        self.0.publishing.check(caller.organization, per_second, events).map_err(|refused| match refused {
+            TooMany::Now(seconds) => ApiError::too_many(
+                format!("the organisation's limits.publish_per_second is {per_second}; wait and try again"),
+                seconds,
+            ),
+            TooMany::Ever => ApiError::invalid(
+                "events",
+                format!(
+                    "{events} events are more than the organisation's limits.publish_per_second \
+                    ({per_second}) ever lets through at once"
+                ),
+            ),
+        })
     }
 }
 
@@ -72,7 +96,7 @@ impl FromRequestParts<App> for Key {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let text = text(&parts.headers)?;
-        let Inner { keys, limiter } = &*app.auth.0;
+        let Inner { keys, limiter, .. } = &*app.auth.0;
         // A text that cannot be a key is not worth a read.
         let known = match api_key::validate(text) {
             Ok(()) => keys.find(&app.store, &app.clock, text).await?,
@@ -107,11 +131,16 @@ impl FromRequestParts<App> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        let key = Key::from_request_parts(parts, app).await?;
-        let key = key.record();
+        let known = Key::from_request_parts(parts, app).await?;
+        let key = known.record();
         let named = named_organization(&parts.headers)?;
+        let mut publish_per_second = known.0.publish_per_second;
         let ((organization, organization_id), role) = match (key.scope, key.organization, key.identity) {
-            (KeyScope::Operator, ..) => (operated_organization(app, named).await?, Role::Admin),
+            (KeyScope::Operator, ..) => {
+                let (no, id, rate) = operated_organization(app, named).await?;
+                publish_per_second = rate;
+                ((no, id), Role::Admin)
+            }
             _ if named.is_some() => {
                 return Err(ApiError::forbidden(
                     "only an operator key may name an organisation in the header Inkhook-Organization",
@@ -123,7 +152,7 @@ impl FromRequestParts<App> for Caller {
             }
             _ => return Err(ApiError::unauthorized(WRONG_KEY)),
         };
-        Ok(Self { organization, organization_id, key_id: key.id, role })
+        Ok(Self { organization, organization_id, key_id: key.id, role, publish_per_second })
     }
 }
 
@@ -141,7 +170,7 @@ fn named_organization(headers: &HeaderMap) -> Result<Named<'_>, ApiError> {
 async fn operated_organization(
     app: &App,
     named: Named<'_>,
-) -> Result<(crate::domain::number::OrganizationNo, OrganizationId), ApiError> {
+) -> Result<(OrganizationNo, OrganizationId, Option<u32>), ApiError> {
     let named = named.ok_or_else(|| {
         ApiError::forbidden(
             "an operator key acts for the organisation in the header Inkhook-Organization: org_…",
@@ -149,8 +178,9 @@ async fn operated_organization(
     })?;
     let unknown = || ApiError::not_found(&format!("organisation {}", quote(named)));
     let id: OrganizationId = named.parse().map_err(|_| unknown())?;
-    let no = app.auth.0.keys.organization(&app.store, id).await?;
-    Ok((no.ok_or_else(unknown)?, id))
+    let known = app.auth.0.keys.organization(&app.store, id).await?;
+    let (no, publish_per_second) = known.ok_or_else(unknown)?;
+    Ok((no, id, publish_per_second))
 }
 
 /// A caller of a webhook route: anybody but an unclaimed agent key.

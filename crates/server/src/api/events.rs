@@ -90,6 +90,7 @@ async fn publish_event(
 ) -> Result<(StatusCode, Json<PublishedBody>), ApiError> {
     let publish = body.read(caller.organization, idempotency_key(&headers)?)?;
     let (owner, event_type) = (publish.owner, publish.event_type);
+    app.auth.admit_publish(&caller, 1)?;
     let published = publish::publish(parts(&app), publish).await.map_err(|error| refusal(owner, error))?;
     Ok((StatusCode::ACCEPTED, Json(PublishedBody::new(event_type, published))))
 }

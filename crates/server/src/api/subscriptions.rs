@@ -3,8 +3,10 @@
 //! Syntax is judged first, then whether the caller can see the owner or the subscription, then the rules,
 //! then conflicts: what a refusal says about somebody else's rows is nothing.
 
+mod delivery;
 mod request;
 mod response;
+mod stats;
 
 use axum::Json;
 use axum::extract::State;
@@ -44,6 +46,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(get, patch, delete))
         .routes(routes!(pause))
         .routes(routes!(resume))
+        .merge(stats::routes())
 }
 
 /// Attaches a URL to a mailbox, a phone number or an agent identity.

@@ -5,9 +5,11 @@ use std::time::Duration;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use inkhook_egress::{Policy, Request, UrlError};
-use inkhook_wire::sign;
+use inkhook_wire::id::{EventId, RequestId};
+use inkhook_wire::sign::{self, SigningKey};
 use uuid::Uuid;
 
+use crate::domain::alert::ClaimedAlert;
 use crate::domain::delivery::Claimed;
 use crate::domain::time::TimeMs;
 
@@ -57,10 +59,65 @@ pub fn prepare(
     })
 }
 
+/// The same for an operational event.
+///
+/// # Errors
+/// The URL is not one that may be delivered to now.
+pub fn prepare_alert(
+    alert: &ClaimedAlert,
+    policy: &Policy,
+    now: TimeMs,
+    deadline: Duration,
+    trace: Uuid,
+) -> Result<Request, PrepareError> {
+    let stamp = Stamp {
+        key: &alert.signing_key,
+        body: &alert.payload,
+        request_id: alert.request_id,
+        event_id: alert.id,
+        attempt_no: alert.attempt_no,
+        maybe_received: alert.maybe_received,
+    };
+    Ok(Request {
+        tenant: alert.organization.0.unsigned_abs(),
+        target: policy.check_url(&alert.url)?,
+        headers: stamped(&stamp, now, trace)?,
+        body: alert.payload.clone(),
+        deadline,
+    })
+}
+
 fn headers(claimed: &Claimed, now: TimeMs, trace: Uuid) -> Result<HeaderMap, PrepareError> {
-    let body = &claimed.event.payload;
-    let key = &claimed.target.signing_key;
-    let (request_id, event_id) = (claimed.request_id.to_string(), claimed.event.id.to_string());
+    let stamp = Stamp {
+        key: &claimed.target.signing_key,
+        body: &claimed.event.payload,
+        request_id: claimed.request_id,
+        event_id: claimed.event.id,
+        attempt_no: claimed.attempt_no,
+        maybe_received: claimed.maybe_received,
+    };
+    let mut headers = stamped(&stamp, now, trace)?;
+    if let Some(token) = &claimed.target.auth_token {
+        let mut value = text(&format!("Bearer {}", token.expose()))?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+    Ok(headers)
+}
+
+/// What every POST carries, whatever it is about.
+struct Stamp<'a> {
+    key: &'a SigningKey,
+    body: &'a [u8],
+    request_id: RequestId,
+    event_id: EventId,
+    attempt_no: u32,
+    maybe_received: bool,
+}
+
+fn stamped(stamp: &Stamp<'_>, now: TimeMs, trace: Uuid) -> Result<HeaderMap, PrepareError> {
+    let Stamp { key, body, .. } = stamp;
+    let (request_id, event_id) = (stamp.request_id.to_string(), stamp.event_id.to_string());
     let seconds = now.unix_seconds();
     let mut headers = HeaderMap::with_capacity(13);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -71,15 +128,10 @@ fn headers(claimed: &Claimed, now: TimeMs, trace: Uuid) -> Result<HeaderMap, Pre
     headers.insert(STANDARD_SIGNATURE.clone(), text(&sign::sign_standard(key, &event_id, seconds, body))?);
     headers.insert(STANDARD_ID.clone(), text(&event_id)?);
     headers.insert(STANDARD_TIMESTAMP.clone(), HeaderValue::from(seconds));
-    headers.insert(ATTEMPT.clone(), HeaderValue::from(claimed.attempt_no));
-    headers.insert(TRACEPARENT.clone(), text(&traceparent(trace, claimed))?);
-    if claimed.maybe_received {
+    headers.insert(ATTEMPT.clone(), HeaderValue::from(stamp.attempt_no));
+    headers.insert(TRACEPARENT.clone(), text(&traceparent(trace, stamp.request_id))?);
+    if stamp.maybe_received {
         headers.insert(POSSIBLE_DUPLICATE.clone(), HeaderValue::from_static("true"));
-    }
-    if let Some(token) = &claimed.target.auth_token {
-        let mut value = text(&format!("Bearer {}", token.expose()))?;
-        value.set_sensitive(true);
-        headers.insert(AUTHORIZATION, value);
     }
     Ok(headers)
 }
@@ -89,9 +141,9 @@ fn text(value: &str) -> Result<HeaderValue, PrepareError> {
 }
 
 /// W3C Trace Context: one trace a delivery (its request id), one span an attempt.
-fn traceparent(trace: Uuid, claimed: &Claimed) -> String {
+fn traceparent(trace: Uuid, request_id: RequestId) -> String {
     let span = trace.as_u64_pair().1 | 1;
-    format!("00-{}-{span:016x}-01", claimed.request_id.as_uuid().simple())
+    format!("00-{}-{span:016x}-01", request_id.as_uuid().simple())
 }
 
 #[cfg(test)]
@@ -100,12 +152,12 @@ mod tests {
 
     use bytes::Bytes;
     use inkhook_wire::event::EventType;
-    use inkhook_wire::sign::SigningKey;
 
     use super::*;
     use crate::domain::delivery::{ClaimedEvent, Class, DeliveryTarget};
     use crate::domain::number::{DeliveryNo, OrganizationNo, Seq, SubscriptionNo, UrlNo};
     use crate::domain::secret::Secret;
+    use crate::domain::subscription::Ordering;
 
     fn claimed() -> Claimed {
         Claimed {
@@ -136,7 +188,11 @@ mod tests {
                 signing_key: Arc::new(SigningKey::new("whsec_demo-secret")),
                 timeout: Duration::from_secs(30),
                 host: 0,
+                server_timeout: Duration::from_secs(30),
+                retry_schedule: None,
+                max_per_second: None,
                 max_in_flight: None,
+                ordering: Ordering::None,
             }),
         }
     }

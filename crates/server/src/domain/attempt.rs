@@ -77,6 +77,12 @@ impl Recorded {
             Self::Unknown => 3,
         }
     }
+
+    /// Reads [`Recorded::code`] back.
+    #[must_use]
+    pub fn from_code(code: i64) -> Option<Self> {
+        [Self::Succeeded, Self::Failed, Self::Unknown].into_iter().find(|recorded| recorded.code() == code)
+    }
 }
 
 impl From<Verdict> for Recorded {

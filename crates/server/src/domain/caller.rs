@@ -15,6 +15,8 @@ pub struct Caller {
     pub key_id: ApiKeyId,
     /// What the key may do.
     pub role: Role,
+    /// Events that its organisation may publish in a second; `None`: as many as the server takes.
+    pub publish_per_second: Option<u32>,
 }
 
 /// What a key may do.

@@ -9,8 +9,10 @@ use inkhook_wire::id::{EventId, RequestId, SubscriptionId};
 use inkhook_wire::sign::SigningKey;
 
 use super::number::{DeliveryNo, OrganizationNo, Seq, SubscriptionNo, UrlNo};
+use super::retry::RetrySchedule;
 use super::secret::Secret;
 use super::slots::Slot;
+use super::subscription::Ordering;
 use super::time::TimeMs;
 
 /// Why a delivery is in the queue; decides which share of the slots it uses.
@@ -212,8 +214,16 @@ pub struct DeliveryTarget {
     pub timeout: Duration,
     /// The host, as [`super::slots::host_key`] numbers it.
     pub host: u64,
-    /// Attempts under way at most, if the subscription says so.
+    /// The same for subscriptions without their own.
+    pub server_timeout: Duration,
+    /// Its own waits between attempts; the server's when there are none.
+    pub retry_schedule: Option<RetrySchedule>,
+    /// Attempts that it lets begin in a second.
+    pub max_per_second: Option<u32>,
+    /// Attempts that it lets be under way.
     pub max_in_flight: Option<usize>,
+    /// Which of its deliveries wait for each other.
+    pub ordering: Ordering,
 }
 
 #[cfg(test)]

@@ -10,9 +10,10 @@
 //! Only changed subscriptions have an entry, so the map grows with changes, not with subscriptions.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{PoisonError, RwLock};
 
-use super::number::SubscriptionNo;
+use super::number::{OrganizationNo, SubscriptionNo};
 
 /// Subscriptions are spread over this many locks.
 const SHARDS: usize = 64;
@@ -21,20 +22,20 @@ const SHARDS: usize = 64;
 #[derive(Debug)]
 pub struct Generations {
     shards: [RwLock<HashMap<SubscriptionNo, u64>>; SHARDS],
+    /// Of each organisation's operational events: raised with its `alerts_url` and its signing key.
+    alerts: RwLock<HashMap<OrganizationNo, u64>>,
 }
 
 impl Default for Generations {
     fn default() -> Self {
-        Self { shards: std::array::from_fn(|_| RwLock::default()) }
+        Self { shards: std::array::from_fn(|_| RwLock::default()), alerts: RwLock::default() }
     }
 }
 
 impl Generations {
     /// From now on only claims of `generation` or later may write. Waits for writes under way.
     pub fn raise(&self, subscription: SubscriptionNo, generation: u64) {
-        let mut shard = self.shard(subscription).write().unwrap_or_else(PoisonError::into_inner);
-        let entry = shard.entry(subscription).or_insert(generation);
-        *entry = generation.max(*entry);
+        raise(self.shard(subscription), subscription, generation);
     }
 
     /// Runs `write` unless the subscription has changed since `generation`; tells whether it ran.
@@ -44,18 +45,48 @@ impl Generations {
         generation: u64,
         write: &mut dyn FnMut(),
     ) -> bool {
-        let shard = self.shard(subscription).read().unwrap_or_else(PoisonError::into_inner);
-        let unchanged = shard.get(&subscription).is_none_or(|current| *current <= generation);
-        if unchanged {
-            write();
-        }
-        unchanged
+        write_if_unchanged(self.shard(subscription), &subscription, generation, write)
+    }
+
+    /// [`Generations::raise`] for the operational events of an organisation.
+    pub fn raise_alerts(&self, organization: OrganizationNo, generation: u64) {
+        raise(&self.alerts, organization, generation);
+    }
+
+    /// [`Generations::write_if_unchanged`] for an operational event of an organisation.
+    pub fn write_alert_if_unchanged(
+        &self,
+        organization: OrganizationNo,
+        generation: u64,
+        write: &mut dyn FnMut(),
+    ) -> bool {
+        write_if_unchanged(&self.alerts, &organization, generation, write)
     }
 
     fn shard(&self, subscription: SubscriptionNo) -> &RwLock<HashMap<SubscriptionNo, u64>> {
         let index = usize::try_from(subscription.0.unsigned_abs()).unwrap_or(0) % SHARDS;
         &self.shards[index]
     }
+}
+
+fn raise<K: Hash + Eq>(generations: &RwLock<HashMap<K, u64>>, of: K, generation: u64) {
+    let mut generations = generations.write().unwrap_or_else(PoisonError::into_inner);
+    let entry = generations.entry(of).or_insert(generation);
+    *entry = generation.max(*entry);
+}
+
+fn write_if_unchanged<K: Hash + Eq>(
+    generations: &RwLock<HashMap<K, u64>>,
+    of: &K,
+    generation: u64,
+    write: &mut dyn FnMut(),
+) -> bool {
+    let generations = generations.read().unwrap_or_else(PoisonError::into_inner);
+    let unchanged = generations.get(of).is_none_or(|current| *current <= generation);
+    if unchanged {
+        write();
+    }
+    unchanged
 }
 
 #[cfg(test)]
@@ -80,6 +111,17 @@ mod tests {
         assert!(writes(&generations, 3));
         generations.raise(SUBSCRIPTION, 2);
         assert!(!writes(&generations, 2), "a generation never sinks");
+    }
+
+    #[test]
+    fn operational_events_have_generations_of_their_own() {
+        let generations = Generations::default();
+        generations.raise(SUBSCRIPTION, 9);
+        let writes =
+            |generation| generations.write_alert_if_unchanged(OrganizationNo(65), generation, &mut || {});
+        assert!(writes(1));
+        generations.raise_alerts(OrganizationNo(65), 2);
+        assert!(!writes(1) && writes(2));
     }
 
     #[test]

@@ -14,9 +14,14 @@ use super::secret::Secret;
 use super::time::TimeMs;
 
 mod context;
+mod delivery_settings;
 mod event_types;
 
 pub use context::{ClassContext, ContextConfig, ContextRefusal, MAX_CONTEXT_COUNT, MAX_CONTEXT_HOURS};
+pub use delivery_settings::{
+    DeliveryChange, DeliveryRefusal, DeliverySettings, IN_FLIGHT, MAX_WAITS, Ordering, PER_SECOND,
+    TIMEOUT_MS, WAIT_S,
+};
 pub use event_types::{EventTypes, EventTypesRefusal};
 
 /// Active subscriptions that one owner may have.
@@ -43,6 +48,8 @@ pub struct Subscription {
     pub context_config: Option<ContextConfig>,
     /// Sent as `Authorization: Bearer`.
     pub auth_token: Option<Secret>,
+    /// How it is delivered to.
+    pub delivery: DeliverySettings,
     /// Held since when, and why; none while it delivers.
     pub paused: Option<(TimeMs, PauseReason)>,
     /// When it was made.
@@ -106,6 +113,8 @@ pub struct NewSubscription {
     pub context_config: Option<ContextConfig>,
     /// Sent as `Authorization: Bearer`.
     pub auth_token: Option<Secret>,
+    /// How it is delivered to.
+    pub delivery: DeliverySettings,
 }
 
 /// What a change asks for, already checked but for what depends on the subscription itself.
@@ -119,6 +128,8 @@ pub struct SubscriptionChange {
     pub context_config: Patch<ContextConfig>,
     /// Another auth token, or none.
     pub auth_token: Patch<Secret>,
+    /// Other settings of the delivery, or the defaults for all.
+    pub delivery: Patch<DeliveryChange>,
 }
 
 impl SubscriptionChange {
@@ -130,6 +141,11 @@ impl SubscriptionChange {
             event_types: self.event_types.unwrap_or(before.event_types),
             context_config: self.context_config.applied(before.context_config),
             auth_token: self.auth_token.applied(before.auth_token),
+            delivery: match self.delivery {
+                Patch::Keep => before.delivery,
+                Patch::Clear => DeliverySettings::default(),
+                Patch::Set(change) => change.applied(before.delivery),
+            },
             ..before
         }
     }

@@ -30,6 +30,12 @@ impl TimeMs {
         Self(self.0.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
     }
 
+    /// This much sooner; saturates.
+    #[must_use]
+    pub fn before(self, by: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
+    }
+
     /// How long from `earlier` to `self`; zero when it is not earlier.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {

@@ -186,7 +186,7 @@ impl Pump {
         let (claimed, outcome) = self.send_watched(claimed, &mut slot).await;
         slot.learn(&outcome);
         let around = Circumstances {
-            schedule: &self.parts.settings.retry_schedule,
+            schedule: claimed.target.retry_schedule.as_ref().unwrap_or(&self.parts.settings.retry_schedule),
             now: self.parts.clock.schedule(),
             started_at,
             jitter: self.parts.entropy.jitter(JITTER),
@@ -224,7 +224,7 @@ impl Pump {
             if !matches!(outcome, Outcome::Changed) {
                 return (claimed, outcome);
             }
-            match self.parts.store.retarget(claimed.clone(), self.parts.settings.attempt_timeout).await {
+            match self.parts.store.retarget(claimed.clone()).await {
                 Ok(Some(current)) => claimed = current,
                 Ok(None) => break,
                 Err(error) => {

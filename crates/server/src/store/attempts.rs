@@ -187,12 +187,8 @@ fn list_statement(scope: Scope, filter: &AttemptFilter) -> (String, Vec<Value>) 
 
 fn read(row: &Row<'_>) -> Result<AttemptView, StoreError> {
     let status: String = row.get("subscription_status")?;
-    let recorded = match row.get::<_, i64>("outcome")? {
-        1 => Recorded::Succeeded,
-        2 => Recorded::Failed,
-        3 => Recorded::Unknown,
-        _ => return Err(StoreError::Corrupt("an attempt's outcome")),
-    };
+    let recorded =
+        Recorded::from_code(row.get("outcome")?).ok_or(StoreError::Corrupt("an attempt's outcome"))?;
     Ok(AttemptView {
         id: rows::id(row, "id")?,
         subscription_id: rows::id(row, "subscription_id")?,

@@ -25,7 +25,7 @@ use super::queue::{self, QueueRow};
 use super::settle::{self, AttemptRow};
 use super::target::{self, Selected, Target};
 use super::writer::Tx;
-use super::{Store, heads, rows};
+use super::{Store, alerts, heads, rows};
 use crate::domain::delivery::{Claimed, ClaimedEvent, Class, DeliveryTarget, End, Leased};
 use crate::domain::number::{Seq, SubscriptionNo};
 use crate::domain::slots::{Full, Slots, Want};
@@ -69,7 +69,7 @@ const NEXT_HEAD: &str = "SELECT min(due_ms) FROM queue_heads WHERE due_ms > $1";
 const LEASE: &str =
     "UPDATE queue SET claim_no = $2, boot = $3, claimed_ms = $4, due_ms = $5, claimed_url = $6
     WHERE no = $1";
-const GOES_TO: &str = "UPDATE queue SET claimed_url = $2 WHERE no = $1";
+const GOES_TO: &str = "UPDATE queue SET claimed_url = $2, due_ms = $3 WHERE no = $1";
 const EVENT: &str = "SELECT id, payload FROM events WHERE seq = $1";
 
 impl Store {
@@ -79,14 +79,16 @@ impl Store {
     }
 
     /// Reads a claim's target again after its subscription changed, and notes where it goes now; `None` when
-    /// it must not be sent now: cancelled, held, expired, or somebody else's. `timeout` as in a claim.
-    pub async fn retarget(&self, claimed: Claimed, timeout: Duration) -> Result<Option<Claimed>, StoreError> {
+    /// it must not be sent now: cancelled, held, expired, or somebody else's. The lease covers the timeout
+    /// that is in force now.
+    pub async fn retarget(&self, claimed: Claimed) -> Result<Option<Claimed>, StoreError> {
         self.change(move |tx| {
             let row = match queue::find(tx, claimed.delivery)? {
                 Some(row) if row.claim_no == claimed.claim_no => row,
                 _ => return Ok(None),
             };
-            let Target::Open { target, held_until, selected } = target::load(tx, row.subscription, timeout)?
+            let Target::Open { target, held_until, selected } =
+                target::load(tx, row.subscription, claimed.target.server_timeout)?
             else {
                 return Ok(None);
             };
@@ -95,9 +97,11 @@ impl Store {
             if is_held || end_of(&row, &selected, now).is_some() {
                 return Ok(None);
             }
-            tx.run(GOES_TO, params![row.no.0, target.url_no.0])?;
+            // Never sooner than before: the queue's head may already say so.
+            let lease_until = lease_end(&target, now).max(claimed.lease_until);
+            tx.run(GOES_TO, params![row.no.0, target.url_no.0, lease_until.0])?;
             tx.memory.leased(QueueRow { claimed_url: Some(target.url_no), ..row });
-            Ok(Some(Claimed { target, ..claimed.clone() }))
+            Ok(Some(Claimed { lease_until, target, ..claimed.clone() }))
         })
         .await
     }
@@ -198,6 +202,7 @@ fn claim_head(
             }
             if let Some(end) = end_of(&row, &selected, request.now) {
                 queue::end(tx, &row, end)?;
+                alerts::note_end(tx, &row, end, None)?;
                 claims.ended_manual |= class == Class::Manual;
                 ended += 1;
                 continue;

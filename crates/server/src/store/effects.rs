@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::domain::generations::Generations;
-use crate::domain::number::SubscriptionNo;
+use crate::domain::number::{OrganizationNo, SubscriptionNo};
 
 /// Something to do after the commit and before the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Effect {
     /// Attempts prepared under an older generation must not start.
     Generation(SubscriptionNo, u64),
+    /// Operational events prepared under an older generation must not be sent.
+    Alerts(OrganizationNo, u64),
     /// Cached API keys may be wrong.
     Keys,
     /// Who owns which mailbox, number or name may have changed.
@@ -29,6 +31,9 @@ impl Effects {
     pub(super) fn apply(&self, effect: Effect) {
         match effect {
             Effect::Generation(subscription, generation) => self.generations.raise(subscription, generation),
+            Effect::Alerts(organization, generation) => {
+                self.generations.raise_alerts(organization, generation);
+            }
             Effect::Keys => {
                 self.keys_epoch.fetch_add(1, Ordering::SeqCst);
             }

@@ -102,6 +102,7 @@ impl Store {
                 identities::delete(tx, found.no, &identity)?;
             }
             tx.run(REMOVE, params![found.no.0])?;
+            tx.raise_alerts(found.no, u64::MAX);
             tx.forget_keys();
             Ok(true)
         })
@@ -127,7 +128,7 @@ fn create(tx: &Tx<'_>, name: &str) -> Result<Organization, StoreError> {
     Ok(Organization { no, id, name: name.to_owned(), created_at: now })
 }
 
-fn read(row: &Row<'_>) -> Result<Organization, StoreError> {
+pub(super) fn read(row: &Row<'_>) -> Result<Organization, StoreError> {
     Ok(Organization {
         no: OrganizationNo(row.get("no")?),
         id: rows::id(row, "id")?,

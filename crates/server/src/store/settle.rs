@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::error::StoreError;
 use super::queue::{self, QueueRow};
 use super::writer::{Kind, Op, Tx};
-use super::{Store, claim, heads, rows};
+use super::{Store, alerts, claim, heads, rows};
 use crate::domain::attempt::Recorded;
 use crate::domain::delivery::{Class, End};
 use crate::domain::number::DeliveryNo;
@@ -205,7 +205,10 @@ fn settle(tx: &mut Tx<'_>, settlement: &Settlement) -> Result<Settled, StoreErro
         (Next::End(End::Succeeded), _) => queue::end(tx, &row, End::Succeeded)?,
         // It was cancelled when the subscription changed, and reads have said so since.
         (_, Some(cancelled)) => queue::end(tx, &row, cancelled)?,
-        (Next::End(end), None) => queue::end(tx, &row, end)?,
+        (Next::End(end), None) => {
+            queue::end(tx, &row, end)?;
+            alerts::note_end(tx, &row, end, settlement.attempt.as_ref())?;
+        }
         (Next::Retry { due, maybe_received }, None) => retry(tx, row, due, maybe_received)?,
         (Next::Release { maybe_received }, None) => {
             row.maybe_received |= maybe_received;

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::error::StoreError;
 use super::seal::Place;
 use super::writer::Tx;
-use super::{Store, identities, rows};
+use super::{Store, identities, organization_settings, rows};
 use crate::domain::caller::Scope;
 use crate::domain::number::{OrganizationNo, SubscriptionNo};
 use crate::domain::secret::Secret;
@@ -48,6 +48,7 @@ const RAISE_ORGANIZATION: &str = "UPDATE subscriptions SET generation = generati
     RETURNING no, generation";
 const HAS_KEY: &str = "SELECT i.signing_key IS NOT NULL OR o.signing_key IS NOT NULL
     FROM identities i JOIN organizations o ON o.no = i.organization_id WHERE i.id = $1";
+const ORGANIZATION_HAS_KEY: &str = "SELECT signing_key IS NOT NULL FROM organizations WHERE no = $1";
 const OF_IDENTITY: &str = "SELECT signing_key_created_ms FROM identities
     WHERE organization_id = $1 AND id = $2 AND signing_key IS NOT NULL";
 const OF_ORGANIZATION: &str = "SELECT max(created_ms) FROM (
@@ -119,6 +120,17 @@ pub(super) fn mint_if_none(
     }
 }
 
+/// Makes the organisation's key when it has none: operational events are signed with it.
+pub(super) fn mint_organization_if_none(
+    tx: &mut Tx<'_>,
+    organization: OrganizationNo,
+) -> Result<Option<NewSigningKey>, StoreError> {
+    match rows::scalar::<bool>(tx, ORGANIZATION_HAS_KEY, params![organization.0])? {
+        Some(false) => rotate_organization(tx, organization).map(Some),
+        _ => Ok(None),
+    }
+}
+
 fn rotate_identity(
     tx: &mut Tx<'_>,
     organization: OrganizationNo,
@@ -133,6 +145,7 @@ fn rotate_identity(
 fn rotate_organization(tx: &mut Tx<'_>, organization: OrganizationNo) -> Result<NewSigningKey, StoreError> {
     let (new, sealed) = make(tx, Place::organization_key(organization))?;
     tx.run(SET_ORGANIZATION, params![organization.0, sealed, new.created_at.0])?;
+    organization_settings::raise_alerts(tx, organization)?;
     raise(tx, RAISE_ORGANIZATION, params![organization.0])?;
     Ok(new)
 }

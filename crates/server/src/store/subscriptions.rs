@@ -27,7 +27,7 @@ use super::{Store, facts, rows};
 use crate::domain::caller::Scope;
 use crate::domain::number::{OrganizationNo, SubscriptionNo};
 use crate::domain::owner::{self, Owner};
-use crate::domain::subscription::{EventTypes, PauseReason, Subscription, WebhookUrl};
+use crate::domain::subscription::{DeliverySettings, EventTypes, PauseReason, Subscription, WebhookUrl};
 
 /// Which subscriptions a list holds; everything that is given must hold.
 #[derive(Debug, Clone, Default)]
@@ -53,7 +53,7 @@ macro_rules! select {
     ($condition:literal) => {
         concat!(
             "SELECT s.no, s.id, s.organization_id, s.identity_id, s.owner_kind, s.owner_id, u.url,
-                s.url_normalized, s.event_types, s.context_config, s.auth_token, s.generation,
+                s.url_normalized, s.event_types, s.context_config, s.auth_token, s.delivery, s.generation,
                 s.not_before_ms, s.paused_ms, s.pause_reason, s.created_ms, s.updated_ms
             FROM subscriptions s JOIN urls u ON u.no = s.url WHERE s.status = 'active' AND ",
             $condition
@@ -176,6 +176,7 @@ fn read(row: &Row<'_>, sealer: &Sealer) -> Result<Stored, StoreError> {
         event_types: EventTypes::from_stored(types),
         context_config: context.map_err(|_| StoreError::Corrupt("a context setting"))?,
         auth_token: token.map(|token| sealer.open(place, &token)).transpose()?,
+        delivery: read_delivery(row)?,
         paused: paused_at.zip(reason),
         created_at: rows::time(row, "created_ms")?,
         updated_at: rows::time(row, "updated_ms")?,
@@ -213,4 +214,18 @@ fn types_text(event_types: &EventTypes) -> Result<String, StoreError> {
 fn context_text(subscription: &Subscription) -> Result<Option<String>, StoreError> {
     let text = subscription.context_config.as_ref().map(serde_json::to_string).transpose();
     text.map_err(|_| StoreError::Corrupt("a context setting"))
+}
+
+/// The settings as they are stored; nothing when all of them are the defaults.
+fn delivery_text(subscription: &Subscription) -> Result<Option<String>, StoreError> {
+    let settings = &subscription.delivery;
+    let own = (*settings != DeliverySettings::default()).then(|| serde_json::to_string(settings));
+    own.transpose().map_err(|_| StoreError::Corrupt("delivery settings"))
+}
+
+/// The column `delivery`.
+pub(super) fn read_delivery(row: &Row<'_>) -> Result<DeliverySettings, StoreError> {
+    let text: Option<String> = row.get("delivery")?;
+    let settings = text.map(|text| serde_json::from_str(&text)).transpose();
+    Ok(settings.map_err(|_| StoreError::Corrupt("delivery settings"))?.unwrap_or_default())
 }

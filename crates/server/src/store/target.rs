@@ -8,16 +8,16 @@ use inkhook_wire::sign::SigningKey;
 use rusqlite::{Row, params};
 
 use super::error::StoreError;
-use super::rows;
 use super::seal::Place;
 use super::writer::Tx;
+use super::{rows, subscriptions};
 use crate::domain::delivery::DeliveryTarget;
 use crate::domain::number::{OrganizationNo, Seq, SubscriptionNo, UrlNo};
 use crate::domain::slots;
 use crate::domain::time::TimeMs;
 
 const TARGET: &str = "SELECT s.id, s.organization_id, s.identity_id, s.status, s.generation, s.not_before_ms,
-    s.paused_ms, s.url AS url_no, u.url, s.auth_token, i.signing_key AS identity_key,
+    s.paused_ms, s.url AS url_no, u.url, s.auth_token, s.delivery, i.signing_key AS identity_key,
     o.signing_key AS organization_key
     FROM subscriptions s JOIN urls u ON u.no = s.url JOIN organizations o ON o.no = s.organization_id
     LEFT JOIN identities i ON i.id = s.identity_id WHERE s.no = $1";
@@ -107,6 +107,7 @@ fn read_row(tx: &Tx<'_>, row: &Row<'_>, no: SubscriptionNo, timeout: Duration) -
     };
     let paused = rows::optional_time(row, "paused_ms")?;
     let held_until = if paused.is_some() { TimeMs::NEVER } else { rows::time(row, "not_before_ms")? };
+    let settings = subscriptions::read_delivery(row)?;
     let url: String = row.get("url")?;
     let target = DeliveryTarget {
         subscription: no,
@@ -118,8 +119,12 @@ fn read_row(tx: &Tx<'_>, row: &Row<'_>, no: SubscriptionNo, timeout: Duration) -
         url_no: UrlNo(row.get("url_no")?),
         auth_token,
         signing_key: Arc::new(SigningKey::new(key.expose())),
-        timeout,
-        max_in_flight: None,
+        timeout: settings.timeout().unwrap_or(timeout),
+        server_timeout: timeout,
+        retry_schedule: settings.retry_schedule(),
+        max_per_second: settings.max_per_second,
+        max_in_flight: settings.max_in_flight.map(|most| usize::try_from(most).unwrap_or(usize::MAX)),
+        ordering: settings.ordering,
     };
     Ok(Target::Open { target: Arc::new(target), held_until, selected: Selected::read(tx, no)? })
 }

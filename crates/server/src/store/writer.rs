@@ -167,6 +167,11 @@ impl Tx<'_> {
         self.effects.push(Effect::Generation(subscription, generation));
     }
 
+    /// After the commit, operational events prepared under an older generation must not be sent.
+    pub(super) fn raise_alerts(&mut self, organization: OrganizationNo, generation: u64) {
+        self.effects.push(Effect::Alerts(organization, generation));
+    }
+
     /// After the commit, cached API keys are looked up again.
     pub(super) fn forget_keys(&mut self) {
         self.effects.push(Effect::Keys);

@@ -3,6 +3,7 @@
 mod api_keys;
 mod identities;
 mod mailboxes;
+mod organization_settings;
 mod organizations;
 mod phone_numbers;
 mod reserved;

@@ -2,6 +2,7 @@
 
 mod delete;
 mod delivery;
+mod delivery_settings;
 mod expiry;
 mod gate;
 mod late;

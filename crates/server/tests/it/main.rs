@@ -3,6 +3,7 @@
 #![expect(unreachable_pub, reason = "a test binary has no public interface")]
 
 mod accounts;
+mod alerts;
 mod architecture;
 mod auth;
 mod command;

@@ -4,9 +4,11 @@ mod catalog;
 mod change;
 mod conflicts;
 mod create;
+mod delivery;
 mod list;
 mod queue;
 mod secrets;
+mod stats;
 mod tenancy;
 
 use inkhook_egress::Policy;

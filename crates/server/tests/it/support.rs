@@ -26,6 +26,7 @@ use inkhook_server::domain::api_key::KeyScope;
 use inkhook_server::domain::entropy::Entropy;
 use inkhook_server::domain::generations::Generations;
 use inkhook_server::domain::time::{Clock, TimeMs};
+use inkhook_server::engine::alerts::Alerts;
 use inkhook_server::engine::pump::Pump;
 use inkhook_server::engine::{EngineSettings, Parts, janitor};
 use inkhook_server::store::api_keys::{MintKey, NewApiKey};
@@ -127,8 +128,17 @@ impl TestServer {
     }
 
     pub fn pump_with(&self, settings: EngineSettings) -> Pump {
+        Pump::new(self.parts(settings), CancellationToken::new())
+    }
+
+    /// The loop that sends operational events, turned by hand.
+    pub fn alerts(&self) -> Alerts {
+        Alerts::new(self.parts(EngineSettings::default()), CancellationToken::new())
+    }
+
+    fn parts(&self, settings: EngineSettings) -> Parts {
         let app = &self.app;
-        let parts = Parts {
+        Parts {
             store: app.store.clone(),
             egress: app.egress.clone(),
             generations: self.generations.clone(),
@@ -136,8 +146,7 @@ impl TestServer {
             entropy: app.entropy.clone(),
             bells: app.bells.clone(),
             settings,
-        };
-        Pump::new(parts, CancellationToken::new())
+        }
     }
 
     /// Writes what deletes left, then turns the engine until it has nothing to do.

@@ -30,13 +30,15 @@ pub(super) struct Keys(RwLock<Remembered>);
 struct Remembered {
     epoch: u64,
     keys: HashMap<[u8; 32], Arc<Known>>,
-    organizations: HashMap<OrganizationId, OrganizationNo>,
+    organizations: HashMap<OrganizationId, (OrganizationNo, Option<u32>)>,
 }
 
 /// A key, and when its last use was written down.
 #[derive(Debug)]
 pub(super) struct Known {
     pub(super) key: ApiKey,
+    /// Events that its organisation may publish in a second.
+    pub(super) publish_per_second: Option<u32>,
     noted_ms: AtomicI64,
 }
 
@@ -55,7 +57,11 @@ impl Keys {
             None => match store.find_key(mac).await? {
                 Some(key) => {
                     let noted_ms = AtomicI64::new(key.last_used_at.map_or(i64::MIN, |at| at.0));
-                    let known = Arc::new(Known { key, noted_ms });
+                    let publish_per_second = match key.organization {
+                        Some((organization, _)) => store.publish_per_second(organization).await?,
+                        None => None,
+                    };
+                    let known = Arc::new(Known { key, publish_per_second, noted_ms });
                     self.remember(store, epoch, |remembered| {
                         insert(&mut remembered.keys, mac, known.clone());
                     });
@@ -72,21 +78,22 @@ impl Keys {
         Ok(Some(known))
     }
 
-    /// The number of an organisation that an operator key named.
+    /// The number of an organisation that an operator key named, and what it may publish in a second.
     pub(super) async fn organization(
         &self,
         store: &Store,
         id: OrganizationId,
-    ) -> Result<Option<OrganizationNo>, StoreError> {
+    ) -> Result<Option<(OrganizationNo, Option<u32>)>, StoreError> {
         let epoch = store.keys_epoch();
-        if let Some(no) = self.remembered(epoch, |remembered| remembered.organizations.get(&id).copied()) {
-            return Ok(Some(no));
+        if let Some(known) = self.remembered(epoch, |remembered| remembered.organizations.get(&id).copied()) {
+            return Ok(Some(known));
         }
         let Some(organization) = store.organization(id).await? else { return Ok(None) };
+        let known = (organization.no, store.publish_per_second(organization.no).await?);
         self.remember(store, epoch, |remembered| {
-            insert(&mut remembered.organizations, id, organization.no);
+            insert(&mut remembered.organizations, id, known);
         });
-        Ok(Some(organization.no))
+        Ok(Some(known))
     }
 
     fn remembered<T>(&self, epoch: u64, find: impl FnOnce(&Remembered) -> Option<T>) -> Option<T> {

@@ -65,6 +65,7 @@ async fn publish_batch(
     for (index, event) in body.events.into_iter().enumerate() {
         batch.push(event.read(caller.organization, None).map_err(|error| error.inside(&place(index)))?);
     }
+    app.auth.admit_publish(&caller, u32::try_from(batch.len()).unwrap_or(u32::MAX))?;
     let named: Vec<_> = batch.iter().map(|publish| (publish.owner, publish.event_type)).collect();
     let published = publish::publish_batch(parts(&app), caller.organization, idempotency_key, batch).await;
     let published = published.map_err(|error| match error {

@@ -7,14 +7,16 @@ use serde::Deserialize;
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
+use super::delivery::DeliveryShown;
 use crate::api::body::{Patch, SecretText};
-use crate::api::error::{ApiError, quote};
+use crate::api::error::{ApiError, QUOTED_CHARS};
 use crate::api::owner::{at_most_one, exactly_one};
+use crate::api::url;
 use crate::domain::owner::Owner;
 use crate::domain::secret::Secret;
 use crate::domain::subscription::{
-    ContextConfig, EventTypes, EventTypesRefusal, NewSubscription, SubscriptionChange, WebhookUrl,
-    check_auth_token, comparable_url,
+    ContextConfig, DeliveryChange, DeliverySettings, EventTypes, EventTypesRefusal, NewSubscription,
+    SubscriptionChange, WebhookUrl, check_auth_token, comparable_url,
 };
 use crate::store::subscriptions::{OwnerFilter, SubscriptionFilter};
 
@@ -42,6 +44,9 @@ pub(super) struct CreateBody {
     /// Sent as `Authorization: Bearer`: 1 to 4,096 visible ASCII characters.
     #[schema(value_type = Option<String>, min_length = 1, max_length = 4096)]
     auth_token: Option<SecretText>,
+    /// How it is delivered to; what is left out or null is the server's default.
+    #[schema(value_type = Option<DeliveryShown>)]
+    delivery: Option<Value>,
 }
 
 impl CreateBody {
@@ -58,7 +63,9 @@ impl CreateBody {
         event_types.check_owner(owner.kind()).map_err(|refusal| refused_types(&refusal))?;
         let context_config = self.context_config.as_ref().map(checked_context).transpose()?;
         let auth_token = self.auth_token.map(checked_token).transpose()?;
-        Ok(NewSubscription { owner, url, event_types, context_config, auth_token })
+        let delivery = self.delivery.as_ref().map(checked_delivery).transpose()?.unwrap_or_default();
+        let delivery = delivery.applied(DeliverySettings::default());
+        Ok(NewSubscription { owner, url, event_types, context_config, auth_token, delivery })
     }
 }
 
@@ -82,6 +89,11 @@ pub(super) struct PatchBody {
     #[serde(default)]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 4096)]
     auth_token: Patch<SecretText>,
+    /// Other settings: one that is left out stays, one that is null goes back to the default. Null for the
+    /// defaults of all.
+    #[serde(default)]
+    #[schema(value_type = Option<DeliveryShown>)]
+    delivery: Patch<Value>,
 }
 
 impl PatchBody {
@@ -92,8 +104,9 @@ impl PatchBody {
         Ok(SubscriptionChange {
             url,
             event_types: types.map(|names| checked_types(&names)).transpose()?,
-            context_config: try_map(self.context_config, |value| checked_context(&value))?,
-            auth_token: try_map(self.auth_token, checked_token)?,
+            context_config: self.context_config.try_map(|value| checked_context(&value))?,
+            auth_token: self.auth_token.try_map(checked_token)?,
+            delivery: self.delivery.try_map(|value| checked_delivery(&value))?,
         })
     }
 }
@@ -106,24 +119,8 @@ fn not_null<T>(field: &str, patch: Patch<T>) -> Result<Option<T>, ApiError> {
     }
 }
 
-fn try_map<T, U>(
-    patch: Patch<T>,
-    check: impl FnOnce(T) -> Result<U, ApiError>,
-) -> Result<Patch<U>, ApiError> {
-    Ok(match patch {
-        Patch::Keep => Patch::Keep,
-        Patch::Clear => Patch::Clear,
-        Patch::Set(value) => Patch::Set(check(value)?),
-    })
-}
-
 fn checked_url(given: String, policy: &Policy) -> Result<WebhookUrl, ApiError> {
-    match policy.check_url(&given) {
-        Ok(target) => Ok(WebhookUrl { normalized: target.normalized().to_owned(), given }),
-        // What stands before an @ may be a password.
-        Err(error) if given.contains('@') => Err(ApiError::invalid("url", error.to_string())),
-        Err(error) => Err(ApiError::invalid("url", format!("{error}: {}", quote(&given)))),
-    }
+    url::checked("url", given, policy)
 }
 
 fn checked_types(names: &[String]) -> Result<EventTypes, ApiError> {
@@ -137,14 +134,20 @@ pub(super) fn refused_types(refusal: &EventTypesRefusal) -> ApiError {
 
 fn checked_context(value: &Value) -> Result<ContextConfig, ApiError> {
     ContextConfig::parse(value).map_err(|refusal| {
-        let parts = refusal.path.iter().map(|part| part.chars().take(CLASS_CHARS).collect());
+        let parts = refusal.path.iter().map(|part| part.chars().take(QUOTED_CHARS).collect());
         let loc = ["body".into(), "context_config".into()].into_iter().chain(parts).collect();
         ApiError::invalid_at(loc, refusal.reason, "invalid")
     })
 }
 
-/// Characters of an unknown class's name that a refusal repeats.
-const CLASS_CHARS: usize = 200;
+fn checked_delivery(value: &Value) -> Result<DeliveryChange, ApiError> {
+    DeliveryChange::parse(value).map_err(|refusal| {
+        let kind = if refusal.is_unknown { "unknown_field" } else { "invalid" };
+        let field = refusal.field.map(|field| field.chars().take(QUOTED_CHARS).collect());
+        let loc = ["body".into(), "delivery".into()].into_iter().chain(field).collect();
+        ApiError::invalid_at(loc, refusal.reason, kind)
+    })
+}
 
 fn checked_token(SecretText(token): SecretText) -> Result<Secret, ApiError> {
     check_auth_token(&token).map_err(|refusal| ApiError::invalid("auth_token", refusal.to_string()))?;

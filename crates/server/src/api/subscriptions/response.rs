@@ -6,6 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::api::subscriptions::delivery::DeliveryShown;
 use crate::domain::owner::Owner;
 use crate::domain::secret::Secret;
 use crate::domain::subscription::{ContextConfig, Subscription};
@@ -33,6 +34,7 @@ pub(super) struct Shown {
     has_auth_token: bool,
     /// In clear: whoever can see the subscription may read it.
     auth_token: Option<String>,
+    delivery: DeliveryShown,
     /// Deliveries are held since then; null: they are not.
     #[schema(value_type = Option<String>, format = DateTime)]
     paused_at: Option<TimeMs>,
@@ -61,6 +63,7 @@ impl Shown {
             context_config: subscription.context_config,
             has_auth_token: subscription.auth_token.is_some(),
             auth_token: subscription.auth_token.map(|token| token.expose().to_owned()),
+            delivery: subscription.delivery.into(),
             paused_at: subscription.paused.map(|(since, _)| since),
             pause_reason: subscription.paused.map(|(_, reason)| reason.as_str()),
             created_at: subscription.created_at,

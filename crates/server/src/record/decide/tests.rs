@@ -8,6 +8,7 @@ use inkhook_wire::sign::SigningKey;
 use super::*;
 use crate::domain::delivery::{ClaimedEvent, DeliveryTarget};
 use crate::domain::number::{DeliveryNo, OrganizationNo, Seq, SubscriptionNo, UrlNo};
+use crate::domain::subscription::Ordering;
 
 const NOW: TimeMs = TimeMs(1_000_000);
 
@@ -40,7 +41,11 @@ fn claimed(failures: u32, class: Class) -> Claimed {
             signing_key: Arc::new(SigningKey::new("whsec_x")),
             timeout: Duration::from_secs(30),
             host: 0,
+            server_timeout: Duration::from_secs(30),
+            retry_schedule: None,
+            max_per_second: None,
             max_in_flight: None,
+            ordering: Ordering::None,
         }),
     }
 }

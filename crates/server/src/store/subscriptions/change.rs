@@ -4,7 +4,7 @@ use inkhook_wire::id::SubscriptionId;
 use rusqlite::params;
 
 use super::create::{add_type, seal_token};
-use super::{Stored, collides, context_text, find, types_text};
+use super::{Stored, collides, context_text, delivery_text, find, types_text};
 use crate::domain::caller::Scope;
 use crate::domain::subscription::{EventTypesRefusal, PauseReason, Subscription, SubscriptionChange};
 use crate::store::error::StoreError;
@@ -25,7 +25,8 @@ pub enum PatchSubscription {
 }
 
 const WRITE: &str = "UPDATE subscriptions SET url = $2, url_normalized = $3, event_types = $4,
-    context_config = $5, auth_token = $6, generation = $7, updated_ms = $8 WHERE no = $1";
+    context_config = $5, auth_token = $6, generation = $7, updated_ms = $8,
+    delivery = $9 WHERE no = $1";
 const REMOVE_TYPE: &str = "DELETE FROM subscription_types WHERE subscription = $1 AND event_type = $2";
 const PAUSE: &str = "UPDATE subscriptions SET paused_ms = $2, pause_reason = $3, generation = $4,
     updated_ms = $2 WHERE no = $1";
@@ -100,7 +101,8 @@ fn write(tx: &mut Tx<'_>, before: &Stored, after: &mut Subscription) -> Result<(
     let is_new_token = after.auth_token != before.subscription.auth_token;
     let added: Vec<_> = after.event_types.without(&before.subscription.event_types).collect();
     let removed: Vec<_> = before.subscription.event_types.without(&after.event_types).collect();
-    let must_be_noticed = is_new_url || is_new_token || !removed.is_empty();
+    let is_new_delivery = after.delivery != before.subscription.delivery;
+    let must_be_noticed = is_new_url || is_new_token || is_new_delivery || !removed.is_empty();
     let generation = before.generation + u64::from(must_be_noticed);
     after.updated_at = tx.context.clock.wall();
     tx.run(
@@ -113,7 +115,8 @@ fn write(tx: &mut Tx<'_>, before: &Stored, after: &mut Subscription) -> Result<(
             context_text(after)?,
             seal_token(tx, before.organization, after)?,
             generation,
-            after.updated_at.0
+            after.updated_at.0,
+            delivery_text(after)?
         ],
     )?;
     for event_type in added {

@@ -4,7 +4,7 @@ use inkhook_wire::event::EventType;
 use inkhook_wire::id::IdentityId;
 use rusqlite::params;
 
-use super::{collides, context_text, types_text};
+use super::{collides, context_text, delivery_text, types_text};
 use crate::domain::caller::Scope;
 use crate::domain::number::{OrganizationNo, SubscriptionNo};
 use crate::domain::owner::{self, Owner};
@@ -37,8 +37,8 @@ pub enum CreateSubscription {
 const COUNT: &str = "SELECT count(*) FROM subscriptions
     WHERE owner_id = $1 AND owner_kind = $2 AND status = 'active'";
 const ADD: &str = "INSERT INTO subscriptions (id, organization_id, identity_id, owner_kind, owner_id, url,
-    url_normalized, event_types, context_config, auth_token, status, generation, created_ms, updated_ms)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'active', 1, $11, $11)";
+    url_normalized, event_types, context_config, auth_token, status, generation, created_ms, updated_ms,
+    delivery) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'active', 1, $11, $11, $12)";
 const ADD_TYPE: &str =
     "INSERT INTO subscription_types (subscription, event_type, since_seq) VALUES ($1, $2, $3)";
 
@@ -95,6 +95,7 @@ fn add(
         event_types: new.event_types.clone(),
         context_config: new.context_config.clone(),
         auth_token: new.auth_token.clone(),
+        delivery: new.delivery.clone(),
         paused: None,
         created_at: now,
         updated_at: now,
@@ -114,7 +115,8 @@ fn add(
             types_text(&new.event_types)?,
             context_text(&subscription)?,
             token,
-            now.0
+            now.0,
+            delivery_text(&subscription)?
         ],
     )?;
     subscription.no = SubscriptionNo(tx.last_insert_rowid());

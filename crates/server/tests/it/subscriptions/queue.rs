@@ -14,7 +14,7 @@ use inkhook_wire::event::EventType;
 use serde_json::{Value, json};
 
 use super::{Bench, one};
-use crate::support::store::{TIMEOUT, slots_within};
+use crate::support::store::slots_within;
 
 impl Bench {
     /// Accepts an event of the mailbox; how many deliveries it made.
@@ -139,9 +139,9 @@ async fn a_prepared_attempt_waits_while_its_subscription_is_held() {
     let claimed = bench.claim().await.remove(0);
     let store = &bench.server.app.store;
     bench.post_to(&id, "pause").send().await.expect(200);
-    assert!(store.retarget(claimed.clone(), TIMEOUT).await.expect("read").is_none(), "not now");
+    assert!(store.retarget(claimed.clone()).await.expect("read").is_none(), "not now");
     bench.post_to(&id, "resume").send().await.expect(200);
-    let current = store.retarget(claimed.clone(), TIMEOUT).await.expect("read").expect("nothing holds it");
+    let current = store.retarget(claimed.clone()).await.expect("read").expect("nothing holds it");
     assert_eq!(current.target.generation, bench.generation());
     assert_eq!(current.claim_no, claimed.claim_no);
     bench.server.leave_queued();
@@ -155,8 +155,7 @@ async fn an_attempt_that_goes_elsewhere_is_on_record_there() {
     let claimed = bench.claim().await.remove(0);
     let elsewhere = "https://hooks.example.com/elsewhere";
     bench.patch(&id, json!({"url": elsewhere})).send().await.expect(200);
-    let current =
-        bench.server.app.store.retarget(claimed, TIMEOUT).await.expect("read").expect("still wanted");
+    let current = bench.server.app.store.retarget(claimed).await.expect("read").expect("still wanted");
     assert_eq!(current.target.url, elsewhere);
     let on_record = "SELECT u.url FROM queue q JOIN urls u ON u.no = q.claimed_url";
     assert_eq!(bench.server.query::<String>(on_record), [elsewhere]);

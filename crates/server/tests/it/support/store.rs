@@ -19,7 +19,7 @@ use inkhook_server::domain::number::{DeliveryNo, OrganizationNo};
 use inkhook_server::domain::owner::Owner;
 use inkhook_server::domain::slots::{Bounds, Slots};
 use inkhook_server::domain::subscription::{
-    EventTypes, NewSubscription, Subscription, SubscriptionChange, WebhookUrl,
+    DeliverySettings, EventTypes, NewSubscription, Subscription, SubscriptionChange, WebhookUrl,
 };
 use inkhook_server::domain::time::Clock;
 use inkhook_server::store::accept::{Accept, Accepted, NewEvent};
@@ -201,6 +201,7 @@ impl StoreBench {
             event_types: EventTypes::from_stored(types.to_vec()),
             context_config: None,
             auth_token: None,
+            delivery: DeliverySettings::default(),
         };
         match self.store().create_subscription(scope, new).await.expect("stored") {
             CreateSubscription::Created { subscription, .. } => *subscription,

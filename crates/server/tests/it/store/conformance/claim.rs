@@ -200,19 +200,19 @@ async fn a_claim_is_read_again_only_while_it_may_be_sent() {
             SubscriptionChange { url: Some(url.clone()), ..Default::default() },
         )
         .await;
-    let current = store.retarget(claimed.clone(), TIMEOUT).await.unwrap().expect("it may be sent");
+    let current = store.retarget(claimed.clone()).await.unwrap().expect("it may be sent");
     assert_eq!(current.target.url, url.given);
     assert!(current.target.generation > claimed.target.generation);
     store.pause_subscription(help.admin(), subscription.id).await.unwrap();
-    assert!(store.retarget(claimed.clone(), TIMEOUT).await.unwrap().is_none(), "paused");
+    assert!(store.retarget(claimed.clone()).await.unwrap().is_none(), "paused");
     store.resume_subscription(help.admin(), subscription.id).await.unwrap();
-    assert!(store.retarget(claimed.clone(), TIMEOUT).await.unwrap().is_some());
+    assert!(store.retarget(claimed.clone()).await.unwrap().is_some());
     bench.select(help.admin(), &subscription, &[SENT]).await;
-    assert!(store.retarget(claimed.clone(), TIMEOUT).await.unwrap().is_none(), "no longer selected");
+    assert!(store.retarget(claimed.clone()).await.unwrap().is_none(), "no longer selected");
     bench.delete(help.admin(), &subscription).await;
-    assert!(store.retarget(claimed.clone(), TIMEOUT).await.unwrap().is_none(), "deleted");
+    assert!(store.retarget(claimed.clone()).await.unwrap().is_none(), "deleted");
     bench.tidy().await;
-    assert!(store.retarget(claimed, TIMEOUT).await.unwrap().is_none(), "ended");
+    assert!(store.retarget(claimed).await.unwrap().is_none(), "ended");
 }
 
 #[tokio::test]
@@ -224,9 +224,9 @@ async fn a_claim_whose_event_expired_meanwhile_is_not_sent() {
     event.expires_at = Some(bench.clock.wall().after(Duration::from_secs(1)));
     bench.accept(event).await;
     let claimed = bench.claim_one().await;
-    assert!(bench.store().retarget(claimed.clone(), TIMEOUT).await.unwrap().is_some());
+    assert!(bench.store().retarget(claimed.clone()).await.unwrap().is_some());
     bench.clock.advance(Duration::from_secs(1));
-    assert!(bench.store().retarget(claimed, TIMEOUT).await.unwrap().is_none());
+    assert!(bench.store().retarget(claimed).await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -241,5 +241,5 @@ async fn a_claim_that_was_made_by_hand_is_sent_although_the_subscription_is_paus
     bench.store().replay(help.admin(), attempts[0].id).await.unwrap();
     let by_hand = bench.claim_one().await;
     bench.store().pause_subscription(help.admin(), subscription.id).await.unwrap();
-    assert!(bench.store().retarget(by_hand, TIMEOUT).await.unwrap().is_some());
+    assert!(bench.store().retarget(by_hand).await.unwrap().is_some());
 }
