@@ -7,6 +7,7 @@
 pub mod api_key;
 pub mod attempt;
 pub mod caller;
+pub mod conversation;
 pub mod delivery;
 pub mod entropy;
 pub mod generations;

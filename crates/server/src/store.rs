@@ -27,6 +27,7 @@ pub mod mail;
 pub mod mailboxes;
 mod migrate;
 mod names;
+pub mod ordering;
 pub mod organizations;
 pub mod phone_numbers;
 pub mod queue;

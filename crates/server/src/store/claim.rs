@@ -22,7 +22,7 @@ use super::queue::{self, QueueRow};
 use super::seal::Place;
 use super::settle::{self, AttemptRow};
 use super::writer::Tx;
-use super::{Store, heads, rows};
+use super::{Store, heads, ordering, rows};
 use crate::domain::delivery::{Claimed, ClaimedEvent, Class, DeliveryTarget, End};
 use crate::domain::number::{OrganizationNo, Seq, SubscriptionNo, UrlNo};
 use crate::domain::time::TimeMs;
@@ -177,6 +177,7 @@ fn claim_head(
     let limit = free + ROWS_TO_END;
     let due = queue::due(tx, subscription, class, request.now, limit)?;
     let saw_all = due.len() < limit;
+    let mut let_go = false;
     for mut row in due {
         if taken == free {
             // Slots ran out, not the queue: the head stays where it is.
@@ -188,13 +189,15 @@ fn claim_head(
         if let Some(end) = end_of(tx, &row, request.now)? {
             queue::end(tx, &row, end)?;
             claims.ended_manual |= class == Class::Manual;
+            // What was parked behind it is due now.
+            let_go |= tx.context.ordered.has(subscription);
             continue;
         }
         claims.claimed.push(take(tx, request, &row, &target)?);
         taken += 1;
     }
     heads::raise(tx, subscription, class, TimeMs::ZERO)?;
-    Ok(!saw_all && taken < free)
+    Ok((!saw_all || let_go) && taken < free)
 }
 
 /// Why a due delivery is not to be sent, if so.
@@ -233,6 +236,7 @@ fn take(
         request_id: row.request_id,
         maybe_received: row.maybe_received,
         expires_at: row.expires_at,
+        gap: ordering::gap_of(tx, row)?,
         event,
         target: target.clone(),
     })
@@ -244,6 +248,7 @@ pub(super) fn write_lost_attempt(tx: &Tx<'_>, row: &mut QueueRow) -> Result<(), 
     row.attempts += 1;
     row.unknown += 1;
     row.maybe_received = true;
+    ordering::failed(tx, row)?;
     queue::write_counts(tx, row)
 }
 

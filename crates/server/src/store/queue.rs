@@ -6,7 +6,7 @@ use rusqlite::{Connection, Row, params};
 
 use super::error::StoreError;
 use super::writer::Tx;
-use super::{Store, rows};
+use super::{Store, ordering, rows};
 use crate::domain::delivery::{Class, End};
 use crate::domain::number::{DeliveryNo, OrganizationNo, Seq, SubscriptionNo, UrlNo};
 use crate::domain::time::TimeMs;
@@ -44,7 +44,7 @@ const ADD_ENDED: &str = "INSERT INTO deliveries (no, organization_id, subscripti
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
 const WRITE_COUNTS: &str =
     "UPDATE queue SET attempts = $2, unknown = $3, failures = $4, maybe_received = $5 WHERE no = $1";
-const TOTAL: &str = "SELECT count(*) FROM queue";
+const TOTAL: &str = "SELECT (SELECT count(*) FROM queue) + (SELECT count(*) FROM parked)";
 
 impl Store {
     /// How many deliveries have not ended, in all organisations.
@@ -96,6 +96,12 @@ pub(super) fn end_under_way(tx: &Tx<'_>, row: &QueueRow, end: End) -> Result<(),
 
 fn move_to_ended(tx: &Tx<'_>, row: &QueueRow, end: End, under_way: bool) -> Result<(), StoreError> {
     tx.run(REMOVE, params![row.no.0])?;
+    add_ended(tx, row, end, under_way)?;
+    ordering::ended(tx, row)
+}
+
+/// Writes the ended delivery that a row becomes.
+pub(super) fn add_ended(tx: &Tx<'_>, row: &QueueRow, end: End, under_way: bool) -> Result<(), StoreError> {
     let request_id = row.request_id.as_uuid();
     tx.run(
         ADD_ENDED,
@@ -149,6 +155,11 @@ pub(super) fn read_ended(row: &Row<'_>) -> Result<QueueRow, StoreError> {
         claimed_url: row.get::<_, Option<i64>>("open_url")?.map(UrlNo),
         ..read_shared(row)?
     })
+}
+
+/// Reads a row that nobody has claimed yet, from whichever table it is in.
+pub(super) fn read_unclaimed(row: &Row<'_>) -> Result<QueueRow, StoreError> {
+    Ok(QueueRow { expires_at: rows::optional_time(row, "expires_ms")?, ..read_shared(row)? })
 }
 
 /// What a delivery has before and after its end; the rest as if nobody had claimed it.

@@ -24,6 +24,7 @@ use super::effects::{Effect, Effects};
 use super::error::StoreError;
 use super::faults::{Faults, Point};
 use super::inbox::Inbox;
+use super::ordering::Ordered;
 use super::seal::Sealer;
 use crate::domain::entropy::Entropy;
 use crate::domain::number::{OrganizationNo, Seq, SubscriptionNo};
@@ -118,6 +119,7 @@ pub(super) struct Context {
     pub(super) entropy: Entropy,
     pub(super) sealer: Sealer,
     pub(super) boot: i64,
+    pub(super) ordered: Ordered,
 }
 
 impl Deref for Tx<'_> {
@@ -203,6 +205,7 @@ impl Writer {
             entropy: options.entropy,
             sealer: options.sealer,
             boot: options.boot,
+            ordered: Ordered::load(&connection)?,
         };
         let (failed, watch_failed) = watch::channel(false);
         let (ended, watch_ended) = watch::channel(false);
@@ -314,13 +317,15 @@ impl Drop for Writer {
     }
 }
 
-// The last line: a number may have been given out and never written, or its rows may be gone. Given out
-// again, it would count as accepted before the type was selected, and its deliveries as cancelled.
+// The last lines: a number may have been given out and never written, or its rows may be gone. Given out
+// again, it would count as accepted before the type was selected, and its deliveries as cancelled; or before
+// the order was turned on, and its delivery as nothing to wait for.
 const LAST_SEQ: &str = "SELECT max(
         (SELECT coalesce(max(seq), 0) FROM events),
         (SELECT coalesce(max(no), 0) / 64 FROM queue),
         (SELECT coalesce(max(no), 0) / 64 FROM deliveries),
-        (SELECT coalesce(max(since_seq), 0) FROM subscription_types))";
+        (SELECT coalesce(max(since_seq), 0) FROM subscription_types),
+        (SELECT coalesce(max(ordering_since_seq), 0) FROM subscriptions WHERE ordering_since_seq IS NOT NULL))";
 
 const GENERATION: &str = "SELECT generation FROM subscriptions WHERE no = $1";
 

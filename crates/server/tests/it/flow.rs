@@ -5,6 +5,7 @@ mod delivery;
 mod expiry;
 mod gate;
 mod late;
+mod ordering;
 mod retries;
 mod settings;
 

@@ -9,5 +9,6 @@ mod heads;
 mod idempotency;
 mod leases;
 pub mod lists;
+pub mod ordering;
 mod replay;
 mod settle;
