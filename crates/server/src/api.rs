@@ -25,6 +25,7 @@ mod owner;
 pub mod page;
 pub mod path;
 mod phone_numbers;
+mod recover;
 mod signing_keys;
 mod subscriptions;
 mod whoami;
@@ -58,6 +59,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(identities::routes())
         .merge(mailboxes::routes())
         .merge(phone_numbers::routes())
+        .merge(recover::routes())
         .merge(signing_keys::routes())
         .merge(subscriptions::routes())
         .merge(whoami::routes())

@@ -18,6 +18,7 @@ pub mod number;
 pub mod owner;
 pub mod patch;
 pub mod phone_number;
+pub mod recover;
 pub mod retry;
 pub mod secret;
 pub mod subscription;

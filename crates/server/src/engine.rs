@@ -7,6 +7,7 @@
 pub mod janitor;
 pub mod order;
 pub mod pump;
+pub mod recover;
 mod slots;
 
 use std::time::Duration;

@@ -32,6 +32,7 @@ pub mod organizations;
 pub mod phone_numbers;
 pub mod queue;
 mod reader;
+pub mod recover;
 pub mod replay;
 mod rows;
 pub mod seal;

@@ -6,6 +6,7 @@ mod expiry;
 mod gate;
 mod late;
 mod ordering;
+mod recover;
 mod retries;
 mod settings;
 

@@ -10,5 +10,6 @@ mod idempotency;
 mod leases;
 pub mod lists;
 pub mod ordering;
+mod recover;
 mod replay;
 mod settle;
