@@ -27,6 +27,7 @@ mod owner;
 pub mod page;
 pub mod path;
 mod phone_numbers;
+mod recover;
 mod signing_keys;
 mod subscriptions;
 mod url;
@@ -63,6 +64,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(organization::routes())
         .merge(organization_alerts::routes())
         .merge(phone_numbers::routes())
+        .merge(recover::routes())
         .merge(signing_keys::routes())
         .merge(subscriptions::routes())
         .merge(whoami::routes())

@@ -6,7 +6,9 @@
 
 pub mod alerts;
 pub mod janitor;
+pub mod order;
 pub mod pump;
+pub mod recover;
 
 use std::time::Duration;
 

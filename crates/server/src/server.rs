@@ -20,7 +20,7 @@ use crate::config::{Config, ConfigError};
 use crate::domain::entropy::Entropy;
 use crate::domain::generations::Generations;
 use crate::domain::time::Clock;
-use crate::engine::{EngineSettings, Parts, alerts::Alerts, janitor, pump::Pump};
+use crate::engine::{EngineSettings, Parts, alerts::Alerts, janitor, order, pump::Pump, recover};
 use crate::ingest::receive::Receiver;
 use crate::lifecycle::Lifecycle;
 use crate::smtp_in::{SmtpConfig, SmtpServer, from_ingest};
@@ -161,6 +161,9 @@ impl Running {
         self.lifecycle
             .spawn("janitor", janitor::run(store.clone(), parts.clock.clone(), bells, soft.clone()));
         self.lifecycle.spawn("alerts", Alerts::new(parts.clone(), hard.clone()).run(soft.clone()));
+        let bells = parts.bells.clone();
+        self.lifecycle.spawn("order", order::run(store.clone(), bells.clone(), soft.clone()));
+        self.lifecycle.spawn("recover", recover::run(store.clone(), bells, soft.clone()));
         self.lifecycle.spawn("pump", Pump::new(parts, hard.clone()).run(soft.clone()));
         if let Some(smtp) = smtp {
             let (soft, hard) = (soft.clone(), hard.clone());

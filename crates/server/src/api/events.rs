@@ -244,7 +244,8 @@ struct DeliveryBody {
     request_id: RequestId,
     #[schema(value_type = uuid::Uuid)]
     subscription_id: SubscriptionId,
-    /// `queued`, `delivering`, `succeeded`, `exhausted`, `cancelled` or `expired`.
+    /// `queued` (also while it waits for an earlier one of its conversation), `delivering`, `succeeded`,
+    /// `exhausted`, `cancelled` or `expired`.
     state: &'static str,
     reason: Option<String>,
     attempts: u32,

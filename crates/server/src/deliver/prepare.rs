@@ -24,6 +24,7 @@ static STANDARD_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timesta
 static STANDARD_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 static ATTEMPT: HeaderName = HeaderName::from_static("inkhook-attempt");
 static POSSIBLE_DUPLICATE: HeaderName = HeaderName::from_static("inkhook-possible-duplicate");
+static GAP: HeaderName = HeaderName::from_static("inkhook-gap");
 static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Why no request can be made of a claim.
@@ -97,6 +98,9 @@ fn headers(claimed: &Claimed, now: TimeMs, trace: Uuid) -> Result<HeaderMap, Pre
         maybe_received: claimed.maybe_received,
     };
     let mut headers = stamped(&stamp, now, trace)?;
+    if let Some(passed) = claimed.gap {
+        headers.insert(GAP.clone(), text(&passed.to_string())?);
+    }
     if let Some(token) = &claimed.target.auth_token {
         let mut value = text(&format!("Bearer {}", token.expose()))?;
         value.set_sensitive(true);
@@ -119,7 +123,7 @@ fn stamped(stamp: &Stamp<'_>, now: TimeMs, trace: Uuid) -> Result<HeaderMap, Pre
     let Stamp { key, body, .. } = stamp;
     let (request_id, event_id) = (stamp.request_id.to_string(), stamp.event_id.to_string());
     let seconds = now.unix_seconds();
-    let mut headers = HeaderMap::with_capacity(13);
+    let mut headers = HeaderMap::with_capacity(14);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(USER_AGENT, HeaderValue::from_static(USER_AGENT_VALUE));
     headers.insert(SIGNATURE.clone(), text(&sign::sign_inkbox(key, &request_id, seconds, body))?);
@@ -171,6 +175,7 @@ mod tests {
             request_id: Uuid::from_u128(7).into(),
             maybe_received: false,
             expires_at: None,
+            gap: None,
             event: ClaimedEvent {
                 seq: Seq(1),
                 id: Uuid::from_u128(9).into(),
@@ -221,6 +226,14 @@ mod tests {
         assert!(!prepared(&claimed()).headers.contains_key("inkhook-possible-duplicate"));
         let again = Claimed { maybe_received: true, ..claimed() };
         assert_eq!(prepared(&again).headers["inkhook-possible-duplicate"], "true");
+    }
+
+    #[test]
+    fn an_event_that_was_passed_is_named_and_otherwise_none() {
+        assert!(!prepared(&claimed()).headers.contains_key("inkhook-gap"));
+        let passed = Uuid::from_u128(11);
+        let next = Claimed { gap: Some(passed.into()), ..claimed() };
+        assert_eq!(prepared(&next).headers["inkhook-gap"], format!("evt_{passed}"));
     }
 
     #[test]

@@ -163,6 +163,8 @@ pub struct Claimed {
     pub maybe_received: bool,
     /// No attempt starts after this.
     pub expires_at: Option<TimeMs>,
+    /// An earlier event of its conversation that has not been delivered.
+    pub gap: Option<EventId>,
     /// The event.
     pub event: ClaimedEvent,
     /// Where it goes.

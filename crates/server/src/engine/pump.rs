@@ -42,6 +42,8 @@ pub struct Pump {
 pub struct Turn {
     /// Attempts started.
     pub started: usize,
+    /// Something is due that found no place.
+    pub refused: bool,
     /// When something else becomes due, if anything waits.
     pub next_due: Option<TimeMs>,
 }
@@ -110,7 +112,7 @@ impl Pump {
 
     async fn turn_of(&self, seated: bool) -> Result<Turn, StoreError> {
         if self.slots.exhausted() {
-            return Ok(Turn { started: 0, next_due: None });
+            return Ok(Turn { started: 0, refused: true, next_due: None });
         }
         let request = ClaimRequest {
             now: self.parts.clock.schedule(),
@@ -123,7 +125,7 @@ impl Pump {
         }
         let started = claims.claimed.len();
         self.start_all(claims.claimed, seated);
-        Ok(Turn { started, next_due: claims.next_due })
+        Ok(Turn { started, refused: claims.refused, next_due: claims.next_due })
     }
 
     /// Starts what was claimed, whoever claimed it. `seated`: what an attempt's end makes room for may be
@@ -144,6 +146,10 @@ impl Pump {
             let more = turn.next_due.is_some_and(|due| due <= self.parts.clock.schedule());
             if turn.started == 0 && !more {
                 if self.slots.idle() {
+                    if turn.refused {
+                        // The place that was missing has been freed meanwhile.
+                        continue;
+                    }
                     return Ok(());
                 }
                 self.slots.ended().await;
@@ -164,6 +170,10 @@ impl Pump {
             let more = turn.next_due.is_some_and(|due| due <= self.parts.clock.schedule());
             if turn.started == 0 && !more {
                 if self.slots.idle() {
+                    if turn.refused {
+                        // The place that was missing has been freed meanwhile.
+                        continue;
+                    }
                     return Ok(());
                 }
                 tokio::select! {

@@ -7,18 +7,19 @@
 mod batch;
 mod lease;
 
+use std::cell::LazyCell;
+
 use bytes::Bytes;
 use inkhook_wire::event::EventType;
 use inkhook_wire::id::{EventId, IdentityId, RequestId};
 use rusqlite::{Connection, params};
 use uuid::Uuid;
 
+pub use self::batch::{AcceptBatch, BatchRefusal, NewBatch};
 use super::error::StoreError;
 use super::writer::Tx;
-use super::{Store, facts, heads, rows};
-
-pub use self::batch::{AcceptBatch, BatchRefusal, NewBatch};
-
+use super::{Store, facts, heads, ordering, rows};
+use crate::domain::conversation::ConversationKey;
 use crate::domain::delivery::Class;
 use crate::domain::number::{DeliveryNo, OrganizationNo, Seq, SubscriptionNo};
 use crate::domain::owner::{self, Owner};
@@ -98,7 +99,8 @@ const ADD_DEDUPE: &str = "INSERT INTO dedupe (organization_id, kind, key, reques
     ON CONFLICT (organization_id, kind, key) DO UPDATE SET
     request_hash = excluded.request_hash, event_id = excluded.event_id, expires_ms = excluded.expires_ms";
 const FAN_OUT_OF: &str = "SELECT fan_out FROM events WHERE organization_id = $1 AND id = $2";
-const MATCHING: &str = "SELECT s.no FROM subscriptions s
+const MATCHING: &str = "SELECT s.no, CASE s.ordering WHEN 'conversation' THEN s.ordering_since_seq END
+    FROM subscriptions s
     JOIN subscription_types t ON t.subscription = s.no AND t.event_type = $3
     WHERE s.identity_id = $1 AND s.status = 'active' AND s.owner_id IN ($1, $2) ORDER BY s.no LIMIT 40";
 const ADD_EVENT: &str = "INSERT INTO events (seq, id, organization_id, event_type, owner_kind, owner_id,
@@ -280,8 +282,9 @@ pub(super) fn store_event(
             &event.payload[..]
         ],
     )?;
+    let conversation = LazyCell::new(|| ConversationKey::of(event.event_type, &event.payload));
     let mut waiting = false;
-    for (position, subscription) in subscriptions.iter().enumerate() {
+    for (position, (subscription, ordered_since)) in subscriptions.iter().enumerate() {
         let delivery = NewDelivery {
             no: DeliveryNo::new(seq, position),
             organization: event.organization,
@@ -291,17 +294,26 @@ pub(super) fn store_event(
             class: Class::Live,
             expires_at: event.expires_at,
         };
-        waiting |= !lease::with_commit(tx, &delivery, event, now)?;
+        waiting |= match ordered_since {
+            Some(since) => ordering::enqueue_in_order(tx, &delivery, *since, *conversation, now)?.is_some(),
+            None => !lease::with_commit(tx, &delivery, event, now)?,
+        };
     }
     tx.count_rows(subscriptions.len());
     Ok(Stored { deliveries: fan_out, waiting })
 }
 
-/// The subscriptions of the owner and of its identity that select the type.
-fn matching(tx: &Tx<'_>, event: &NewEvent, identity: IdentityId) -> Result<Vec<SubscriptionNo>, StoreError> {
+/// The subscriptions of the owner and of its identity that select the type, and since when each is in order.
+fn matching(
+    tx: &Tx<'_>,
+    event: &NewEvent,
+    identity: IdentityId,
+) -> Result<Vec<(SubscriptionNo, Option<Seq>)>, StoreError> {
     let (identity, owner) = (identity.as_uuid(), event.owner.uuid());
     let params = params![identity.as_bytes(), owner.as_bytes(), event.event_type.code()];
-    rows::all(tx, MATCHING, params, |row| Ok(SubscriptionNo(row.get(0)?)))
+    rows::all(tx, MATCHING, params, |row| {
+        Ok((SubscriptionNo(row.get(0)?), row.get::<_, Option<i64>>(1)?.map(Seq)))
+    })
 }
 
 /// A delivery to be queued.

@@ -9,7 +9,7 @@ use rusqlite::params;
 use super::error::StoreError;
 use super::queue::{self, QueueRow};
 use super::writer::Tx;
-use super::{Store, claim, rows};
+use super::{Store, claim, ordering, rows};
 use crate::domain::number::SubscriptionNo;
 
 /// Queue rows that one chunk looks at: a few milliseconds at most.
@@ -25,10 +25,14 @@ pub enum Tidied {
 }
 
 const ADD: &str = "INSERT INTO cancellations (subscription) VALUES ($1)";
-const FIRST: &str = "SELECT no, subscription, after_class, after_due_ms, after_no FROM cancellations
+const FIRST: &str =
+    "SELECT no, subscription, after_class, after_due_ms, after_no, after_parked FROM cancellations
     ORDER BY no LIMIT 1";
 const CHUNK: &str = "SELECT q.*, q.due_ms AS at_due_ms FROM queue q WHERE q.subscription = $1
     AND (q.class, q.due_ms, q.no) > ($2, $3, $4) ORDER BY q.class, q.due_ms, q.no LIMIT $5";
+const PARKED: &str = "SELECT *, 1 AS class, 0 AS attempts FROM parked WHERE subscription = $1 AND no > $2
+    ORDER BY no LIMIT $3";
+const MOVE_PARKED: &str = "UPDATE cancellations SET after_parked = $2 WHERE no = $1";
 const MOVE: &str =
     "UPDATE cancellations SET after_class = $2, after_due_ms = $3, after_no = $4 WHERE no = $1";
 const REMOVE: &str = "DELETE FROM cancellations WHERE no = $1";
@@ -60,6 +64,7 @@ struct Place {
     class: i64,
     due_ms: i64,
     delivery: i64,
+    parked: i64,
 }
 
 fn cancel_chunk(tx: &mut Tx<'_>) -> Result<Tidied, StoreError> {
@@ -70,9 +75,13 @@ fn cancel_chunk(tx: &mut Tx<'_>) -> Result<Tidied, StoreError> {
             class: row.get(2)?,
             due_ms: row.get(3)?,
             delivery: row.get(4)?,
+            parked: row.get(5)?,
         })
     })?;
     let Some(place) = place else { return Ok(Tidied::Nothing) };
+    if cancel_parked(tx, &place)? {
+        return Ok(Tidied::More);
+    }
     let params = params![place.subscription, place.class, place.due_ms, place.delivery, CHUNK_ROWS];
     let mut chunk =
         rows::all(tx, CHUNK, params, |row| Ok((queue::read(row)?, row.get::<_, i64>("at_due_ms")?)))?;
@@ -91,7 +100,24 @@ fn cancel_chunk(tx: &mut Tx<'_>) -> Result<Tidied, StoreError> {
     Ok(Tidied::More)
 }
 
-fn cancel(tx: &Tx<'_>, row: &mut QueueRow) -> Result<(), StoreError> {
+/// Before the queue's rows, so that the end of one of those never puts a cancelled one behind the place
+/// that was come to. False: there are none left.
+fn cancel_parked(tx: &mut Tx<'_>, place: &Place) -> Result<bool, StoreError> {
+    let params = params![place.subscription, place.parked, CHUNK_ROWS];
+    let chunk = rows::all(tx, PARKED, params, ordering::read_parked)?;
+    for row in &chunk {
+        if let Some(end) = queue::cancelled(tx, row)? {
+            ordering::end_parked(tx, row, end)?;
+        }
+    }
+    tx.count_rows(chunk.len());
+    if let Some(row) = chunk.last() {
+        tx.run(MOVE_PARKED, params![place.no, row.no.0])?;
+    }
+    Ok(!chunk.is_empty())
+}
+
+fn cancel(tx: &mut Tx<'_>, row: &mut QueueRow) -> Result<(), StoreError> {
     let Some(end) = queue::cancelled(tx, row)? else { return Ok(()) };
     match row.boot {
         None => queue::end(tx, row, end),

@@ -25,7 +25,7 @@ use super::queue::{self, QueueRow};
 use super::settle::{self, AttemptRow};
 use super::target::{self, Selected, Target};
 use super::writer::Tx;
-use super::{Store, alerts, heads, rows};
+use super::{Store, alerts, heads, ordering, rows};
 use crate::domain::delivery::{Claimed, ClaimedEvent, Class, DeliveryTarget, End, Leased};
 use crate::domain::number::{Seq, SubscriptionNo};
 use crate::domain::slots::{Full, Slots, Want};
@@ -60,6 +60,8 @@ pub struct Claims {
     pub claimed: Vec<Leased>,
     /// Deliveries made by hand that ended in this claim.
     pub ended_manual: bool,
+    /// Something is due that found no place.
+    pub refused: bool,
     /// The earliest time at which something else becomes due. Not after `now` when this claim had all that
     /// one claim looks at, and slots are left: claim again at once.
     pub next_due: Option<TimeMs>,
@@ -114,11 +116,14 @@ fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Result<Claims, StoreError> 
     while let Some((subscription, class)) = round.next() {
         match claim_head(tx, request, subscription, class, &mut claims)? {
             Turn::More => round.again(subscription, class),
-            Turn::Refused(Full::Share | Full::Closed) if request.slots.exhausted() => {
-                more = false;
-                break;
+            Turn::Refused(full) => {
+                claims.refused = true;
+                if matches!(full, Full::Share | Full::Closed) && request.slots.exhausted() {
+                    more = false;
+                    break;
+                }
             }
-            Turn::Refused(_) | Turn::Drained => {}
+            Turn::Drained => {}
             Turn::ToEnd => more = true,
         }
     }
@@ -187,7 +192,7 @@ fn claim_head(
         return Ok(Turn::Refused(Full::Subscription));
     };
     let places = places.min(QUANTUM);
-    let (mut taken, mut ended) = (0, 0);
+    let (mut taken, mut ended, mut let_go) = (0, 0, false);
     while ended < ROWS_TO_END {
         // What was taken or ended is not due any more; one more than there are places tells whether to stay.
         let limit = places - taken + 1;
@@ -204,6 +209,8 @@ fn claim_head(
                 queue::end(tx, &row, end)?;
                 alerts::note_end(tx, &row, end, None)?;
                 claims.ended_manual |= class == Class::Manual;
+                // What was parked behind it is due now.
+                let_go |= tx.context.ordered.has(subscription);
                 ended += 1;
                 continue;
             }
@@ -214,7 +221,7 @@ fn claim_head(
             }
             taken += 1;
         }
-        if saw_all {
+        if saw_all && !std::mem::take(&mut let_go) {
             heads::raise(tx, subscription, class, TimeMs::ZERO)?;
             if class == Class::Live {
                 tx.memory.set_live_waits(subscription, false);
@@ -278,7 +285,8 @@ fn take(
     let lease_until = lease_end(target, request.now);
     let claimed_ms = row.claimed_at.map(|time| time.0);
     tx.run(LEASE, params![row.no.0, row.claim_no, row.boot, claimed_ms, lease_until.0, target.url_no.0])?;
-    let claimed = claimed(&row, lease_until, request.now, event, target);
+    let gap = ordering::gap_of(tx, &row)?;
+    let claimed = claimed(&row, lease_until, request.now, event, gap, target);
     tx.memory.leased(row);
     Ok(Ok(Leased { claimed, slot }))
 }
@@ -289,6 +297,7 @@ pub(super) fn claimed(
     lease_until: TimeMs,
     now: TimeMs,
     event: ClaimedEvent,
+    gap: Option<EventId>,
     target: &Arc<DeliveryTarget>,
 ) -> Claimed {
     Claimed {
@@ -302,18 +311,20 @@ pub(super) fn claimed(
         request_id: row.request_id,
         maybe_received: row.maybe_received,
         expires_at: row.expires_at,
+        gap,
         event,
         target: target.clone(),
     }
 }
 
 /// The lease of an attempt expired, or its process is gone: what came of it is unknown.
-pub(super) fn write_lost_attempt(tx: &Tx<'_>, row: &mut QueueRow) -> Result<(), StoreError> {
+pub(super) fn write_lost_attempt(tx: &mut Tx<'_>, row: &mut QueueRow) -> Result<(), StoreError> {
     settle::write_attempt(tx, row, &AttemptRow::lost(tx, row))?;
     row.attempts += 1;
     row.unknown += 1;
     row.maybe_received = true;
     row.boot = None;
+    ordering::failed(tx, row)?;
     queue::write_counts(tx, row)
 }
 

@@ -88,7 +88,13 @@ const WAITING: &str = "SELECT l.value AS event_seq, q.no, q.request_id, s.id AS 
     WHEN t.since_seq IS NULL OR q.no / 64 <= t.since_seq THEN 'event_type_not_selected' END
     FROM json_each($1) l CROSS JOIN queue q ON q.event_seq = l.value AND q.class IN (3, 4)
     JOIN subscriptions s ON s.no = q.subscription
-    LEFT JOIN subscription_types t ON t.subscription = q.subscription AND t.event_type = q.event_type";
+    LEFT JOIN subscription_types t ON t.subscription = q.subscription AND t.event_type = q.event_type
+    UNION ALL SELECT l.value, p.no, p.request_id, s.id, 0, 1, 0, NULL,
+    CASE WHEN s.status <> 'active' THEN 'subscription_deleted'
+    WHEN t.since_seq IS NULL OR p.no / 64 <= t.since_seq THEN 'event_type_not_selected' END
+    FROM json_each($1) l CROSS JOIN parked p ON p.no BETWEEN l.value * 64 AND l.value * 64 + 63
+    JOIN subscriptions s ON s.no = p.subscription
+    LEFT JOIN subscription_types t ON t.subscription = p.subscription AND t.event_type = p.event_type";
 const ENDED: &str = "SELECT l.value AS event_seq, d.no, d.request_id, s.id AS subscription_id, d.attempts,
     d.class, d.state, d.reason, d.ended_ms
     FROM json_each($1) l CROSS JOIN deliveries d ON d.no BETWEEN l.value * 64 AND l.value * 64 + 63

@@ -7,7 +7,7 @@ use rusqlite::{Connection, Row, params};
 use super::error::StoreError;
 use super::settle::AttemptRow;
 use super::writer::Tx;
-use super::{Store, rows, settle};
+use super::{Store, ordering, rows, settle};
 use crate::domain::delivery::{Class, End};
 use crate::domain::number::{DeliveryNo, OrganizationNo, Seq, SubscriptionNo, UrlNo};
 use crate::domain::time::TimeMs;
@@ -58,7 +58,7 @@ const WRITE_COUNTS: &str =
     "UPDATE queue SET attempts = $2, unknown = $3, failures = $4, maybe_received = $5, boot = NULL
     WHERE no = $1";
 const LIVE_WAITS: &str = "SELECT 1 FROM queue WHERE subscription = $1 AND class = 1 AND due_ms = 0 LIMIT 1";
-const TOTAL: &str = "SELECT count(*) FROM queue";
+const TOTAL: &str = "SELECT (SELECT count(*) FROM queue) + (SELECT count(*) FROM parked)";
 
 impl Store {
     /// How many deliveries have not ended, in all organisations.
@@ -110,32 +110,35 @@ pub(super) fn cancelled(connection: &Connection, row: &QueueRow) -> Result<Optio
 
 /// Ends a delivery that this process holds with the success of its attempt; false when it does not hold it
 /// any more, and then nothing was written.
-pub(super) fn end_claimed(tx: &Tx<'_>, row: &QueueRow, attempt: &AttemptRow) -> Result<bool, StoreError> {
+pub(super) fn end_claimed(tx: &mut Tx<'_>, row: &QueueRow, attempt: &AttemptRow) -> Result<bool, StoreError> {
     if tx.run(REMOVE_CLAIMED, params![row.no.0, row.claim_no, row.boot])? == 0 {
         return Ok(false);
     }
     settle::write_attempt(tx, row, attempt)?;
     let ended = QueueRow { attempts: row.attempts + 1, ..row.clone() };
     add_ended(tx, &ended, End::Succeeded, false)?;
+    ordering::ended(tx, row)?;
     Ok(true)
 }
 
 /// Moves a delivery to the ended ones.
-pub(super) fn end(tx: &Tx<'_>, row: &QueueRow, end: End) -> Result<(), StoreError> {
+pub(super) fn end(tx: &mut Tx<'_>, row: &QueueRow, end: End) -> Result<(), StoreError> {
     move_to_ended(tx, row, end, false)
 }
 
 /// The same while an attempt of this process is under way; its settle will find the open claim.
-pub(super) fn end_under_way(tx: &Tx<'_>, row: &QueueRow, end: End) -> Result<(), StoreError> {
+pub(super) fn end_under_way(tx: &mut Tx<'_>, row: &QueueRow, end: End) -> Result<(), StoreError> {
     move_to_ended(tx, row, end, true)
 }
 
-fn move_to_ended(tx: &Tx<'_>, row: &QueueRow, end: End, under_way: bool) -> Result<(), StoreError> {
+fn move_to_ended(tx: &mut Tx<'_>, row: &QueueRow, end: End, under_way: bool) -> Result<(), StoreError> {
     tx.run(REMOVE, params![row.no.0])?;
-    add_ended(tx, row, end, under_way)
+    add_ended(tx, row, end, under_way)?;
+    ordering::ended(tx, row)
 }
 
-fn add_ended(tx: &Tx<'_>, row: &QueueRow, end: End, under_way: bool) -> Result<(), StoreError> {
+/// Writes the ended delivery that a row becomes.
+pub(super) fn add_ended(tx: &Tx<'_>, row: &QueueRow, end: End, under_way: bool) -> Result<(), StoreError> {
     let request_id = row.request_id.as_uuid();
     tx.run(
         ADD_ENDED,
@@ -213,6 +216,11 @@ pub(super) fn read_ended(row: &Row<'_>) -> Result<QueueRow, StoreError> {
         claimed_url: row.get::<_, Option<i64>>("open_url")?.map(UrlNo),
         ..read_shared(row)?
     })
+}
+
+/// Reads a row that nobody has claimed yet, from whichever table it is in.
+pub(super) fn read_unclaimed(row: &Row<'_>) -> Result<QueueRow, StoreError> {
+    Ok(QueueRow { expires_at: rows::optional_time(row, "expires_ms")?, ..read_shared(row)? })
 }
 
 /// What a delivery has before and after its end; the rest as if nobody had claimed it.

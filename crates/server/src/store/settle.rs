@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::error::StoreError;
 use super::queue::{self, QueueRow};
 use super::writer::{Kind, Op, Tx};
-use super::{Store, alerts, claim, heads, rows};
+use super::{Store, alerts, claim, heads, ordering, rows};
 use crate::domain::attempt::Recorded;
 use crate::domain::delivery::{Class, End};
 use crate::domain::number::DeliveryNo;
@@ -225,6 +225,7 @@ fn retry(tx: &mut Tx<'_>, mut row: QueueRow, due: TimeMs, maybe_received: bool) 
     if row.expires_at.is_some_and(|expires_at| expires_at <= due) {
         return queue::end(tx, &row, End::EventExpired);
     }
+    ordering::failed(tx, &row)?;
     let class = if row.class == Class::Live { Class::Retry } else { row.class };
     requeue(tx, &row, class, due)
 }

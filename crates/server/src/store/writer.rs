@@ -27,6 +27,7 @@ use super::faults::{Faults, Point};
 use super::hand_over::{Seat, Seats};
 use super::inbox::Inbox;
 use super::memory::Memory;
+use super::ordering::Ordered;
 use super::seal::Sealer;
 use crate::domain::delivery::Leased;
 use crate::domain::entropy::Entropy;
@@ -128,6 +129,7 @@ pub(super) struct Context {
     pub(super) sealer: Sealer,
     pub(super) boot: i64,
     pub(super) head_repairs: Arc<AtomicU64>,
+    pub(super) ordered: Ordered,
 }
 
 impl Deref for Tx<'_> {
@@ -234,6 +236,7 @@ impl Writer {
             sealer: options.sealer,
             boot: options.boot,
             head_repairs: head_repairs.clone(),
+            ordered: Ordered::load(&connection)?,
         };
         let seats = Seats::default();
         let (failed, watch_failed) = watch::channel(false);
@@ -365,13 +368,15 @@ impl Drop for Writer {
     }
 }
 
-// The last line: a number may have been given out and never written, or its rows may be gone. Given out
-// again, it would count as accepted before the type was selected, and its deliveries as cancelled.
+// The last lines: a number may have been given out and never written, or its rows may be gone. Given out
+// again, it would count as accepted before the type was selected, and its deliveries as cancelled; or before
+// the order was turned on, and its delivery as nothing to wait for.
 const LAST_SEQ: &str = "SELECT max(
         (SELECT coalesce(max(seq), 0) FROM events),
         (SELECT coalesce(max(no), 0) / 64 FROM queue),
         (SELECT coalesce(max(no), 0) / 64 FROM deliveries),
-        (SELECT coalesce(max(since_seq), 0) FROM subscription_types))";
+        (SELECT coalesce(max(since_seq), 0) FROM subscription_types),
+        (SELECT coalesce(max(ordering_since_seq), 0) FROM subscriptions WHERE ordering_since_seq IS NOT NULL))";
 
 const GENERATION: &str = "SELECT generation FROM subscriptions WHERE no = $1";
 

@@ -6,6 +6,8 @@ mod delivery_settings;
 mod expiry;
 mod gate;
 mod late;
+mod ordering;
+mod recover;
 mod retries;
 mod settings;
 

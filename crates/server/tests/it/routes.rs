@@ -59,6 +59,7 @@ struct Names {
     subscription: String,
     event: String,
     attempt: String,
+    job: String,
 }
 
 impl Names {
@@ -75,6 +76,7 @@ impl Names {
             subscription: nothing(),
             event: format!("evt_{NOTHING}"),
             attempt: nothing(),
+            job: nothing(),
         }
     }
 
@@ -88,6 +90,7 @@ impl Names {
             ("{subscription_id}", &self.subscription),
             ("{event_id}", &self.event),
             ("{delivery_id}", &self.attempt),
+            ("{job_id}", &self.job),
         ]
         .iter()
         .fold(path.to_owned(), |path, (variable, value)| path.replace(variable, value));
@@ -128,6 +131,9 @@ impl World {
             event = accepted.expect(202).text("id");
             server.pump().run_until_idle().await.expect("the store works");
         }
+        let recover = format!("/api/v1/webhooks/subscriptions/{subscription}/recover");
+        let body = json!({"since": "2026-05-28T00:00:00Z", "which": "failed"});
+        let job = server.post(&recover).by(&acme).json(body).send().await.expect(202).text("id");
         let attempts = server.get("/api/v1/webhooks/deliveries").by(&acme).send().await.expect(200);
         let names = Names {
             handle: help.handle.clone(),
@@ -139,6 +145,7 @@ impl World {
             subscription,
             event,
             attempt: attempts.json["deliveries"][0]["id"].as_str().expect("one attempt").to_owned(),
+            job,
         };
         Self { server, acme, help, sales, globex, spy, names }
     }

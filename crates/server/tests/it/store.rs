@@ -4,3 +4,4 @@ mod conformance;
 mod failures;
 mod invariants;
 mod model;
+mod ordering;

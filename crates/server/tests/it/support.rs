@@ -38,7 +38,7 @@ use inkhook_server::wake::Bells;
 use tokio_util::sync::CancellationToken;
 
 pub use organization::{Identity, Organization};
-pub use receiver::{Answer, Receiver};
+pub use receiver::{Answer, Received, Receiver};
 pub use reply::Reply;
 pub use request::Request;
 

@@ -62,6 +62,12 @@ impl Ordering {
             Self::Conversation => "conversation",
         }
     }
+
+    /// Reads [`Ordering::as_str`] back.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::None, Self::Conversation].into_iter().find(|ordering| ordering.as_str() == word)
+    }
 }
 
 impl DeliverySettings {

@@ -24,6 +24,7 @@ fn claimed(failures: u32, class: Class) -> Claimed {
         request_id: Uuid::from_u128(1).into(),
         maybe_received: false,
         expires_at: None,
+        gap: None,
         event: ClaimedEvent {
             seq: Seq(1),
             id: Uuid::from_u128(2).into(),

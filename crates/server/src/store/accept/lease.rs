@@ -96,7 +96,7 @@ pub(super) fn with_commit(
         event_type: row.event_type,
         payload: event.payload.clone(),
     };
-    let claimed = claim::claimed(&row, lease_until, schedule, event, &target);
+    let claimed = claim::claimed(&row, lease_until, schedule, event, None, &target);
     tx.memory.leased(row);
     tx.hand_over([Leased { claimed, slot }]);
     Ok(true)

@@ -9,7 +9,7 @@ use crate::domain::caller::Scope;
 use crate::domain::subscription::{EventTypesRefusal, PauseReason, Subscription, SubscriptionChange};
 use crate::store::error::StoreError;
 use crate::store::writer::Tx;
-use crate::store::{Store, cancel, heads, urls};
+use crate::store::{Store, cancel, heads, ordering, urls};
 
 /// What became of a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,6 +119,7 @@ fn write(tx: &mut Tx<'_>, before: &Stored, after: &mut Subscription) -> Result<(
             delivery_text(after)?
         ],
     )?;
+    tx.memory.forget_target(no);
     for event_type in added {
         add_type(tx, no, event_type)?;
     }
@@ -127,6 +128,9 @@ fn write(tx: &mut Tx<'_>, before: &Stored, after: &mut Subscription) -> Result<(
     }
     if !removed.is_empty() {
         cancel::note(tx, no)?;
+    }
+    if after.delivery.ordering != before.subscription.delivery.ordering {
+        ordering::set_ordering(tx, no, after.delivery.ordering)?;
     }
     if is_new_url {
         // Whatever was wrong with the old one says nothing about the new one.

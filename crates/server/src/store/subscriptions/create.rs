@@ -14,7 +14,7 @@ use crate::domain::time::TimeMs;
 use crate::store::error::StoreError;
 use crate::store::seal::Place;
 use crate::store::writer::Tx;
-use crate::store::{Store, facts, rows, signing_keys, urls};
+use crate::store::{Store, facts, ordering, rows, signing_keys, urls};
 
 /// What became of a create.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,6 +123,7 @@ fn add(
     for event_type in new.event_types.iter() {
         add_type(tx, subscription.no, event_type)?;
     }
+    ordering::set_ordering(tx, subscription.no, subscription.delivery.ordering)?;
     Ok(subscription)
 }
 

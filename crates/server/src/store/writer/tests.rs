@@ -30,7 +30,7 @@ async fn a_panic_answers_whoever_waits_and_is_noticed() {
 }
 
 #[test]
-fn acceptance_numbers_go_on_after_those_that_types_were_selected_at() {
+fn acceptance_numbers_go_on_after_those_that_settings_count_from() {
     let mut connection = Connection::open_in_memory().unwrap();
     migrate::migrate(&mut connection).unwrap();
     let last = |connection: &Connection| connection.query_row(LAST_SEQ, [], |row| row.get::<_, i64>(0));
@@ -38,4 +38,9 @@ fn acceptance_numbers_go_on_after_those_that_types_were_selected_at() {
     connection.pragma_update(None, "foreign_keys", false).unwrap();
     connection.execute("INSERT INTO subscription_types VALUES (1, 1, 41)", []).unwrap();
     assert_eq!(last(&connection), Ok(41));
+    let ordered = "INSERT INTO subscriptions (id, organization_id, identity_id, owner_kind, owner_id, url,
+        url_normalized, event_types, status, generation, created_ms, updated_ms, ordering, ordering_since_seq)
+        VALUES (x'', 1, x'', 1, x'', 1, '', '[]', 'active', 1, 0, 0, 'conversation', 42)";
+    connection.execute(ordered, []).unwrap();
+    assert_eq!(last(&connection), Ok(42));
 }

@@ -84,6 +84,10 @@ pub(super) fn of(route: &Route, names: &Names) -> Vec<Case> {
 }
 
 fn by_path(route: &Route, path: &str) -> Vec<Case> {
+    if route.path.ends_with("/recover") && route.takes_body {
+        let recover = json!({"since": "2026-05-28T00:00:00Z", "which": "all"});
+        return vec![case(path, recover.clone()), case(&format!("{path}?dry_run=true"), recover)];
+    }
     let mut cases = vec![case(path, if route.takes_body { json!({}) } else { Value::Null })];
     if route.method == Method::PATCH {
         // One that keeps the rules and one that does not: a rule is for those who can see the row.

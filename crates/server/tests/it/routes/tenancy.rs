@@ -8,7 +8,9 @@ use super::{NOTHING, Names, Route, World, cases, routes};
 fn secrets(world: &World) -> Vec<String> {
     let names = &world.names;
     let mut secrets = vec![names.address.clone(), "ours-alone".into()];
-    for id in [&names.identity, &names.mailbox, &names.number, &names.subscription, &names.attempt] {
+    for id in
+        [&names.identity, &names.mailbox, &names.number, &names.subscription, &names.attempt, &names.job]
+    {
         secrets.push(id.clone());
     }
     for id in [&names.event, &names.key] {

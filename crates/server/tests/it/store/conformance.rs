@@ -9,5 +9,7 @@ mod heads;
 mod idempotency;
 mod leases;
 pub mod lists;
+pub mod ordering;
+mod recover;
 mod replay;
 mod settle;

@@ -5,7 +5,7 @@ use rusqlite::types::Value;
 use crate::support::store::StoreBench;
 
 /// Rows that must not exist, each as a query that finds them and a sentence that says what is wrong.
-const BROKEN: [(&str, &str); 8] = [
+const BROKEN: [(&str, &str); 12] = [
     (
         "a queue head is later than a delivery that nothing holds back, or missing",
         "SELECT q.no FROM queue q JOIN subscriptions s ON s.no = q.subscription AND s.status = 'active'
@@ -20,6 +20,7 @@ const BROKEN: [(&str, &str); 8] = [
         "an event has more or fewer deliveries than were made when it was accepted",
         "SELECT e.seq FROM events e WHERE e.fan_out <>
             (SELECT count(*) FROM queue q WHERE q.no BETWEEN e.seq * 64 AND e.seq * 64 + 63)
+            + (SELECT count(*) FROM parked p WHERE p.no BETWEEN e.seq * 64 AND e.seq * 64 + 63)
             + (SELECT count(*) FROM deliveries d WHERE d.no BETWEEN e.seq * 64 AND e.seq * 64 + 63)",
     ),
     (
@@ -46,8 +47,28 @@ const BROKEN: [(&str, &str); 8] = [
          WHERE a.event_seq <> d.event_seq OR a.subscription <> d.subscription",
     ),
     (
+        "a delivery is parked, and queued or ended as well",
+        "SELECT p.no FROM parked p JOIN (SELECT no FROM queue UNION ALL SELECT no FROM deliveries) d
+         ON d.no = p.no",
+    ),
+    (
+        "a parked delivery waits for nothing",
+        "SELECT p.no FROM parked p LEFT JOIN conversations c ON c.subscription = p.subscription AND c.key = p.key
+         WHERE c.head IS NULL",
+    ),
+    (
+        "a conversation waits for something that is not in the queue",
+        "SELECT c.head FROM conversations c LEFT JOIN queue q ON q.no = c.head AND q.class IN (1, 2)
+            AND q.subscription = c.subscription WHERE q.no IS NULL",
+    ),
+    (
+        "a note of a gap without its delivery",
+        "SELECT g.delivery FROM gaps g LEFT JOIN queue q ON q.no = g.delivery WHERE q.no IS NULL",
+    ),
+    (
         "a delivery belongs to another organisation than its event",
         "SELECT q.no FROM (SELECT no, event_seq, organization_id FROM queue
+            UNION ALL SELECT no, event_seq, organization_id FROM parked
             UNION ALL SELECT no, event_seq, organization_id FROM deliveries) q
          LEFT JOIN events e ON e.seq = q.event_seq AND e.organization_id = q.organization_id
          WHERE e.seq IS NULL",
@@ -73,6 +94,11 @@ pub fn check_at_rest(bench: &StoreBench) {
     assert_eq!(bench.rows("SELECT no FROM queue"), Vec::<Vec<_>>::new(), "a delivery never ended");
     let open = bench.rows("SELECT no FROM deliveries WHERE open_claim IS NOT NULL");
     assert_eq!(open, Vec::<Vec<_>>::new(), "an attempt that was under way was forgotten");
+    assert_eq!(bench.rows("SELECT no FROM parked"), Vec::<Vec<_>>::new(), "a parked delivery never ended");
+    let conversations = bench.rows("SELECT head FROM conversations");
+    assert_eq!(conversations, Vec::<Vec<_>>::new(), "a conversation in which nothing waits");
+    let unparkings = bench.rows("SELECT subscription FROM unparkings");
+    assert_eq!(unparkings, Vec::<Vec<_>>::new(), "a note of deliveries that are queued by now");
     let notes = bench.rows("SELECT no FROM cancellations");
     assert_eq!(notes, Vec::<Vec<_>>::new(), "a note of work that is done");
 }

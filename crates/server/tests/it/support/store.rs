@@ -271,7 +271,7 @@ impl StoreBench {
 
     /// A claim with places for everything.
     pub fn claim_request(&self) -> ClaimRequest {
-        self.request_within(100_000, 1_000)
+        self.request_within(100_000, 10_000)
     }
 
     /// A claim with so many places in all, and so many for each subscription.

@@ -243,3 +243,16 @@ async fn a_claim_that_was_made_by_hand_is_sent_although_the_subscription_is_paus
     bench.store().pause_subscription(help.admin(), subscription.id).await.unwrap();
     assert!(bench.store().retarget(by_hand).await.unwrap().is_some());
 }
+
+#[tokio::test]
+async fn a_type_that_was_added_after_a_claim_is_claimed_as_well() {
+    let bench = StoreBench::new();
+    let help = bench.agent("help").await;
+    let subscription = bench.subscribe(help.admin(), help.by_mail(), &[RECEIVED]).await;
+    bench.accept_mails(help, 1).await;
+    let request = bench.claim_request();
+    assert_eq!(bench.claimed_within(request.clone()).await.len(), 1);
+    bench.select(help.admin(), &subscription, &[RECEIVED, SENT]).await;
+    bench.accept(bench.event(help.organization, help.by_mail(), SENT)).await;
+    assert_eq!(bench.claimed_within(request).await.len(), 1, "what was read of it before is forgotten");
+}
