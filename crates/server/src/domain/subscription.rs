@@ -58,22 +58,25 @@ pub enum PauseReason {
     Gone,
     /// Somebody paused it.
     ByHand,
+    /// Nothing but failures for days.
+    Failing,
 }
 
 impl PauseReason {
-    /// The word, in the store and in the API.
+    /// The word of the API.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Gone => "gone",
             Self::ByHand => "by_hand",
+            Self::Failing => "failing",
         }
     }
 
     /// Reads [`PauseReason::as_str`] back.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Gone, Self::ByHand].into_iter().find(|reason| reason.as_str() == text)
+        [Self::Gone, Self::ByHand, Self::Failing].into_iter().find(|reason| reason.as_str() == text)
     }
 }
 
@@ -193,7 +196,7 @@ mod tests {
 
     #[test]
     fn pause_reasons_read_back() {
-        for reason in [PauseReason::Gone, PauseReason::ByHand] {
+        for reason in [PauseReason::Gone, PauseReason::ByHand, PauseReason::Failing] {
             assert_eq!(PauseReason::parse(reason.as_str()), Some(reason));
         }
         assert_eq!(PauseReason::parse("other"), None);
