@@ -21,6 +21,7 @@ pub mod facts;
 pub mod faults;
 pub mod forget;
 mod heads;
+mod health;
 pub mod identities;
 mod inbox;
 pub mod mail;

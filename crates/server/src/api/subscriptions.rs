@@ -250,7 +250,11 @@ async fn pause(
     Ok(Json(Shown::new(caller.organization_id, found)))
 }
 
-/// Delivers again, at once, whatever held the subscription back.
+/// Delivers again, whatever held the subscription back.
+///
+/// What waits becomes due, its retries included, and goes out gently: at up to twice the rate of the last
+/// minute in which the receiver did well, at least 10 a second. A subscription that is failing and not paused
+/// is tried at once, with one delivery.
 #[utoipa::path(
     post,
     path = "/api/v1/webhooks/subscriptions/{subscription_id}/resume",

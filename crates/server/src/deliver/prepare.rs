@@ -116,6 +116,8 @@ mod tests {
             attempt_no: 3,
             failures: 2,
             class: Class::Retry,
+            is_probe: false,
+            early_for: None,
             request_id: Uuid::from_u128(7).into(),
             maybe_received: false,
             expires_at: None,

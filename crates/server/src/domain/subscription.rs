@@ -45,10 +45,25 @@ pub struct Subscription {
     pub auth_token: Option<Secret>,
     /// Held since when, and why; none while it delivers.
     pub paused: Option<(TimeMs, PauseReason)>,
+    /// How its receiver does.
+    pub health: HealthView,
     /// When it was made.
     pub created_at: TimeMs,
     /// When it was last changed.
     pub updated_at: TimeMs,
+}
+
+/// What is shown of a subscription's health.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HealthView {
+    /// It is being probed: its last attempts failed.
+    pub is_failing: bool,
+    /// Attempts that failed since the last one that succeeded.
+    pub consecutive_failures: u32,
+    /// When an attempt succeeded last, as far as a second.
+    pub last_success_at: Option<TimeMs>,
+    /// When an attempt failed last.
+    pub last_failure_at: Option<TimeMs>,
 }
 
 /// Why a subscription is held.

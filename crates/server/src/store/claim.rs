@@ -18,6 +18,7 @@ use inkhook_wire::sign::SigningKey;
 use rusqlite::{Row, params};
 
 use super::error::StoreError;
+use super::health::{self, Allowance, Standing};
 use super::queue::{self, QueueRow};
 use super::seal::Place;
 use super::settle::{self, AttemptRow};
@@ -69,7 +70,7 @@ const DUE_HEADS: &str = "SELECT subscription, class FROM queue_heads WHERE due_m
     ORDER BY due_ms, subscription LIMIT $2";
 const NEXT_HEAD: &str = "SELECT min(due_ms) FROM queue_heads WHERE due_ms > $1";
 const TARGET: &str = "SELECT s.id, s.organization_id, s.identity_id, s.status, s.generation, s.not_before_ms,
-    s.paused_ms, s.url AS url_no, u.url, s.auth_token, i.signing_key AS identity_key,
+    s.paused_ms, s.health, s.drain_since_ms, s.url AS url_no, u.url, s.auth_token, i.signing_key AS identity_key,
     o.signing_key AS organization_key
     FROM subscriptions s JOIN urls u ON u.no = s.url JOIN organizations o ON o.no = s.organization_id
     LEFT JOIN identities i ON i.id = s.identity_id WHERE s.no = $1";
@@ -93,7 +94,7 @@ impl Store {
                 Some(row) if row.claim_no == claimed.claim_no => row,
                 _ => return Ok(None),
             };
-            let Target::Open { target, held_until } =
+            let Target::Open { target, held_until, .. } =
                 load_target(tx, row.subscription, claimed.target.timeout)?
             else {
                 return Ok(None);
@@ -157,7 +158,7 @@ fn claim_head(
     free: usize,
     claims: &mut Claims,
 ) -> Result<bool, StoreError> {
-    let (target, held_until) = match target {
+    let (target, held_until, standing) = match target {
         Target::Deleted => {
             heads::remove_all(tx, subscription)?;
             return Ok(false);
@@ -166,39 +167,76 @@ fn claim_head(
             heads::raise(tx, subscription, class, request.now.after(UNREADABLE_WAIT))?;
             return Ok(false);
         }
-        Target::Open { target, held_until } => (target, *held_until),
+        Target::Open { target, held_until, standing } => (target, *held_until, *standing),
     };
     if class != Class::Manual && held_until > request.now {
         heads::raise(tx, subscription, class, held_until)?;
         return Ok(false);
     }
+    let allowance = match standing {
+        Standing::Failing if class != Class::Manual => {
+            return health::claim_probe(tx, request, subscription, target, claims);
+        }
+        Standing::Draining if class != Class::Manual => Allowance::of(tx, subscription, request.now)?,
+        Standing::Open | Standing::Failing | Standing::Draining => None,
+    };
     let target = Arc::new(target.clone());
-    let mut taken = 0;
-    let limit = free + ROWS_TO_END;
-    let due = queue::due(tx, subscription, class, request.now, limit)?;
-    let saw_all = due.len() < limit;
-    for mut row in due {
-        if taken == free {
+    let Some(allowance) = allowance else {
+        let limit = free + ROWS_TO_END;
+        let due = queue::due(tx, subscription, class, request.now, limit)?;
+        let saw_all = due.len() < limit;
+        let (taken, ran_out) = claim_rows(tx, request, due, &target, free, claims)?;
+        if ran_out {
             // Slots ran out, not the queue: the head stays where it is.
             return Ok(false);
+        }
+        heads::raise(tx, subscription, class, TimeMs::ZERO)?;
+        return Ok(!saw_all && taken < free);
+    };
+    let free = free.min(allowance.free);
+    let limit = free + ROWS_TO_END;
+    let due = allowance.due(tx, class, request.now, limit)?;
+    let saw_all = due.len() < limit;
+    let (taken, ran_out) = claim_rows(tx, request, due, &target, free, claims)?;
+    if !ran_out && saw_all {
+        heads::raise(tx, subscription, class, TimeMs::ZERO)?;
+    } else if !ran_out {
+        heads::set(tx, subscription, class, request.now)?;
+    }
+    allowance.took(tx, class, taken, ran_out, request.now)?;
+    Ok(!ran_out && !saw_all)
+}
+
+/// Leases these rows, in order, until `free` runs out; how many, and whether it did with rows left.
+fn claim_rows(
+    tx: &mut Tx<'_>,
+    request: &ClaimRequest,
+    due: Vec<QueueRow>,
+    target: &Arc<DeliveryTarget>,
+    free: usize,
+    claims: &mut Claims,
+) -> Result<(usize, bool), StoreError> {
+    let mut taken = 0;
+    for mut row in due {
+        if taken == free {
+            return Ok((taken, true));
         }
         if row.boot.is_some() {
             write_lost_attempt(tx, &mut row)?;
         }
         if let Some(end) = end_of(tx, &row, request.now)? {
             queue::end(tx, &row, end)?;
-            claims.ended_manual |= class == Class::Manual;
+            claims.ended_manual |= row.class == Class::Manual;
             continue;
         }
-        claims.claimed.push(take(tx, request, &row, &target)?);
+        claims.claimed.push(take(tx, request, &row, target)?);
         taken += 1;
     }
-    heads::raise(tx, subscription, class, TimeMs::ZERO)?;
-    Ok(!saw_all && taken < free)
+    Ok((taken, false))
 }
 
 /// Why a due delivery is not to be sent, if so.
-fn end_of(tx: &Tx<'_>, row: &QueueRow, now: TimeMs) -> Result<Option<End>, StoreError> {
+pub(super) fn end_of(tx: &Tx<'_>, row: &QueueRow, now: TimeMs) -> Result<Option<End>, StoreError> {
     if let Some(end) = queue::cancelled(tx, row)? {
         return Ok(Some(end));
     }
@@ -211,7 +249,7 @@ fn end_of(tx: &Tx<'_>, row: &QueueRow, now: TimeMs) -> Result<Option<End>, Store
 }
 
 /// Leases one row.
-fn take(
+pub(super) fn take(
     tx: &Tx<'_>,
     request: &ClaimRequest,
     row: &QueueRow,
@@ -230,6 +268,8 @@ fn take(
         attempt_no: row.attempts + 1,
         failures: row.failures,
         class: row.class,
+        is_probe: false,
+        early_for: None,
         request_id: row.request_id,
         maybe_received: row.maybe_received,
         expires_at: row.expires_at,
@@ -263,7 +303,7 @@ enum Target {
     /// Its secrets do not open, or it has no signing key: nothing is ever sent unsigned.
     Unreadable,
     /// May be delivered to, though perhaps not yet.
-    Open { target: DeliveryTarget, held_until: TimeMs },
+    Open { target: DeliveryTarget, held_until: TimeMs, standing: Standing },
 }
 
 fn load_target(tx: &Tx<'_>, no: SubscriptionNo, timeout: Duration) -> Result<Target, StoreError> {
@@ -316,5 +356,5 @@ fn read_target(
         signing_key: Arc::new(SigningKey::new(key.expose())),
         timeout,
     };
-    Ok(Target::Open { target, held_until })
+    Ok(Target::Open { target, held_until, standing: health::read_standing(row)? })
 }

@@ -17,6 +17,7 @@ const LOWER: &str = "INSERT INTO queue_heads (subscription, class, due_ms) VALUE
 const SET: &str = "UPDATE queue_heads SET due_ms = $3 WHERE subscription = $1 AND class = $2";
 const REMOVE: &str = "DELETE FROM queue_heads WHERE subscription = $1 AND class = $2";
 const REMOVE_ALL: &str = "DELETE FROM queue_heads WHERE subscription = $1";
+const SET_AUTOMATIC: &str = "UPDATE queue_heads SET due_ms = $2 WHERE subscription = $1 AND class <> 4";
 const EARLIEST: &str = "SELECT min(due_ms) FROM queue WHERE subscription = $1 AND class = $2";
 const OPEN_ALL: &str = "UPDATE queue_heads SET due_ms = 0 WHERE subscription = $1";
 
@@ -44,6 +45,27 @@ pub(super) fn raise(
         Some(due) => tx.run(SET, params![subscription.0, class.code(), due.max(not_before.0)])?,
         None => tx.run(REMOVE, params![subscription.0, class.code()])?,
     };
+    Ok(())
+}
+
+/// Look at this class then, whatever its rows say: something else than their due times decides.
+pub(super) fn set(
+    tx: &Tx<'_>,
+    subscription: SubscriptionNo,
+    class: Class,
+    look: TimeMs,
+) -> Result<(), StoreError> {
+    tx.run(SET, params![subscription.0, class.code(), look.0])?;
+    Ok(())
+}
+
+/// The same for all that nobody asked for by hand.
+pub(super) fn set_automatic(
+    tx: &Tx<'_>,
+    subscription: SubscriptionNo,
+    look: TimeMs,
+) -> Result<(), StoreError> {
+    tx.run(SET_AUTOMATIC, params![subscription.0, look.0])?;
     Ok(())
 }
 

@@ -21,6 +21,8 @@ pub(super) struct QueueRow {
     pub(super) event_type: EventType,
     pub(super) class: Class,
     pub(super) request_id: RequestId,
+    /// The lease's end while it is claimed.
+    pub(super) due_at: TimeMs,
     pub(super) expires_at: Option<TimeMs>,
     pub(super) created_at: TimeMs,
     pub(super) failures: u32,
@@ -129,6 +131,7 @@ pub(super) fn write_counts(tx: &Tx<'_>, row: &QueueRow) -> Result<(), StoreError
 /// Reads a whole row.
 pub(super) fn read(row: &Row<'_>) -> Result<QueueRow, StoreError> {
     Ok(QueueRow {
+        due_at: rows::time(row, "due_ms")?,
         expires_at: rows::optional_time(row, "expires_ms")?,
         failures: row.get("failures")?,
         unknown: row.get("unknown")?,
@@ -163,6 +166,7 @@ fn read_shared(row: &Row<'_>) -> Result<QueueRow, StoreError> {
         request_id: rows::id(row, "request_id")?,
         created_at: rows::time(row, "created_ms")?,
         attempts: row.get("attempts")?,
+        due_at: TimeMs::ZERO,
         expires_at: None,
         failures: 0,
         unknown: 0,

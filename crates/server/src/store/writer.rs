@@ -23,6 +23,7 @@ use super::StoreOptions;
 use super::effects::{Effect, Effects};
 use super::error::StoreError;
 use super::faults::{Faults, Point};
+use super::health::Memory as Health;
 use super::inbox::Inbox;
 use super::seal::Sealer;
 use crate::domain::entropy::Entropy;
@@ -118,6 +119,7 @@ pub(super) struct Context {
     pub(super) entropy: Entropy,
     pub(super) sealer: Sealer,
     pub(super) boot: i64,
+    pub(super) health: Health,
 }
 
 impl Deref for Tx<'_> {
@@ -203,6 +205,7 @@ impl Writer {
             entropy: options.entropy,
             sealer: options.sealer,
             boot: options.boot,
+            health: Health::default(),
         };
         let (failed, watch_failed) = watch::channel(false);
         let (ended, watch_ended) = watch::channel(false);
@@ -493,6 +496,7 @@ impl Worker {
         if let Some(pages) = self.faults.take_page_limit() {
             self.connection.pragma_update(None, "max_page_count", pages)?;
         }
+        self.context.health.begin();
         Ok(self.connection.execute_batch("BEGIN IMMEDIATE")?)
     }
 
@@ -505,10 +509,11 @@ impl Worker {
             self.roll_back();
         }
         committed?;
-        match self.faults.take(Point::AfterCommit) {
-            Some(fault) => Err(recovery::fault_error(fault)),
-            None => Ok(()),
+        if let Some(fault) = self.faults.take(Point::AfterCommit) {
+            return Err(recovery::fault_error(fault));
         }
+        self.context.health.committed();
+        Ok(())
     }
 
     fn roll_back(&self) {

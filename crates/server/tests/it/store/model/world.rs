@@ -46,6 +46,7 @@ struct Known {
     types: u8,
     is_paused: bool,
     not_before: TimeMs,
+    url: String,
 }
 
 struct Delivery {
@@ -62,6 +63,8 @@ struct Delivery {
     maybe_received: bool,
     /// The claim that has not been settled, and until when nobody else may have it.
     open: Option<(u32, TimeMs)>,
+    /// The claim of it that was a probe.
+    probe: Option<u32>,
 }
 
 fn types_of(set: u8) -> Vec<EventType> {
@@ -177,6 +180,7 @@ impl World {
         let owner = self.owner(owner);
         let subscription = self.bench.subscribe(self.agent.admin(), owner, &types_of(types)).await;
         self.subscriptions.push(Known {
+            url: subscription.url.given.clone(),
             subscription,
             owner,
             is_active: true,
@@ -222,6 +226,7 @@ impl World {
                 failures: 0,
                 maybe_received: false,
                 open: None,
+                probe: None,
             };
             self.deliveries.insert(DeliveryNo(no), delivery);
         }
@@ -231,6 +236,8 @@ impl World {
         let mut request = self.bench.claim_request();
         (request.free, request.first_bound) = (free, per_subscription);
         let now = request.now;
+        let failing = self.bench.rows("SELECT no, 0 FROM subscriptions WHERE health = 2");
+        let failing: HashSet<_> = failing.iter().map(|row| SubscriptionNo(numbers(row).0)).collect();
         let claimed = self.bench.claims(request).await.claimed;
         assert!(claimed.len() <= free);
         let mut of_subscription: HashMap<SubscriptionNo, usize> = HashMap::new();
@@ -238,6 +245,8 @@ impl World {
             let count = of_subscription.entry(claimed.target.subscription).or_default();
             *count += 1;
             assert!(*count <= per_subscription);
+            let is_failing = failing.contains(&claimed.target.subscription);
+            assert_eq!(claimed.is_probe, is_failing && claimed.class != Class::Manual);
             self.see_claim(&claimed, now);
             self.claims.push(claimed);
         }
@@ -247,6 +256,12 @@ impl World {
         let known =
             self.subscriptions.iter().find(|known| known.subscription.no == claimed.target.subscription);
         let known = known.expect("a subscription");
+        let probes = self.deliveries.values().filter(|delivery| delivery.probe.is_some());
+        let mut probes = probes.filter(|delivery| delivery.subscription == claimed.target.subscription);
+        let under_way = |delivery: &Delivery| {
+            delivery.open.is_some_and(|(claim_no, until)| Some(claim_no) == delivery.probe && until > now)
+        };
+        assert!(!claimed.is_probe || !probes.any(under_way), "one probe at a time");
         let delivery = self.deliveries.get_mut(&claimed.delivery).expect("a delivery");
         assert!(!self.ended.contains_key(&claimed.delivery), "it has ended");
         assert!(!delivery.is_cancelled && known.is_active && selects(known.types, delivery.event_type));
@@ -267,6 +282,7 @@ impl World {
         assert_eq!(claimed.failures, delivery.failures);
         assert_eq!(claimed.maybe_received, delivery.maybe_received);
         delivery.open = Some((claimed.claim_no, claimed.lease_until));
+        delivery.probe = claimed.is_probe.then_some(claimed.claim_no);
     }
 
     async fn settle(&mut self, claim: usize, outcome: Outcome) {
@@ -296,13 +312,16 @@ impl World {
                 delivery.failures += 1;
                 delivery.maybe_received |= maybe_received;
             }
-            Next::Release { maybe_received } => delivery.maybe_received |= maybe_received,
+            Next::Keep { maybe_received, .. } | Next::Release { maybe_received } => {
+                delivery.maybe_received |= maybe_received;
+            }
             Next::End(_) => {}
         }
         let known =
             self.subscriptions.iter_mut().find(|known| known.subscription.no == delivery.subscription);
         let known = known.expect("a subscription");
-        known.is_paused |= next == Next::End(End::Gone) && known.is_active;
+        let is_here = known.is_active && known.url == claimed.target.url;
+        known.is_paused |= next == Next::End(End::Gone) && is_here;
         known.not_before = known.not_before.max(hold_until.unwrap_or(TimeMs::ZERO));
     }
 
@@ -317,6 +336,10 @@ impl World {
             Outcome::Exhausted => (failed, Next::End(End::OutOfAttempts), None),
             Outcome::Fail { .. } | Outcome::Hold { .. } if manual => {
                 (failed, Next::End(End::OutOfAttempts), None)
+            }
+            Outcome::Fail { maybe_received, .. } if claimed.early_for.is_some_and(|due| due > now) => {
+                let due = claimed.early_for.unwrap_or(now);
+                (failed, Next::Keep { due, maybe_received }, None)
             }
             Outcome::Fail { wait_s, maybe_received } => {
                 let due = now.after(Duration::from_secs(wait_s));
@@ -405,7 +428,9 @@ impl World {
         let Some(place) = self.place(subscription) else { return };
         let known = &mut self.subscriptions[place];
         (known.is_paused, known.not_before) = (false, TimeMs::ZERO);
-        let change = SubscriptionChange { url: Some(self.bench.url()), ..SubscriptionChange::default() };
+        let url = self.bench.url();
+        known.url.clone_from(&url.given);
+        let change = SubscriptionChange { url: Some(url), ..SubscriptionChange::default() };
         self.bench.patch(self.agent.admin(), &known.subscription, change).await;
     }
 
@@ -443,6 +468,7 @@ impl World {
             failures: 0,
             maybe_received: false,
             open: None,
+            probe: None,
         };
         self.deliveries.insert(no, delivery);
     }
