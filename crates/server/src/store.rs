@@ -22,6 +22,7 @@ pub mod faults;
 pub mod forget;
 mod heads;
 mod health;
+pub mod held;
 pub mod identities;
 mod inbox;
 pub mod mail;

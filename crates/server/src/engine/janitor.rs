@@ -1,5 +1,7 @@
 //! The janitor: writes what deletes and narrowed subscriptions left to be written, and forgets what was
-//! remembered only for a time.
+//! remembered only for a time. [`held`] ends what paused subscriptions held for too long.
+
+pub mod held;
 
 use std::time::Duration;
 
@@ -15,10 +17,14 @@ use crate::wake::Bells;
 const POLL: Duration = Duration::from_secs(5);
 
 /// Tidies up until the soft stop.
-pub async fn run(store: Store, clock: Clock, bells: Bells, soft: CancellationToken) {
+pub async fn run(store: Store, clock: Clock, hold: Duration, bells: Bells, soft: CancellationToken) {
     let mut bell = bells.tidy.listen();
     while !soft.is_cancelled() {
-        match tidy_up(&store, &clock, &soft).await {
+        let tidied = async {
+            tidy_up(&store, &clock, &soft).await?;
+            held::end_held(&store, &clock, hold, &soft).await
+        };
+        match tidied.await {
             Ok(()) => {}
             Err(StoreError::Closed) => return,
             Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "tidying up failed"),

@@ -10,6 +10,7 @@ use inkhook_server::domain::delivery::{Claimed, Class, End};
 use inkhook_server::domain::health::{FAILING_TO_PAUSED, FAILURES_TO_FAILING};
 use inkhook_server::domain::subscription::{Subscription, SubscriptionChange};
 use inkhook_server::store::faults::{Fault, Point};
+use inkhook_server::store::held::CHUNK_ROWS;
 use inkhook_server::store::replay::Replay;
 use inkhook_server::store::settle::Next;
 use inkhook_wire::event::EventType;
@@ -227,4 +228,33 @@ async fn what_was_rolled_back_was_not_counted() {
     }
     let health = ward.shown().await.health;
     assert_eq!((health.is_failing, health.consecutive_failures), (true, 5), "each once");
+}
+
+#[tokio::test]
+async fn what_is_held_for_too_long_ends_and_the_rest_is_held_on() {
+    let ward = Ward::failing(CHUNK_ROWS).await;
+    let day = Duration::from_hours(24);
+    ward.bench.clock.advance(day);
+    ward.pause().await;
+    ward.bench.clock.advance(day);
+    ward.bench.accept_mails(ward.help, 2).await;
+    let cutoff = |held: Duration| {
+        let ms = i64::try_from(held.as_millis()).expect("a time");
+        inkhook_server::domain::time::TimeMs(ward.bench.clock.wall().0 - ms)
+    };
+    let end = async |held| {
+        let ended = ward.bench.store().end_held_chunk(cutoff(held)).await.expect("tidied");
+        invariants::check(&ward.bench);
+        ended
+    };
+    assert_eq!(end(day + Duration::from_millis(1)).await, 0, "the pause is not as old as that");
+    assert_eq!(end(day).await, CHUNK_ROWS, "one chunk");
+    assert_eq!(end(day).await, 5, "and those that were tried before");
+    assert_eq!(end(day).await, 0, "what came since the pause is held on");
+    assert_eq!(ward.bench.queued(), 2);
+    let reasons = "SELECT count(*) FROM deliveries WHERE state = 4 AND reason = 'held_too_long'";
+    assert_eq!(ward.bench.number(reasons), i64::try_from(CHUNK_ROWS + 5).expect("a number"));
+    ward.bench.clock.advance(day);
+    assert_eq!(end(day).await, 2);
+    assert_eq!(ward.bench.queued(), 0);
 }
