@@ -39,6 +39,7 @@ pub mod seal;
 pub mod settle;
 pub mod signing_keys;
 pub mod subscriptions;
+pub mod trial;
 mod urls;
 mod writer;
 

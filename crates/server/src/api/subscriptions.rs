@@ -5,6 +5,7 @@
 
 mod request;
 mod response;
+mod trial;
 
 use axum::Json;
 use axum::extract::State;
@@ -44,6 +45,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(get, patch, delete))
         .routes(routes!(pause))
         .routes(routes!(resume))
+        .merge(trial::routes())
 }
 
 /// Attaches a URL to a mailbox, a phone number or an agent identity.

@@ -22,6 +22,7 @@ static STANDARD_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timesta
 static STANDARD_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 static ATTEMPT: HeaderName = HeaderName::from_static("inkhook-attempt");
 static POSSIBLE_DUPLICATE: HeaderName = HeaderName::from_static("inkhook-possible-duplicate");
+static TEST: HeaderName = HeaderName::from_static("inkhook-test");
 static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Why no request can be made of a claim.
@@ -62,7 +63,7 @@ fn headers(claimed: &Claimed, now: TimeMs, trace: Uuid) -> Result<HeaderMap, Pre
     let key = &claimed.target.signing_key;
     let (request_id, event_id) = (claimed.request_id.to_string(), claimed.event.id.to_string());
     let seconds = now.unix_seconds();
-    let mut headers = HeaderMap::with_capacity(13);
+    let mut headers = HeaderMap::with_capacity(14);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(USER_AGENT, HeaderValue::from_static(USER_AGENT_VALUE));
     headers.insert(SIGNATURE.clone(), text(&sign::sign_inkbox(key, &request_id, seconds, body))?);
@@ -75,6 +76,9 @@ fn headers(claimed: &Claimed, now: TimeMs, trace: Uuid) -> Result<HeaderMap, Pre
     headers.insert(TRACEPARENT.clone(), text(&traceparent(trace, claimed))?);
     if claimed.maybe_received {
         headers.insert(POSSIBLE_DUPLICATE.clone(), HeaderValue::from_static("true"));
+    }
+    if claimed.is_test() {
+        headers.insert(TEST.clone(), HeaderValue::from_static("true"));
     }
     if let Some(token) = &claimed.target.auth_token {
         let mut value = text(&format!("Bearer {}", token.expose()))?;

@@ -173,6 +173,15 @@ pub struct Claimed {
     pub target: Arc<DeliveryTarget>,
 }
 
+impl Claimed {
+    /// Its event was made for this delivery alone, to see whether the receiver works. Of all deliveries made by
+    /// hand only such a one has the acceptance number of its event: a replay has a later one.
+    #[must_use]
+    pub fn is_test(&self) -> bool {
+        self.class == Class::Manual && self.delivery.seq() == self.event.seq
+    }
+}
+
 /// The part of an event that an attempt needs.
 #[derive(Debug, Clone)]
 pub struct ClaimedEvent {

@@ -4,6 +4,7 @@ mod delete;
 mod delivery;
 mod expiry;
 mod gate;
+mod health;
 mod late;
 mod retries;
 mod settings;
@@ -75,6 +76,11 @@ impl Scene {
     /// Turns the engine until it has nothing to do.
     async fn turn(&self) {
         self.pump.run_until_idle().await.expect("the store works");
+    }
+
+    /// Lets the engine look at the queue once.
+    async fn turn_once(&self) {
+        self.pump.turn().await.expect("the store works");
     }
 
     /// The attempt log, newest first.
