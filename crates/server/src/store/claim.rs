@@ -39,6 +39,9 @@ const ROWS_TO_END: usize = 64;
 /// A subscription that cannot be read is looked at again after this.
 const UNREADABLE_WAIT: Duration = Duration::from_mins(1);
 
+/// Until somebody lets go.
+const FOR_EVER: TimeMs = TimeMs(i64::MAX);
+
 /// What a claim may take.
 #[derive(Debug, Clone)]
 pub struct ClaimRequest {
@@ -170,7 +173,12 @@ fn claim_head(
         Target::Open { target, held_until, standing } => (target, *held_until, *standing),
     };
     if class != Class::Manual && held_until > request.now {
-        heads::raise(tx, subscription, class, held_until)?;
+        if standing == Standing::Open || held_until == FOR_EVER {
+            heads::raise(tx, subscription, class, held_until)?;
+        } else {
+            // What probes and drains take does not wait for its own due time.
+            heads::set(tx, subscription, class, held_until)?;
+        }
         return Ok(false);
     }
     let allowance = match standing {
@@ -344,7 +352,7 @@ fn read_target(
         (None, None) => return Err(StoreError::Corrupt("a subscription without a signing key")),
     };
     let paused = rows::optional_time(row, "paused_ms")?;
-    let held_until = if paused.is_some() { TimeMs(i64::MAX) } else { rows::time(row, "not_before_ms")? };
+    let held_until = if paused.is_some() { FOR_EVER } else { rows::time(row, "not_before_ms")? };
     let target = DeliveryTarget {
         subscription: no,
         subscription_id: id.into(),

@@ -139,6 +139,24 @@ async fn a_probe_that_is_told_to_wait_waits_that_long() {
 }
 
 #[tokio::test]
+async fn a_hold_that_ends_is_followed_by_a_probe_also_when_nothing_is_due_by_itself() {
+    let ward = Ward::failing(0).await;
+    ward.pass(5);
+    let probe = ward.probe().await;
+    let until = ward.bench.clock.schedule().after(Duration::from_secs(20));
+    let own = probe.early_for.expect("it is tried before its time");
+    let next = Next::Keep { due: own, maybe_received: false };
+    let mut settlement = ward.bench.settlement(&probe, Recorded::Failed, next);
+    settlement.hold_until = Some(until);
+    ward.bench.settle(settlement).await;
+    ward.none().await;
+    ward.pass(19);
+    ward.none().await;
+    ward.pass(1);
+    ward.probe().await;
+}
+
+#[tokio::test]
 async fn resume_of_a_failing_one_probes_at_once() {
     let ward = Ward::failing(3).await;
     ward.none().await;
