@@ -7,3 +7,4 @@
 pub mod mail;
 pub mod publish;
 pub mod receive;
+pub mod sample;

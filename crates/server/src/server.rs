@@ -86,6 +86,7 @@ pub struct Running {
     /// The key that the first start made.
     pub first_key: Option<FirstKey>,
     shutdown_timeout: Duration,
+    hold: Duration,
 }
 
 /// Opens the store that a configuration names, as a server or a command would.
@@ -149,6 +150,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         lifecycle,
         first_key,
         shutdown_timeout: Duration::from_secs(config.server.shutdown_timeout_s),
+        hold: config.delivery.hold(),
     };
     running.spawn(parts, listener, smtp);
     Ok(running)
@@ -158,8 +160,8 @@ impl Running {
     fn spawn(&self, parts: Parts, listener: TcpListener, smtp: Option<SmtpServer>) {
         let Lifecycle { soft, hard, .. } = self.lifecycle.clone();
         let (store, bells) = (parts.store.clone(), parts.bells.clone());
-        self.lifecycle
-            .spawn("janitor", janitor::run(store.clone(), parts.clock.clone(), bells, soft.clone()));
+        let janitor = janitor::run(store.clone(), parts.clock.clone(), self.hold, bells, soft.clone());
+        self.lifecycle.spawn("janitor", janitor);
         self.lifecycle.spawn("alerts", Alerts::new(parts.clone(), hard.clone()).run(soft.clone()));
         let bells = parts.bells.clone();
         self.lifecycle.spawn("order", order::run(store.clone(), bells.clone(), soft.clone()));

@@ -23,6 +23,8 @@ pub mod faults;
 pub mod forget;
 pub mod hand_over;
 mod heads;
+mod health;
+pub mod held;
 pub mod identities;
 mod inbox;
 pub mod mail;
@@ -46,6 +48,7 @@ pub mod stats;
 pub mod subscriptions;
 pub mod sweep;
 mod target;
+pub mod trial;
 mod urls;
 mod writer;
 

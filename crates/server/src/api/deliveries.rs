@@ -21,7 +21,7 @@ use crate::app::App;
 use crate::domain::caller::{Caller, Scope};
 use crate::domain::number::DeliveryNo;
 use crate::domain::time::TimeMs;
-use crate::store::attempts::{AttemptFilter, AttemptView, ManualEnd};
+use crate::store::attempts::{AttemptFilter, AttemptView, ByHand, ManualEnd};
 use crate::store::replay::Replay;
 
 /// How long a caller is kept waiting for the outcome of a replay.
@@ -64,7 +64,7 @@ struct DeliveriesBody {
 
 /// One HTTP request that was made, and what came back.
 #[derive(Debug, Serialize, ToSchema)]
-struct AttemptBody {
+pub(super) struct AttemptBody {
     #[schema(value_type = uuid::Uuid)]
     id: AttemptId,
     #[schema(value_type = String)]
@@ -88,6 +88,8 @@ struct AttemptBody {
     /// 1 for the first attempt of a delivery.
     attempt: u32,
     is_replay: bool,
+    /// The event was made for this attempt: somebody tested the subscription.
+    is_test: bool,
     #[schema(value_type = String, format = DateTime)]
     created_at: TimeMs,
     replayable: bool,
@@ -141,7 +143,7 @@ async fn replay_delivery(
     app.replays.check(&caller.organization).map_err(|seconds| {
         ApiError::too_many("too many replays of this organisation; wait and try again", seconds)
     })?;
-    let mut ended = app.bells.ended.listen();
+    let ended = app.bells.ended.listen();
     let (delivery, request_id) = match app.store.replay(caller.scope(), id).await? {
         Replay::Queued(delivery, request_id) => (delivery, request_id),
         Replay::NotFound => return Err(ApiError::not_found("delivery")),
@@ -153,12 +155,24 @@ async fn replay_delivery(
         }
         Replay::EventExpired => return Err(ApiError::conflict("the event has expired")),
     };
+    outcome(&app, &caller, "replay", (delivery, request_id), ended).await
+}
+
+/// Wakes the engine for a delivery made by hand and waits for what comes of it. `ended` has listened since
+/// before the delivery was made.
+pub(super) async fn outcome(
+    app: &App,
+    caller: &Caller,
+    what: &str,
+    (delivery, request_id): (DeliveryNo, RequestId),
+    mut ended: crate::wake::Listener,
+) -> Result<(StatusCode, Json<AttemptBody>), ApiError> {
     app.bells.queued.ring();
     let scope = Scope { organization: caller.organization, identity: None };
-    let wait = wait_for_end(&app, scope, delivery, &mut ended);
+    let wait = wait_for_end(app, scope, delivery, &mut ended);
     match tokio::time::timeout(REPLAY_WAIT, wait).await {
-        Ok(end) => answer(&caller, end?, app.clock.wall()),
-        Err(_) => Err(still_waiting(request_id)),
+        Ok(end) => answer(caller, end?, app.clock.wall()),
+        Err(_) => Err(still_waiting(what, request_id)),
     }
 }
 
@@ -188,9 +202,9 @@ fn answer(caller: &Caller, end: ManualEnd, now: TimeMs) -> Result<(StatusCode, J
     }
 }
 
-fn still_waiting(request_id: RequestId) -> ApiError {
+fn still_waiting(what: &str, request_id: RequestId) -> ApiError {
     ApiError::timed_out(format!(
-        "the replay {request_id} has not ended yet; it goes on, and its attempt will be in the list"
+        "the {what} {request_id} has not ended yet; it goes on, and its attempt will be in the list"
     ))
 }
 
@@ -210,7 +224,8 @@ fn attempt_body(caller: &Caller, attempt: AttemptView, now: TimeMs) -> AttemptBo
         error_detail: attempt.error,
         duration_ms: attempt.duration_ms,
         attempt: attempt.attempt_no,
-        is_replay: attempt.is_replay,
+        is_replay: attempt.by_hand == Some(ByHand::Replay),
+        is_test: attempt.by_hand == Some(ByHand::Test),
         created_at: attempt.created_at,
         replayable: reason.is_none(),
         replay_unavailable_reason: reason,

@@ -250,6 +250,8 @@ struct DeliveryBody {
     reason: Option<String>,
     attempts: u32,
     is_replay: bool,
+    /// The event was made for this delivery: somebody tested the subscription.
+    is_test: bool,
     #[schema(value_type = Option<String>, format = DateTime)]
     next_attempt_at: Option<TimeMs>,
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -324,6 +326,7 @@ fn delivery_body(delivery: DeliveryView) -> DeliveryBody {
         reason: delivery.reason,
         attempts: delivery.attempts,
         is_replay: delivery.is_replay,
+        is_test: delivery.is_test,
         next_attempt_at: delivery.next_attempt_at,
         ended_at: delivery.ended_at,
     }

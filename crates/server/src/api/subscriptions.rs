@@ -7,6 +7,7 @@ mod delivery;
 mod request;
 mod response;
 mod stats;
+mod trial;
 
 use axum::Json;
 use axum::extract::State;
@@ -47,6 +48,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(pause))
         .routes(routes!(resume))
         .merge(stats::routes())
+        .merge(trial::routes())
 }
 
 /// Attaches a URL to a mailbox, a phone number or an agent identity.
@@ -253,7 +255,11 @@ async fn pause(
     Ok(Json(Shown::new(caller.organization_id, found)))
 }
 
-/// Delivers again, at once, whatever held the subscription back.
+/// Delivers again, whatever held the subscription back.
+///
+/// What waits becomes due, its retries included, and goes out gently: at up to twice the rate of the last
+/// minute in which the receiver did well, at least 10 a second. A subscription that is failing and not paused
+/// is tried at once, with one delivery.
 #[utoipa::path(
     post,
     path = "/api/v1/webhooks/subscriptions/{subscription_id}/resume",

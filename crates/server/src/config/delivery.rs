@@ -30,12 +30,16 @@ pub struct Delivery {
     pub max_in_flight_per_target: usize,
     /// Bytes of the bodies under way at the same time.
     pub max_body_bytes_in_flight: usize,
+    /// Days for which deliveries of a paused subscription are held; then they end as expired.
+    pub hold_days: u64,
 }
 
 /// Waits that a schedule can have.
 const MAX_WAITS: usize = 20;
 /// The longest wait: thirty days.
 const MAX_WAIT_S: u64 = 30 * 24 * 3600;
+/// The longest that deliveries are held: ten years.
+const MAX_HOLD_DAYS: u64 = 3_650;
 
 impl Default for Delivery {
     fn default() -> Self {
@@ -43,6 +47,7 @@ impl Default for Delivery {
         Self {
             timeout_ms: 30_000,
             retry_schedule_s: vec![5, 30, 120, 600, 1800, 3600, 7200, 14_400, 28_800, 43_200],
+            hold_days: 30,
             max_in_flight: bounds.fast,
             max_slow_in_flight: bounds.slow,
             max_in_flight_per_subscription: bounds.per_subscription,
@@ -55,6 +60,12 @@ impl Default for Delivery {
 }
 
 impl Delivery {
+    /// How long deliveries of a paused subscription are held.
+    #[must_use]
+    pub fn hold(&self) -> Duration {
+        Duration::from_hours(24 * self.hold_days)
+    }
+
     /// The waits as the engine takes them.
     #[must_use]
     pub fn schedule(&self) -> RetrySchedule {
@@ -82,6 +93,12 @@ impl Delivery {
             (1_000..=60_000).contains(&self.timeout_ms),
             "delivery.timeout_ms",
             format!("{} is not between 1000 and 60000", self.timeout_ms),
+        );
+        require(
+            problems,
+            (1..=MAX_HOLD_DAYS).contains(&self.hold_days),
+            "delivery.hold_days",
+            format!("{} is not between 1 and {MAX_HOLD_DAYS}", self.hold_days),
         );
         require(
             problems,

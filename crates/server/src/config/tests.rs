@@ -14,6 +14,7 @@ fn all_problems_are_reported_together() {
     config.smtp.listen = "somewhere".into();
     config.smtp.mail_domain = "Mail".into();
     config.delivery.timeout_ms = 999;
+    config.delivery.hold_days = 3_651;
     config.delivery.retry_schedule_s = vec![1; 21];
     config.limits.requests_per_second = 0;
     config.bootstrap.admin_key = Some("short".into());
@@ -24,6 +25,7 @@ fn all_problems_are_reported_together() {
         "smtp.listen",
         "smtp.mail_domain",
         "delivery.timeout_ms",
+        "delivery.hold_days",
         "delivery.retry_schedule_s",
         "limits.requests_per_second",
         "bootstrap.admin_key",

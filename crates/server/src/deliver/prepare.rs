@@ -25,6 +25,7 @@ static STANDARD_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signatu
 static ATTEMPT: HeaderName = HeaderName::from_static("inkhook-attempt");
 static POSSIBLE_DUPLICATE: HeaderName = HeaderName::from_static("inkhook-possible-duplicate");
 static GAP: HeaderName = HeaderName::from_static("inkhook-gap");
+static TEST: HeaderName = HeaderName::from_static("inkhook-test");
 static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Why no request can be made of a claim.
@@ -101,6 +102,9 @@ fn headers(claimed: &Claimed, now: TimeMs, trace: Uuid) -> Result<HeaderMap, Pre
     if let Some(passed) = claimed.gap {
         headers.insert(GAP.clone(), text(&passed.to_string())?);
     }
+    if claimed.is_test() {
+        headers.insert(TEST.clone(), HeaderValue::from_static("true"));
+    }
     if let Some(token) = &claimed.target.auth_token {
         let mut value = text(&format!("Bearer {}", token.expose()))?;
         value.set_sensitive(true);
@@ -172,6 +176,8 @@ mod tests {
             attempt_no: 3,
             failures: 2,
             class: Class::Retry,
+            is_probe: false,
+            early_for: None,
             request_id: Uuid::from_u128(7).into(),
             maybe_received: false,
             expires_at: None,

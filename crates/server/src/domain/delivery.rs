@@ -111,6 +111,8 @@ pub enum End {
     TypeNotSelected,
     /// The event's `expires_at` passed.
     EventExpired,
+    /// Its subscription was paused for longer than deliveries are held.
+    HeldTooLong,
 }
 
 impl End {
@@ -121,7 +123,7 @@ impl End {
             Self::Succeeded => 1,
             Self::OutOfAttempts | Self::Gone | Self::Lost => 2,
             Self::SubscriptionDeleted | Self::TypeNotSelected => 3,
-            Self::EventExpired => 4,
+            Self::EventExpired | Self::HeldTooLong => 4,
         }
     }
 
@@ -136,6 +138,7 @@ impl End {
             Self::SubscriptionDeleted => Some("subscription_deleted"),
             Self::TypeNotSelected => Some("event_type_not_selected"),
             Self::EventExpired => Some("event_expired"),
+            Self::HeldTooLong => Some("held_too_long"),
         }
     }
 }
@@ -157,6 +160,10 @@ pub struct Claimed {
     pub failures: u32,
     /// Why it is queued.
     pub class: Class,
+    /// Its subscription is failing, and this is the one attempt that finds out whether it still is.
+    pub is_probe: bool,
+    /// Its own due time, when it is tried before it: a failure then does not move its schedule.
+    pub early_for: Option<TimeMs>,
     /// The wire's name of this delivery.
     pub request_id: RequestId,
     /// An earlier attempt may have been received.
@@ -178,6 +185,15 @@ pub struct Leased {
     pub claimed: Claimed,
     /// Dropped when the attempt has been recorded.
     pub slot: Slot,
+}
+
+impl Claimed {
+    /// Its event was made for this delivery alone, to see whether the receiver works. Of all deliveries made by
+    /// hand only such a one has the acceptance number of its event: a replay has a later one.
+    #[must_use]
+    pub fn is_test(&self) -> bool {
+        self.class == Class::Manual && self.delivery.seq() == self.event.seq
+    }
 }
 
 /// The part of an event that an attempt needs.
@@ -239,6 +255,7 @@ mod tests {
         }
         assert_eq!(Class::from_code(0), None);
         assert_eq!(State::from_code(End::EventExpired.code()), Some(State::Expired));
+        assert_eq!(State::from_code(End::HeldTooLong.code()), Some(State::Expired));
         assert_eq!(State::from_code(End::Gone.code()), Some(State::Exhausted));
         assert_eq!(State::from_code(End::TypeNotSelected.code()), Some(State::Cancelled));
         assert_eq!(State::from_code(0), None);

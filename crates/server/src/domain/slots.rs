@@ -32,6 +32,7 @@ use self::subscription::Subscription;
 use super::attempt::{Attempt, Outcome, Verdict};
 use super::delivery::Class;
 use super::number::{OrganizationNo, SubscriptionNo};
+use super::time::TimeMs;
 
 /// An attempt without an answer for so long is slow; an answer that took longer does not make a bound grow.
 pub const SLOW_AFTER: Duration = Duration::from_secs(1);
@@ -54,6 +55,10 @@ pub struct Want {
     pub bytes: usize,
     /// The subscription's own bound, if its owner set one.
     pub max_in_flight: Option<usize>,
+    /// Attempts that the subscription lets begin in a second, if its owner said so.
+    pub max_per_second: Option<u32>,
+    /// Schedule time.
+    pub now: TimeMs,
     /// The subscription is failing: begin in the slow share.
     pub failing: bool,
 }
@@ -75,6 +80,8 @@ pub enum Full {
     Share,
     /// Too many bytes are under way.
     Bytes,
+    /// The subscription's rate is used up until then.
+    Rate(TimeMs),
 }
 
 /// A target host's number; two hosts of one organisation that share a number share a bound.
@@ -273,8 +280,18 @@ impl State {
         if self.bytes > 0 && self.bytes + want.bytes > bounds.body_bytes {
             return Err(Full::Bytes);
         }
+        if let Some(until) = self.rate_used_up(bounds, want) {
+            return Err(Full::Rate(until));
+        }
         self.count(bounds, want, share);
         Ok(share)
+    }
+
+    /// Takes from the subscription's rate; until when there is nothing to take, if so.
+    fn rate_used_up(&mut self, bounds: &Bounds, want: Want) -> Option<TimeMs> {
+        let per_second = want.max_per_second.filter(|_| want.class != Class::Manual)?;
+        let known = self.subscriptions.entry(want.subscription).or_insert_with(|| Subscription::new(bounds));
+        known.take_of_rate(per_second, want.now)
     }
 
     fn count(&mut self, bounds: &Bounds, want: Want, share: Share) {
@@ -298,7 +315,7 @@ impl State {
 
     fn starve(&mut self, subscription: SubscriptionNo, full: Full) {
         match full {
-            Full::Closed => {}
+            Full::Closed | Full::Rate(_) => {}
             Full::Subscription => {
                 // It is known: what nobody knows is not full.
                 if let Some(known) = self.subscriptions.get_mut(&subscription) {

@@ -52,10 +52,25 @@ pub struct Subscription {
     pub delivery: DeliverySettings,
     /// Held since when, and why; none while it delivers.
     pub paused: Option<(TimeMs, PauseReason)>,
+    /// How its receiver does.
+    pub health: HealthView,
     /// When it was made.
     pub created_at: TimeMs,
     /// When it was last changed.
     pub updated_at: TimeMs,
+}
+
+/// What is shown of a subscription's health.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HealthView {
+    /// It is being probed: its last attempts failed.
+    pub is_failing: bool,
+    /// Attempts that failed since the last one that succeeded.
+    pub consecutive_failures: u32,
+    /// When an attempt succeeded last, as far as a second.
+    pub last_success_at: Option<TimeMs>,
+    /// When an attempt failed last.
+    pub last_failure_at: Option<TimeMs>,
 }
 
 /// Why a subscription is held.
@@ -65,22 +80,25 @@ pub enum PauseReason {
     Gone,
     /// Somebody paused it.
     ByHand,
+    /// Nothing but failures for days.
+    Failing,
 }
 
 impl PauseReason {
-    /// The word, in the store and in the API.
+    /// The word of the API.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Gone => "gone",
             Self::ByHand => "by_hand",
+            Self::Failing => "failing",
         }
     }
 
     /// Reads [`PauseReason::as_str`] back.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Gone, Self::ByHand].into_iter().find(|reason| reason.as_str() == text)
+        [Self::Gone, Self::ByHand, Self::Failing].into_iter().find(|reason| reason.as_str() == text)
     }
 }
 
@@ -209,7 +227,7 @@ mod tests {
 
     #[test]
     fn pause_reasons_read_back() {
-        for reason in [PauseReason::Gone, PauseReason::ByHand] {
+        for reason in [PauseReason::Gone, PauseReason::ByHand, PauseReason::Failing] {
             assert_eq!(PauseReason::parse(reason.as_str()), Some(reason));
         }
         assert_eq!(PauseReason::parse("other"), None);

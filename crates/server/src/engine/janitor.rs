@@ -1,5 +1,7 @@
 //! The janitor: writes what deletes and narrowed subscriptions left to be written, and forgets what was
-//! remembered only for a time.
+//! remembered only for a time. [`held`] ends what paused subscriptions held for too long.
+
+pub mod held;
 
 use std::time::Duration;
 
@@ -18,11 +20,14 @@ const POLL: Duration = Duration::from_secs(5);
 const SWEEP: Duration = Duration::from_secs(30);
 
 /// Tidies up until the soft stop.
-pub async fn run(store: Store, clock: Clock, bells: Bells, soft: CancellationToken) {
+pub async fn run(store: Store, clock: Clock, hold: Duration, bells: Bells, soft: CancellationToken) {
     let mut bell = bells.tidy.listen();
     let mut sweep_at = clock.schedule().after(SWEEP);
     while !soft.is_cancelled() {
         let mut tidied = tidy_up(&store, &clock, &soft).await;
+        if tidied.is_ok() {
+            tidied = held::end_held(&store, &clock, hold, &soft).await;
+        }
         if tidied.is_ok() && sweep_at <= clock.schedule() {
             tidied = sweep(&store, &soft).await;
             sweep_at = clock.schedule().after(SWEEP);

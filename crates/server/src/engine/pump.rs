@@ -142,14 +142,12 @@ impl Pump {
     /// The store could not be asked.
     pub async fn run_until_idle(&self) -> Result<(), StoreError> {
         loop {
+            // Asked first: what ends during the turn may leave something that the turn did not see.
+            let idle = self.slots.idle();
             let turn = self.turn().await?;
             let more = turn.next_due.is_some_and(|due| due <= self.parts.clock.schedule());
             if turn.started == 0 && !more {
-                if self.slots.idle() {
-                    if turn.refused {
-                        // The place that was missing has been freed meanwhile.
-                        continue;
-                    }
+                if idle {
                     return Ok(());
                 }
                 self.slots.ended().await;
@@ -166,14 +164,11 @@ impl Pump {
             while let Some(leased) = handed.ready() {
                 self.start_all(leased, true);
             }
+            let idle = self.slots.idle();
             let turn = self.turn_of(true).await?;
             let more = turn.next_due.is_some_and(|due| due <= self.parts.clock.schedule());
             if turn.started == 0 && !more {
-                if self.slots.idle() {
-                    if turn.refused {
-                        // The place that was missing has been freed meanwhile.
-                        continue;
-                    }
+                if idle {
                     return Ok(());
                 }
                 tokio::select! {

@@ -7,6 +7,7 @@
 //! | failure of a delivery made by hand | exhausted: it has one attempt |
 //! | failure, waits left in the schedule | retried after the wait ± 20 %, or when `Retry-After` says, if later |
 //! | failure, none left | exhausted |
+//! | failure of a probe before its own due time | due as before; the schedule has not moved |
 //! | cut off by shutdown, or the lease was over | due again; the schedule has not moved |
 
 use uuid::Uuid;
@@ -66,6 +67,10 @@ fn after_attempt(
         Verdict::Gone => return Next::End(End::Gone),
         Verdict::Failure if claimed.class == Class::Manual => return Next::End(End::OutOfAttempts),
         Verdict::Failure => {}
+    }
+    if let Some(due) = claimed.early_for.filter(|due| *due > around.now) {
+        let due = hold_until.map_or(due, |until| due.max(until));
+        return Next::Keep { due, maybe_received: attempt.maybe_received };
     }
     match around.schedule.wait_after(claimed.failures + 1, around.jitter) {
         None => Next::End(End::OutOfAttempts),

@@ -103,7 +103,7 @@ const MATCHING: &str = "SELECT s.no, CASE s.ordering WHEN 'conversation' THEN s.
     FROM subscriptions s
     JOIN subscription_types t ON t.subscription = s.no AND t.event_type = $3
     WHERE s.identity_id = $1 AND s.status = 'active' AND s.owner_id IN ($1, $2) ORDER BY s.no LIMIT 40";
-const ADD_EVENT: &str = "INSERT INTO events (seq, id, organization_id, event_type, owner_kind, owner_id,
+pub(super) const ADD_EVENT: &str = "INSERT INTO events (seq, id, organization_id, event_type, owner_kind, owner_id,
     identity_id, accepted_ms, expires_ms, fan_out, payload) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
 const ADD_DELIVERY: &str = "INSERT INTO queue (no, organization_id, subscription, event_seq, event_type,
     class, request_id, due_ms, expires_ms, created_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, $9)";

@@ -9,7 +9,7 @@ use super::error::StoreError;
 use super::{Store, rows};
 use crate::domain::attempt::Recorded;
 use crate::domain::caller::Scope;
-use crate::domain::number::DeliveryNo;
+use crate::domain::number::{DeliveryNo, Seq};
 use crate::domain::time::TimeMs;
 
 /// One line of the log, with what it needs from its event and subscription.
@@ -45,10 +45,19 @@ pub struct AttemptView {
     pub duration_ms: Option<u64>,
     /// 1 for the delivery's first attempt.
     pub attempt_no: u32,
-    /// Made by hand.
-    pub is_replay: bool,
+    /// Who asked for it, when somebody did.
+    pub by_hand: Option<ByHand>,
     /// When it was written.
     pub created_at: TimeMs,
+}
+
+/// What somebody asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ByHand {
+    /// An event that was accepted before, once more.
+    Replay,
+    /// An event that was made for it, to see whether the receiver works.
+    Test,
 }
 
 /// Which attempts to list.
@@ -72,7 +81,8 @@ pub struct AttemptFilter {
 
 const COLUMNS: &str = "SELECT a.id, s.id AS subscription_id, s.status AS subscription_status,
     t.since_seq, e.id AS event_id, e.expires_ms, e.payload, a.event_type, u.url, a.outcome, a.status,
-    a.response_body, a.error, a.duration_ms, a.attempt_no, a.is_replay, a.created_ms
+    a.response_body, a.error, a.duration_ms, a.attempt_no, a.is_replay,
+    a.delivery, a.event_seq, a.created_ms
     FROM attempts a JOIN subscriptions s ON s.no = a.subscription JOIN urls u ON u.no = a.url
     JOIN events e ON e.seq = a.event_seq
     LEFT JOIN subscription_types t ON t.subscription = a.subscription AND t.event_type = a.event_type
@@ -185,6 +195,14 @@ fn list_statement(scope: Scope, filter: &AttemptFilter) -> (String, Vec<Value>) 
     (sql, params)
 }
 
+fn by_hand(row: &Row<'_>) -> Result<Option<ByHand>, StoreError> {
+    if !row.get::<_, bool>("is_replay")? {
+        return Ok(None);
+    }
+    let is_test = DeliveryNo(row.get("delivery")?).seq() == Seq(row.get("event_seq")?);
+    Ok(Some(if is_test { ByHand::Test } else { ByHand::Replay }))
+}
+
 fn read(row: &Row<'_>) -> Result<AttemptView, StoreError> {
     let status: String = row.get("subscription_status")?;
     let recorded =
@@ -205,7 +223,7 @@ fn read(row: &Row<'_>) -> Result<AttemptView, StoreError> {
         error: row.get("error")?,
         duration_ms: row.get("duration_ms")?,
         attempt_no: row.get("attempt_no")?,
-        is_replay: row.get("is_replay")?,
+        by_hand: by_hand(row)?,
         created_at: rows::time(row, "created_ms")?,
     })
 }

@@ -9,7 +9,7 @@ use rusqlite::params;
 use super::error::StoreError;
 use super::queue::{self, QueueRow};
 use super::writer::Tx;
-use super::{Store, claim, ordering, rows};
+use super::{Store, claim, heads, ordering, rows};
 use crate::domain::number::SubscriptionNo;
 
 /// Queue rows that one chunk looks at: a few milliseconds at most.
@@ -121,7 +121,11 @@ fn cancel(tx: &mut Tx<'_>, row: &mut QueueRow) -> Result<(), StoreError> {
     let Some(end) = queue::cancelled(tx, row)? else { return Ok(()) };
     match row.boot {
         None => queue::end(tx, row, end),
-        Some(boot) if boot == tx.context.boot => queue::end_under_way(tx, row, end),
+        Some(boot) if boot == tx.context.boot => {
+            queue::end_under_way(tx, row, end)?;
+            // It may have been the probe for which everything else waited.
+            heads::open_all(tx, row.subscription)
+        }
         Some(_) => {
             // No claim will ever take it, so nobody else writes what an earlier process left.
             claim::write_lost_attempt(tx, row)?;

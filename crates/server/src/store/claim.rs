@@ -21,6 +21,7 @@ use rusqlite::params;
 
 use self::round::Round;
 use super::error::StoreError;
+use super::health::{self, Allowance, Standing};
 use super::queue::{self, QueueRow};
 use super::settle::{self, AttemptRow};
 use super::target::{self, Selected, Target};
@@ -28,7 +29,7 @@ use super::writer::Tx;
 use super::{Store, alerts, heads, ordering, rows};
 use crate::domain::delivery::{Claimed, ClaimedEvent, Class, DeliveryTarget, End, Leased};
 use crate::domain::number::{Seq, SubscriptionNo};
-use crate::domain::slots::{Full, Slots, Want};
+use crate::domain::slots::{Full, Slot, Slots, Want};
 use crate::domain::time::TimeMs;
 
 /// Added to an attempt's timeout to get its lease: what clocks, scheduling and the settle may take.
@@ -89,7 +90,7 @@ impl Store {
                 Some(row) if row.claim_no == claimed.claim_no => row,
                 _ => return Ok(None),
             };
-            let Target::Open { target, held_until, selected } =
+            let Target::Open { target, held_until, selected, .. } =
                 target::load(tx, row.subscription, claimed.target.server_timeout)?
             else {
                 return Ok(None);
@@ -154,7 +155,7 @@ pub(super) fn claim_next_of(tx: &mut Tx<'_>, subscription: SubscriptionNo) -> Re
 }
 
 /// What a turn of one subscription and class came to.
-enum Turn {
+pub(super) enum Turn {
     /// It has no more that is due.
     Drained,
     /// It had its quantum, and has more.
@@ -173,7 +174,7 @@ fn claim_head(
     class: Class,
     claims: &mut Claims,
 ) -> Result<Turn, StoreError> {
-    let (target, held_until, selected) = match target::load(tx, subscription, request.timeout)? {
+    let (target, held_until, selected, standing) = match target::load(tx, subscription, request.timeout)? {
         Target::Deleted => {
             heads::remove_all(tx, subscription)?;
             return Ok(Turn::Drained);
@@ -182,11 +183,27 @@ fn claim_head(
             heads::raise(tx, subscription, class, request.now.after(UNREADABLE_WAIT))?;
             return Ok(Turn::Drained);
         }
-        Target::Open { target, held_until, selected } => (target, held_until, selected),
+        Target::Open { target, held_until, selected, standing } => (target, held_until, selected, standing),
     };
     if class != Class::Manual && held_until > request.now {
-        heads::raise(tx, subscription, class, held_until)?;
+        if standing == Standing::Open || held_until == TimeMs::NEVER {
+            heads::raise(tx, subscription, class, held_until)?;
+        } else {
+            // What probes and drains take does not wait for its own due time.
+            heads::set(tx, subscription, class, held_until)?;
+        }
         return Ok(Turn::Drained);
+    }
+    match standing {
+        Standing::Failing if class != Class::Manual => {
+            return health::claim_probe(tx, request, subscription, (&target, &selected), claims);
+        }
+        Standing::Draining if class != Class::Manual => {
+            if let Some(allowance) = Allowance::of(tx, subscription, request.now)? {
+                return claim_draining(tx, request, class, (&target, &selected), allowance, claims);
+            }
+        }
+        Standing::Open | Standing::Failing | Standing::Draining => {}
     }
     let Some(places) = request.slots.places(subscription, class) else {
         return Ok(Turn::Refused(Full::Subscription));
@@ -198,28 +215,20 @@ fn claim_head(
         let limit = places - taken + 1;
         let due = queue::due(tx, subscription, class, request.now, limit)?;
         let saw_all = due.len() < limit;
-        for mut row in due {
+        for row in due {
             if taken == places {
                 return Ok(Turn::More);
             }
-            if row.boot.is_some() {
-                write_lost_attempt(tx, &mut row)?;
-            }
-            if let Some(end) = end_of(&row, &selected, request.now) {
-                queue::end(tx, &row, end)?;
-                alerts::note_end(tx, &row, end, None)?;
-                claims.ended_manual |= class == Class::Manual;
-                // What was parked behind it is due now.
-                let_go |= tx.context.ordered.has(subscription);
-                ended += 1;
-                continue;
-            }
-            match take(tx, request, row, &target)? {
-                Ok(leased) => claims.claimed.push(leased),
+            match claim_row(tx, request, row, (&target, &selected), claims)? {
+                Row::Taken => taken += 1,
+                Row::Ended => {
+                    ended += 1;
+                    // What was parked behind it is due now.
+                    let_go |= tx.context.ordered.has(subscription);
+                }
                 // Slots ran out, not the queue: the head stays where it is.
-                Err(full) => return Ok(Turn::Refused(full)),
+                Row::Refused(full) => return refused(tx, subscription, class, full),
             }
-            taken += 1;
         }
         if saw_all && !std::mem::take(&mut let_go) {
             heads::raise(tx, subscription, class, TimeMs::ZERO)?;
@@ -230,6 +239,111 @@ fn claim_head(
         }
     }
     Ok(Turn::ToEnd)
+}
+
+/// Takes what the rate lets through of what waited for a subscription to come back.
+fn claim_draining(
+    tx: &mut Tx<'_>,
+    request: &ClaimRequest,
+    class: Class,
+    target: (&Arc<DeliveryTarget>, &Selected),
+    allowance: Allowance,
+    claims: &mut Claims,
+) -> Result<Turn, StoreError> {
+    let subscription = target.0.subscription;
+    let Some(places) = request.slots.places(subscription, class) else {
+        return Ok(Turn::Refused(Full::Subscription));
+    };
+    let places = places.min(QUANTUM).min(allowance.free);
+    let limit = places + ROWS_TO_END;
+    let due = allowance.due(tx, class, request.now, limit)?;
+    let saw_all = due.len() < limit;
+    let (mut taken, mut ran_out) = (0, false);
+    for row in due {
+        if taken == places {
+            ran_out = true;
+            break;
+        }
+        match claim_row(tx, request, row, target, claims)? {
+            Row::Taken => taken += 1,
+            Row::Ended => {}
+            Row::Refused(full) => {
+                allowance.took(tx, class, taken, false, request.now)?;
+                return refused(tx, subscription, class, full);
+            }
+        }
+    }
+    if !ran_out && saw_all {
+        heads::raise(tx, subscription, class, TimeMs::ZERO)?;
+    } else if !ran_out {
+        heads::set(tx, subscription, class, request.now)?;
+    }
+    let by_rate = taken >= allowance.free;
+    allowance.took(tx, class, taken, ran_out, request.now)?;
+    Ok(match (ran_out, saw_all) {
+        (true, _) if !by_rate => Turn::More,
+        (true, _) | (false, true) => Turn::Drained,
+        (false, false) => Turn::ToEnd,
+    })
+}
+
+/// What became of a row that was due.
+pub(super) enum Row {
+    /// It is leased, and the last of the claims.
+    Taken,
+    /// It must not be sent, and has ended.
+    Ended,
+    /// There is no place for it.
+    Refused(Full),
+}
+
+/// Leases a row or ends it.
+pub(super) fn claim_row(
+    tx: &mut Tx<'_>,
+    request: &ClaimRequest,
+    mut row: QueueRow,
+    (target, selected): (&Arc<DeliveryTarget>, &Selected),
+    claims: &mut Claims,
+) -> Result<Row, StoreError> {
+    let mut place = None;
+    if row.boot.is_some() {
+        // Only who takes the delivery over says that its attempt was lost.
+        match take_place(tx, request, &row, target)? {
+            Ok(taken) => place = Some(taken),
+            Err(full) => return Ok(Row::Refused(full)),
+        }
+        write_lost_attempt(tx, &mut row)?;
+    }
+    if let Some(end) = end_of(&row, selected, request.now) {
+        queue::end(tx, &row, end)?;
+        alerts::note_end(tx, &row, end, None)?;
+        claims.ended_manual |= row.class == Class::Manual;
+        return Ok(Row::Ended);
+    }
+    let (event, slot) = match place {
+        Some(place) => place,
+        None => match take_place(tx, request, &row, target)? {
+            Ok(place) => place,
+            Err(full) => return Ok(Row::Refused(full)),
+        },
+    };
+    let claimed = take(tx, request, row, event, target)?;
+    claims.claimed.push(Leased { claimed, slot });
+    Ok(Row::Taken)
+}
+
+/// A rate says itself when it has room again; for anything else a place that is freed does.
+pub(super) fn refused(
+    tx: &mut Tx<'_>,
+    subscription: SubscriptionNo,
+    class: Class,
+    full: Full,
+) -> Result<Turn, StoreError> {
+    if let Full::Rate(until) = full {
+        heads::set(tx, subscription, class, until)?;
+        return Ok(Turn::Drained);
+    }
+    Ok(Turn::Refused(full))
 }
 
 /// Why a due delivery of a subscription that is there is not to be sent, if so.
@@ -246,7 +360,7 @@ fn end_of(row: &QueueRow, selected: &Selected, now: TimeMs) -> Option<End> {
 }
 
 /// What an attempt of this class to this target would use.
-pub(super) fn want(target: &DeliveryTarget, class: Class, bytes: usize) -> Want {
+pub(super) fn want(target: &DeliveryTarget, class: Class, bytes: usize, now: TimeMs) -> Want {
     Want {
         organization: target.organization,
         subscription: target.subscription,
@@ -254,6 +368,8 @@ pub(super) fn want(target: &DeliveryTarget, class: Class, bytes: usize) -> Want 
         host: target.host,
         bytes,
         max_in_flight: target.max_in_flight,
+        max_per_second: target.max_per_second,
+        now,
         failing: false,
     }
 }
@@ -263,32 +379,41 @@ pub(super) fn lease_end(target: &DeliveryTarget, now: TimeMs) -> TimeMs {
     now.after(target.timeout).after(LEASE_SKEW)
 }
 
-/// Leases one row, if there is a place for it.
+/// A place for an attempt of this row, and what it is to send.
+fn take_place(
+    tx: &Tx<'_>,
+    request: &ClaimRequest,
+    row: &QueueRow,
+    target: &DeliveryTarget,
+) -> Result<Result<(ClaimedEvent, Slot), Full>, StoreError> {
+    let event = load_event(tx, row.event, row.event_type)?;
+    let want = want(target, row.class, event.payload.len(), request.now);
+    Ok(request.slots.try_take(want).map(|slot| (event, slot)))
+}
+
+/// Leases one row.
 fn take(
     tx: &mut Tx<'_>,
     request: &ClaimRequest,
     row: QueueRow,
+    event: ClaimedEvent,
     target: &Arc<DeliveryTarget>,
-) -> Result<Result<Leased, Full>, StoreError> {
-    let event = load_event(tx, row.event, row.event_type)?;
-    let slot = match request.slots.try_take(want(target, row.class, event.payload.len())) {
-        Ok(slot) => slot,
-        Err(full) => return Ok(Err(full)),
-    };
+) -> Result<Claimed, StoreError> {
+    let lease_until = lease_end(target, request.now);
     let row = QueueRow {
         claim_no: row.claim_no + 1,
         boot: Some(tx.context.boot),
         claimed_at: Some(tx.context.clock.wall()),
         claimed_url: Some(target.url_no),
+        due_at: lease_until,
         ..row
     };
-    let lease_until = lease_end(target, request.now);
     let claimed_ms = row.claimed_at.map(|time| time.0);
     tx.run(LEASE, params![row.no.0, row.claim_no, row.boot, claimed_ms, lease_until.0, target.url_no.0])?;
     let gap = ordering::gap_of(tx, &row)?;
     let claimed = claimed(&row, lease_until, request.now, event, gap, target);
     tx.memory.leased(row);
-    Ok(Ok(Leased { claimed, slot }))
+    Ok(claimed)
 }
 
 /// The right to make one attempt, from the row that says so.
@@ -308,6 +433,8 @@ pub(super) fn claimed(
         attempt_no: row.attempts + 1,
         failures: row.failures,
         class: row.class,
+        is_probe: false,
+        early_for: None,
         request_id: row.request_id,
         maybe_received: row.maybe_received,
         expires_at: row.expires_at,

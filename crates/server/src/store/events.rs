@@ -10,8 +10,8 @@ use rusqlite::{Connection, Row, params, params_from_iter};
 use super::error::StoreError;
 use super::{Store, rows};
 use crate::domain::caller::Scope;
-use crate::domain::delivery::State;
-use crate::domain::number::{DELIVERIES_PER_SEQ, Seq};
+use crate::domain::delivery::{Class, State};
+use crate::domain::number::{DELIVERIES_PER_SEQ, DeliveryNo, Seq};
 use crate::domain::owner::{self, Owner};
 use crate::domain::time::TimeMs;
 
@@ -51,8 +51,10 @@ pub struct DeliveryView {
     pub reason: Option<String>,
     /// Attempts made, unknown ones included.
     pub attempts: u32,
-    /// Made by hand.
+    /// Made by hand of an event that was accepted before.
     pub is_replay: bool,
+    /// Made by hand together with its event, to see whether the receiver works.
+    pub is_test: bool,
     /// When it is tried next, while it waits.
     pub next_attempt_at: Option<TimeMs>,
     /// When it ended.
@@ -87,6 +89,7 @@ const WAITING: &str = "SELECT l.value AS event_seq, q.no, q.request_id, s.id AS 
     CASE WHEN s.status <> 'active' THEN 'subscription_deleted'
     WHEN t.since_seq IS NULL OR q.no / 64 <= t.since_seq THEN 'event_type_not_selected' END
     FROM json_each($1) l CROSS JOIN queue q ON q.event_seq = l.value AND q.class IN (3, 4)
+    AND q.no NOT BETWEEN l.value * 64 AND l.value * 64 + 63
     JOIN subscriptions s ON s.no = q.subscription
     LEFT JOIN subscription_types t ON t.subscription = q.subscription AND t.event_type = q.event_type
     UNION ALL SELECT l.value, p.no, p.request_id, s.id, 0, 1, 0, NULL,
@@ -101,6 +104,7 @@ const ENDED: &str = "SELECT l.value AS event_seq, d.no, d.request_id, s.id AS su
     JOIN subscriptions s ON s.no = d.subscription WHERE d.event_seq = l.value
     UNION ALL SELECT l.value, d.no, d.request_id, s.id, d.attempts, d.class, d.state, d.reason, d.ended_ms
     FROM json_each($1) l CROSS JOIN deliveries d ON d.event_seq = l.value AND d.class IN (3, 4)
+    AND d.no NOT BETWEEN l.value * 64 AND l.value * 64 + 63
     JOIN subscriptions s ON s.no = d.subscription";
 
 impl Store {
@@ -209,6 +213,13 @@ fn position(row: &Row<'_>) -> Result<(Seq, i64), StoreError> {
     Ok((Seq(row.get("event_seq")?), row.get("no")?))
 }
 
+/// Whether somebody asked for it, and whether its event was made for it.
+fn by_hand(row: &Row<'_>) -> Result<(bool, bool), StoreError> {
+    let (seq, no) = position(row)?;
+    let by_hand = Class::from_code(row.get("class")?) == Some(Class::Manual);
+    Ok((by_hand, by_hand && DeliveryNo(no).seq() == seq))
+}
+
 fn read_waiting(row: &Row<'_>) -> Result<DeliveryView, StoreError> {
     let cancelled: Option<String> = row.get("cancelled")?;
     let under_way = row.get::<_, Option<i64>>("boot")?.is_some();
@@ -218,13 +229,15 @@ fn read_waiting(row: &Row<'_>) -> Result<DeliveryView, StoreError> {
         (None, false) => State::Queued,
     };
     let due = rows::time(row, "due_ms")?;
+    let (by_hand, is_test) = by_hand(row)?;
     Ok(DeliveryView {
         request_id: rows::id(row, "request_id")?,
         subscription_id: rows::id(row, "subscription_id")?,
         state,
         reason: cancelled,
         attempts: row.get("attempts")?,
-        is_replay: row.get::<_, i64>("class")? == 4,
+        is_replay: by_hand && !is_test,
+        is_test,
         next_attempt_at: (state == State::Queued && due > TimeMs::ZERO).then_some(due),
         ended_at: None,
     })
@@ -232,13 +245,15 @@ fn read_waiting(row: &Row<'_>) -> Result<DeliveryView, StoreError> {
 
 fn read_ended(row: &Row<'_>) -> Result<DeliveryView, StoreError> {
     let state = State::from_code(row.get("state")?).ok_or(StoreError::Corrupt("a delivery's state"))?;
+    let (by_hand, is_test) = by_hand(row)?;
     Ok(DeliveryView {
         request_id: rows::id(row, "request_id")?,
         subscription_id: rows::id(row, "subscription_id")?,
         state,
         reason: row.get("reason")?,
         attempts: row.get("attempts")?,
-        is_replay: row.get::<_, i64>("class")? == 4,
+        is_replay: by_hand && !is_test,
+        is_test,
         next_attempt_at: None,
         ended_at: rows::optional_time(row, "ended_ms")?,
     })

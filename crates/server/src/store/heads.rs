@@ -19,6 +19,7 @@ const LOWER: &str = "INSERT INTO queue_heads (subscription, class, due_ms) VALUE
 const SET: &str = "UPDATE queue_heads SET due_ms = $3 WHERE subscription = $1 AND class = $2";
 const REMOVE: &str = "DELETE FROM queue_heads WHERE subscription = $1 AND class = $2";
 const REMOVE_ALL: &str = "DELETE FROM queue_heads WHERE subscription = $1";
+const SET_AUTOMATIC: &str = "UPDATE queue_heads SET due_ms = $2 WHERE subscription = $1 AND class <> 4";
 const EARLIEST: &str = "SELECT min(due_ms) FROM queue WHERE subscription = $1 AND class = $2";
 const OF_SUBSCRIPTION: &str = "SELECT class, due_ms FROM queue_heads WHERE subscription = $1";
 const STORED: &str = "SELECT due_ms FROM queue_heads WHERE subscription = $1 AND class = $2";
@@ -90,6 +91,37 @@ pub(super) fn raise(
         None => tx.run(REMOVE, params![subscription.0, class.code()])?,
     };
     remember(tx, subscription, class, head);
+    Ok(())
+}
+
+/// Look at this class then, whatever its rows say: something else than their due times decides.
+pub(super) fn set(
+    tx: &mut Tx<'_>,
+    subscription: SubscriptionNo,
+    class: Class,
+    look: TimeMs,
+) -> Result<(), StoreError> {
+    tx.run(SET, params![subscription.0, class.code(), look.0])?;
+    if let Some(heads) = tx.memory.heads(subscription)
+        && heads.get(class).is_some()
+    {
+        heads.set(class, Some(look));
+    }
+    Ok(())
+}
+
+/// The same for all that nobody asked for by hand.
+pub(super) fn set_automatic(
+    tx: &mut Tx<'_>,
+    subscription: SubscriptionNo,
+    look: TimeMs,
+) -> Result<(), StoreError> {
+    tx.run(SET_AUTOMATIC, params![subscription.0, look.0])?;
+    if let Some(heads) = tx.memory.heads(subscription) {
+        let automatic = Class::ALL.into_iter().filter(|class| *class != Class::Manual);
+        let queued: Vec<_> = automatic.filter(|class| heads.get(*class).is_some()).collect();
+        queued.into_iter().for_each(|class| heads.set(class, Some(look)));
+    }
     Ok(())
 }
 

@@ -22,6 +22,8 @@ pub(super) struct QueueRow {
     pub(super) event_type: EventType,
     pub(super) class: Class,
     pub(super) request_id: RequestId,
+    /// The lease's end while it is claimed.
+    pub(super) due_at: TimeMs,
     pub(super) expires_at: Option<TimeMs>,
     pub(super) created_at: TimeMs,
     pub(super) failures: u32,
@@ -38,7 +40,7 @@ pub(super) struct QueueRow {
 macro_rules! columns {
     () => {
         "no, organization_id, subscription, event_seq, event_type, class, request_id, expires_ms, created_ms,
-        failures, attempts, unknown, maybe_received, claim_no, boot, claimed_ms, claimed_url"
+        failures, attempts, unknown, maybe_received, claim_no, boot, claimed_ms, claimed_url, due_ms"
     };
 }
 const FIND: &str = concat!("SELECT ", columns!(), " FROM queue WHERE no = $1");
@@ -172,6 +174,7 @@ pub(super) fn write_counts(tx: &Tx<'_>, row: &QueueRow) -> Result<(), StoreError
 /// Reads a whole row.
 pub(super) fn read(row: &Row<'_>) -> Result<QueueRow, StoreError> {
     Ok(QueueRow {
+        due_at: rows::time(row, "due_ms")?,
         expires_at: rows::optional_time(row, "expires_ms")?,
         failures: row.get("failures")?,
         unknown: row.get("unknown")?,
@@ -205,6 +208,7 @@ fn read_in_order(row: &Row<'_>) -> Result<QueueRow, StoreError> {
         boot: row.get(14)?,
         claimed_at: time(15)?,
         claimed_url: row.get::<_, Option<i64>>(16)?.map(UrlNo),
+        due_at: TimeMs(row.get(17)?),
     })
 }
 
@@ -235,6 +239,7 @@ fn read_shared(row: &Row<'_>) -> Result<QueueRow, StoreError> {
         request_id: rows::id(row, "request_id")?,
         created_at: rows::time(row, "created_ms")?,
         attempts: row.get("attempts")?,
+        due_at: TimeMs::ZERO,
         expires_at: None,
         failures: 0,
         unknown: 0,

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::error::StoreError;
 use super::queue::{self, QueueRow};
 use super::writer::{Kind, Op, Tx};
-use super::{Store, alerts, claim, heads, ordering, rows};
+use super::{Store, alerts, claim, heads, health, ordering, rows};
 use crate::domain::attempt::Recorded;
 use crate::domain::delivery::{Class, End};
 use crate::domain::number::DeliveryNo;
@@ -41,6 +41,13 @@ pub enum Next {
     End(End),
     /// It failed and is tried again.
     Retry {
+        /// Not before this.
+        due: TimeMs,
+        /// The receiver may have got it.
+        maybe_received: bool,
+    },
+    /// It failed ahead of its time, as a probe: it waits as before, and the schedule has not moved.
+    Keep {
         /// Not before this.
         due: TimeMs,
         /// The receiver may have got it.
@@ -112,10 +119,6 @@ const COMPLETE_LOST: &str = "UPDATE attempts SET outcome = $3, status = $4, erro
 const RETRY: &str = "UPDATE queue SET class = $2, due_ms = $3, failures = $4, attempts = $5,
     maybe_received = $6, boot = NULL WHERE no = $1";
 const HOLD: &str = "UPDATE subscriptions SET not_before_ms = $2 WHERE no = $1 AND not_before_ms < $2";
-const PAUSE: &str =
-    "UPDATE subscriptions SET paused_ms = $2, pause_reason = 'gone', generation = generation + 1
-    WHERE no = $1 AND status = 'active' AND paused_ms IS NULL";
-const GENERATION: &str = "SELECT generation FROM subscriptions WHERE no = $1";
 const ENDED_OPEN: &str = "SELECT * FROM deliveries WHERE no = $1 AND open_claim = $2";
 const CLOSE_ENDED: &str = "UPDATE deliveries SET open_claim = NULL, open_url = NULL, open_started_ms = NULL,
     attempts = attempts + 1, state = $2,
@@ -182,6 +185,7 @@ fn settle(tx: &mut Tx<'_>, settlement: &Settlement) -> Result<Settled, StoreErro
         && let Some(attempt) = &settlement.attempt
         && queue::end_claimed(tx, row, attempt)?
     {
+        health::settled(tx, row, settlement)?;
         return Ok(Settled::Done);
     }
     let Some(mut row) = queue::find(tx, settlement.delivery)? else {
@@ -198,9 +202,6 @@ fn settle(tx: &mut Tx<'_>, settlement: &Settlement) -> Result<Settled, StoreErro
         tx.run(HOLD, params![row.subscription.0, until.0])?;
         tx.memory.forget_target(row.subscription);
     }
-    if settlement.next == Next::End(End::Gone) {
-        pause_gone(tx, &row)?;
-    }
     match (settlement.next, queue::cancelled(tx, &row)?) {
         (Next::End(End::Succeeded), _) => queue::end(tx, &row, End::Succeeded)?,
         // It was cancelled when the subscription changed, and reads have said so since.
@@ -209,25 +210,29 @@ fn settle(tx: &mut Tx<'_>, settlement: &Settlement) -> Result<Settled, StoreErro
             queue::end(tx, &row, end)?;
             alerts::note_end(tx, &row, end, settlement.attempt.as_ref())?;
         }
-        (Next::Retry { due, maybe_received }, None) => retry(tx, row, due, maybe_received)?,
+        (Next::Retry { due, maybe_received }, None) => {
+            row.failures += 1;
+            retry(tx, &mut row, due, maybe_received)?;
+        }
+        (Next::Keep { due, maybe_received }, None) => retry(tx, &mut row, due, maybe_received)?,
         (Next::Release { maybe_received }, None) => {
             row.maybe_received |= maybe_received;
             requeue(tx, &row, row.class, TimeMs::ZERO)?;
         }
     }
+    health::settled(tx, &row, settlement)?;
     Ok(Settled::Done)
 }
 
 /// Back into the queue, or to an end when it would come too late.
-fn retry(tx: &mut Tx<'_>, mut row: QueueRow, due: TimeMs, maybe_received: bool) -> Result<(), StoreError> {
-    row.failures += 1;
+fn retry(tx: &mut Tx<'_>, row: &mut QueueRow, due: TimeMs, maybe_received: bool) -> Result<(), StoreError> {
     row.maybe_received |= maybe_received;
     if row.expires_at.is_some_and(|expires_at| expires_at <= due) {
-        return queue::end(tx, &row, End::EventExpired);
+        return queue::end(tx, row, End::EventExpired);
     }
-    ordering::failed(tx, &row)?;
+    ordering::failed(tx, row)?;
     let class = if row.class == Class::Live { Class::Retry } else { row.class };
-    requeue(tx, &row, class, due)
+    requeue(tx, row, class, due)
 }
 
 fn requeue(tx: &mut Tx<'_>, row: &QueueRow, class: Class, due: TimeMs) -> Result<(), StoreError> {
@@ -238,19 +243,8 @@ fn requeue(tx: &mut Tx<'_>, row: &QueueRow, class: Class, due: TimeMs) -> Result
     heads::lower(tx, row.subscription, class, due)
 }
 
-/// 410: the receiver wants nothing more, so nothing more is sent until somebody says otherwise.
-fn pause_gone(tx: &mut Tx<'_>, row: &QueueRow) -> Result<(), StoreError> {
-    let now = tx.context.clock.wall();
-    if tx.run(PAUSE, params![row.subscription.0, now.0])? > 0
-        && let Some(generation) = rows::scalar(tx, GENERATION, params![row.subscription.0])?
-    {
-        tx.raise_generation(row.subscription, generation);
-    }
-    Ok(())
-}
-
 /// The delivery was cancelled while the attempt was under way.
-fn settle_ended(tx: &Tx<'_>, settlement: &Settlement) -> Result<Settled, StoreError> {
+fn settle_ended(tx: &mut Tx<'_>, settlement: &Settlement) -> Result<Settled, StoreError> {
     let params = params![settlement.delivery.0, settlement.claim_no];
     let ended = rows::optional(tx, ENDED_OPEN, params, |row| {
         Ok((queue::read_ended(row)?, row.get::<_, i64>("state")?, row.get::<_, Option<String>>("reason")?))
@@ -267,6 +261,7 @@ fn settle_ended(tx: &Tx<'_>, settlement: &Settlement) -> Result<Settled, StoreEr
         Recorded::Failed | Recorded::Unknown => (state, reason),
     };
     tx.run(CLOSE_ENDED, params![row.no.0, state, reason])?;
+    health::settled(tx, &row, settlement)?;
     Ok(Settled::AfterEnd)
 }
 

@@ -23,7 +23,7 @@ pub(super) use remove::{delete_of_identity, delete_of_owner};
 
 use super::error::StoreError;
 use super::seal::{Place, Sealer};
-use super::{Store, facts, rows};
+use super::{Store, facts, health, rows};
 use crate::domain::caller::Scope;
 use crate::domain::number::{OrganizationNo, SubscriptionNo};
 use crate::domain::owner::{self, Owner};
@@ -54,7 +54,8 @@ macro_rules! select {
         concat!(
             "SELECT s.no, s.id, s.organization_id, s.identity_id, s.owner_kind, s.owner_id, u.url,
                 s.url_normalized, s.event_types, s.context_config, s.auth_token, s.delivery, s.generation,
-                s.not_before_ms, s.paused_ms, s.pause_reason, s.created_ms, s.updated_ms
+                s.not_before_ms, s.paused_ms, s.pause_reason, s.health, s.consecutive_failures,
+                s.last_success_ms, s.last_failure_ms, s.created_ms, s.updated_ms
             FROM subscriptions s JOIN urls u ON u.no = s.url WHERE s.status = 'active' AND ",
             $condition
         )
@@ -139,7 +140,7 @@ struct Stored {
     organization: OrganizationNo,
     subscription: Subscription,
     generation: u64,
-    /// Something holds its queue back, by hand or by the receiver's wish.
+    /// Something holds its queue back: somebody, the receiver's wish, or its failures.
     is_held: bool,
 }
 
@@ -166,7 +167,11 @@ fn read(row: &Row<'_>, sealer: &Sealer) -> Result<Stored, StoreError> {
     let place = Place::auth_token(organization, id);
     let paused_at = rows::optional_time(row, "paused_ms")?;
     let reason: Option<String> = row.get("pause_reason")?;
-    let reason = reason.as_deref().and_then(PauseReason::parse);
+    let reason = match reason.as_deref() {
+        None => PauseReason::Failing,
+        Some(text) => PauseReason::parse(text).ok_or(StoreError::Corrupt("why a subscription is paused"))?,
+    };
+    let health = health::read_view(row)?;
     let subscription = Subscription {
         no: SubscriptionNo(row.get("no")?),
         id: id.into(),
@@ -177,12 +182,13 @@ fn read(row: &Row<'_>, sealer: &Sealer) -> Result<Stored, StoreError> {
         context_config: context.map_err(|_| StoreError::Corrupt("a context setting"))?,
         auth_token: token.map(|token| sealer.open(place, &token)).transpose()?,
         delivery: read_delivery(row)?,
-        paused: paused_at.zip(reason),
+        paused: paused_at.map(|since| (since, reason)),
+        health,
         created_at: rows::time(row, "created_ms")?,
         updated_at: rows::time(row, "updated_ms")?,
     };
     let not_before: i64 = row.get("not_before_ms")?;
-    let is_held = paused_at.is_some() || not_before > 0;
+    let is_held = paused_at.is_some() || not_before > 0 || health.is_failing;
     Ok(Stored { organization, subscription, generation: row.get("generation")?, is_held })
 }
 

@@ -8,6 +8,7 @@
 use rusqlite::params;
 
 use super::error::StoreError;
+use super::health::Standing;
 use super::target::{self, Target};
 use super::writer::Tx;
 use super::{Store, heads, rows};
@@ -59,11 +60,18 @@ fn sweep(tx: &mut Tx<'_>, mut place: SweepPlace) -> Result<Option<SweepPlace>, S
 
 fn look(tx: &mut Tx<'_>, subscription: SubscriptionNo, class: Class, due: TimeMs) -> Result<(), StoreError> {
     let timeout = tx.seat.as_ref().map_or(std::time::Duration::ZERO, |seat| seat.timeout);
-    let Target::Open { held_until, .. } = target::load(tx, subscription, timeout)? else {
+    let Target::Open { target, held_until, standing, .. } = target::load(tx, subscription, timeout)? else {
         // Cancelled, or looked at again in a minute.
         return Ok(());
     };
-    let latest = if class == Class::Manual { due } else { due.max(held_until) };
+    let by_due_time =
+        class == Class::Manual || (standing == Standing::Open && target.max_per_second.is_none());
+    let latest = match class {
+        Class::Manual => due,
+        _ if by_due_time => due.max(held_until),
+        // Probes and rates have their own times; that they are looked at is what counts.
+        _ => TimeMs::NEVER,
+    };
     // What is in memory is what is under test: ask the table.
     let head = heads::stored(tx, subscription, class)?;
     if head.is_some_and(|head| head <= latest) {

@@ -8,6 +8,7 @@ use inkhook_wire::sign::SigningKey;
 use rusqlite::{Row, params};
 
 use super::error::StoreError;
+use super::health::{self, Standing};
 use super::seal::Place;
 use super::writer::Tx;
 use super::{rows, subscriptions};
@@ -17,7 +18,7 @@ use crate::domain::slots;
 use crate::domain::time::TimeMs;
 
 const TARGET: &str = "SELECT s.id, s.organization_id, s.identity_id, s.status, s.generation, s.not_before_ms,
-    s.paused_ms, s.url AS url_no, u.url, s.auth_token, s.delivery, i.signing_key AS identity_key,
+    s.paused_ms, s.health, s.drain_since_ms, s.url AS url_no, u.url, s.auth_token, s.delivery, i.signing_key AS identity_key,
     o.signing_key AS organization_key
     FROM subscriptions s JOIN urls u ON u.no = s.url JOIN organizations o ON o.no = s.organization_id
     LEFT JOIN identities i ON i.id = s.identity_id WHERE s.no = $1";
@@ -39,6 +40,8 @@ pub(super) enum Target {
         held_until: TimeMs,
         /// What it selects.
         selected: Selected,
+        /// How much may be taken at a time.
+        standing: Standing,
     },
 }
 
@@ -126,7 +129,12 @@ fn read_row(tx: &Tx<'_>, row: &Row<'_>, no: SubscriptionNo, timeout: Duration) -
         max_in_flight: settings.max_in_flight.map(|most| usize::try_from(most).unwrap_or(usize::MAX)),
         ordering: settings.ordering,
     };
-    Ok(Target::Open { target: Arc::new(target), held_until, selected: Selected::read(tx, no)? })
+    Ok(Target::Open {
+        target: Arc::new(target),
+        held_until,
+        selected: Selected::read(tx, no)?,
+        standing: health::read_standing(row)?,
+    })
 }
 
 /// URLs that share a host share its bound; what is no URL fails before it is sent.

@@ -25,6 +25,7 @@ use super::effects::{Effect, Effects};
 use super::error::StoreError;
 use super::faults::{Faults, Point};
 use super::hand_over::{Seat, Seats};
+use super::health::Memory as Health;
 use super::inbox::Inbox;
 use super::memory::Memory;
 use super::ordering::Ordered;
@@ -130,6 +131,7 @@ pub(super) struct Context {
     pub(super) boot: i64,
     pub(super) head_repairs: Arc<AtomicU64>,
     pub(super) ordered: Ordered,
+    pub(super) health: Health,
 }
 
 impl Deref for Tx<'_> {
@@ -237,6 +239,7 @@ impl Writer {
             boot: options.boot,
             head_repairs: head_repairs.clone(),
             ordered: Ordered::load(&connection)?,
+            health: Health::default(),
         };
         let seats = Seats::default();
         let (failed, watch_failed) = watch::channel(false);
@@ -569,6 +572,7 @@ impl Worker {
         if let Some(pages) = self.faults.take_page_limit() {
             self.connection.pragma_update(None, "max_page_count", pages)?;
         }
+        self.context.health.begin();
         super::rows::prepare(&self.connection, "BEGIN IMMEDIATE")?.execute([])?;
         Ok(())
     }
@@ -584,10 +588,11 @@ impl Worker {
             self.roll_back();
         }
         committed?;
-        match self.faults.take(Point::AfterCommit) {
-            Some(fault) => Err(recovery::fault_error(fault)),
-            None => Ok(()),
+        if let Some(fault) = self.faults.take(Point::AfterCommit) {
+            return Err(recovery::fault_error(fault));
         }
+        self.context.health.committed();
+        Ok(())
     }
 
     fn roll_back(&mut self) {

@@ -5,6 +5,7 @@ mod delivery;
 mod delivery_settings;
 mod expiry;
 mod gate;
+mod health;
 mod late;
 mod ordering;
 mod recover;
@@ -78,6 +79,11 @@ impl Scene {
     /// Turns the engine until it has nothing to do.
     async fn turn(&self) {
         self.pump.run_until_idle().await.expect("the store works");
+    }
+
+    /// Lets the engine look at the queue once.
+    async fn turn_once(&self) {
+        self.pump.turn().await.expect("the store works");
     }
 
     /// The attempt log, newest first.

@@ -35,10 +35,20 @@ pub(super) struct Shown {
     /// In clear: whoever can see the subscription may read it.
     auth_token: Option<String>,
     delivery: DeliveryShown,
+    /// `healthy`; `failing`: the last five attempts or more failed, and one delivery at a time is tried while
+    /// the others wait; `paused`: nothing is sent.
+    health: &'static str,
+    /// Attempts that failed since the last one that succeeded; those made by hand are not counted.
+    consecutive_failures: u32,
+    /// As far as a second.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    last_success_at: Option<TimeMs>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    last_failure_at: Option<TimeMs>,
     /// Deliveries are held since then; null: they are not.
     #[schema(value_type = Option<String>, format = DateTime)]
     paused_at: Option<TimeMs>,
-    /// `by_hand`, or `gone`: the receiver answered 410.
+    /// `by_hand`; `gone`: the receiver answered 410; `failing`: nothing but failures for five days.
     pause_reason: Option<&'static str>,
     #[schema(value_type = String, format = DateTime)]
     created_at: TimeMs,
@@ -48,7 +58,7 @@ pub(super) struct Shown {
 
 impl Shown {
     pub(super) fn new(organization: OrganizationId, subscription: Subscription) -> Self {
-        let owner = subscription.owner;
+        let (owner, health) = (subscription.owner, subscription.health);
         let is = |named: bool| named.then(|| owner.uuid());
         Self {
             id: subscription.id.as_uuid(),
@@ -64,6 +74,14 @@ impl Shown {
             has_auth_token: subscription.auth_token.is_some(),
             auth_token: subscription.auth_token.map(|token| token.expose().to_owned()),
             delivery: subscription.delivery.into(),
+            health: match subscription.paused {
+                Some(_) => "paused",
+                None if health.is_failing => "failing",
+                None => "healthy",
+            },
+            consecutive_failures: health.consecutive_failures,
+            last_success_at: health.last_success_at,
+            last_failure_at: health.last_failure_at,
             paused_at: subscription.paused.map(|(since, _)| since),
             pause_reason: subscription.paused.map(|(_, reason)| reason.as_str()),
             created_at: subscription.created_at,

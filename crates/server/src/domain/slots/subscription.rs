@@ -2,6 +2,8 @@
 
 use super::bounds::{Bounds, ClassUse, MANUAL_EXTRA};
 use super::{Class, Want};
+use crate::domain::rate::TokenBucket;
+use crate::domain::time::TimeMs;
 
 /// See the module.
 #[derive(Debug, Clone)]
@@ -16,11 +18,23 @@ pub(super) struct Subscription {
     pub(super) is_slow: bool,
     /// It was refused a place since one of its own was freed.
     pub(super) starved: bool,
+    /// What is left of its own rate, if it has one.
+    rate: Option<(u32, TokenBucket)>,
 }
+
+/// Parts of a second whose worth of a rate may begin at once.
+const RATE_PARTS: u32 = 5;
 
 impl Subscription {
     pub(super) fn new(bounds: &Bounds) -> Self {
-        Self { limit: bounds.first(), classes: ClassUse::default(), slow: 0, is_slow: false, starved: false }
+        Self {
+            limit: bounds.first(),
+            classes: ClassUse::default(),
+            slow: 0,
+            is_slow: false,
+            starved: false,
+            rate: None,
+        }
     }
 
     /// Whether it may start this one, as far as it alone is concerned.
@@ -88,8 +102,20 @@ impl Subscription {
         self.classes.total() == 0
     }
 
+    /// Takes one of so many a second; until when there is none, if so.
+    pub(super) fn take_of_rate(&mut self, per_second: u32, now: TimeMs) -> Option<TimeMs> {
+        let burst = per_second.div_ceil(RATE_PARTS);
+        let (rate, bucket) =
+            self.rate.get_or_insert_with(|| (per_second, TokenBucket::new(per_second, burst, now)));
+        if *rate != per_second {
+            *rate = per_second;
+            bucket.change(per_second, burst, now);
+        }
+        (bucket.take(1, now) == 0).then(|| bucket.ready_at(1, now))
+    }
+
     /// Whether it is as if nothing were known of it.
     pub(super) fn is_as_new(&self, bounds: &Bounds) -> bool {
-        self.is_idle() && self.limit == bounds.first() && !self.is_slow
+        self.rate.is_none() && self.is_idle() && self.limit == bounds.first() && !self.is_slow
     }
 }

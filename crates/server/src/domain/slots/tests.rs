@@ -12,6 +12,8 @@ fn want(subscription: i64) -> Want {
         host: 0,
         bytes: 1,
         max_in_flight: None,
+        max_per_second: None,
+        now: TimeMs(0),
         failing: false,
     }
 }

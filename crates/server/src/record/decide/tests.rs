@@ -21,6 +21,8 @@ fn claimed(failures: u32, class: Class) -> Claimed {
         attempt_no: failures + 1,
         failures,
         class,
+        is_probe: false,
+        early_for: None,
         request_id: Uuid::from_u128(1).into(),
         maybe_received: false,
         expires_at: None,
@@ -75,6 +77,21 @@ fn decided(claimed: &Claimed, outcome: Outcome) -> Settlement {
         attempt_id: Uuid::from_u128(9),
     };
     decide(claimed, outcome, around).expect("something to write")
+}
+
+#[test]
+fn a_probe_ahead_of_its_time_does_not_move_the_schedule() {
+    let own = NOW.after(Duration::from_secs(50));
+    let early = Claimed { is_probe: true, early_for: Some(own), ..claimed(10, Class::Retry) };
+    let next = |claimed: &Claimed, attempt| decided(claimed, Outcome::Made(attempt)).next;
+    let failure = || attempt(Verdict::Failure);
+    assert_eq!(next(&early, failure()), Next::Keep { due: own, maybe_received: false }, "not the last one");
+    let held = Attempt { retry_after: Some(Duration::from_mins(1)), ..failure() };
+    let until = NOW.after(Duration::from_mins(1));
+    assert_eq!(next(&early, held), Next::Keep { due: until, maybe_received: false });
+    assert_eq!(next(&early, attempt(Verdict::Success)), Next::End(End::Succeeded));
+    let late = Claimed { early_for: Some(NOW), ..early };
+    assert_eq!(next(&late, failure()), Next::End(End::OutOfAttempts), "its time came while it was tried");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::domain::time::TimeMs;
 use crate::store::claim;
 use crate::store::error::StoreError;
 use crate::store::heads;
+use crate::store::health::Standing;
 use crate::store::queue::{self, QueueRow};
 use crate::store::target::{self, Target};
 use crate::store::writer::Tx;
@@ -31,7 +32,8 @@ pub(super) fn with_commit(
         return Ok(false);
     };
     let schedule = tx.context.clock.schedule();
-    let Target::Open { target, held_until, .. } = target::load(tx, delivery.subscription, seat.timeout)?
+    let Target::Open { target, held_until, standing, .. } =
+        target::load(tx, delivery.subscription, seat.timeout)?
     else {
         enqueue_held(tx, delivery, now, TimeMs::ZERO)?;
         return Ok(false);
@@ -40,17 +42,24 @@ pub(super) fn with_commit(
         enqueue_held(tx, delivery, now, held_until)?;
         return Ok(held_until == TimeMs::NEVER);
     }
+    if standing != Standing::Open {
+        // A new event is worth a probe, or waits its turn at a rate.
+        enqueue_held(tx, delivery, now, TimeMs::ZERO)?;
+        return Ok(false);
+    }
     if queue::live_waits(tx, delivery.subscription)? {
         enqueue_held(tx, delivery, now, TimeMs::ZERO)?;
         return Ok(seat.slots.starves(delivery.subscription));
     }
-    let slot = match seat.slots.try_take(claim::want(&target, delivery.class, event.payload.len())) {
+    let slot = match seat.slots.try_take(claim::want(&target, delivery.class, event.payload.len(), schedule))
+    {
         Ok(slot) => slot,
         Err(full) => {
             enqueue_held(tx, delivery, now, TimeMs::ZERO)?;
-            return Ok(full != Full::Closed);
+            return Ok(!matches!(full, Full::Closed | Full::Rate(_)));
         }
     };
+    let lease_until = claim::lease_end(&target, schedule);
     let row = QueueRow {
         no: delivery.no,
         organization: delivery.organization,
@@ -59,6 +68,7 @@ pub(super) fn with_commit(
         event_type: delivery.event_type,
         class: delivery.class,
         request_id: tx.context.entropy.uuid().into(),
+        due_at: lease_until,
         expires_at: delivery.expires_at,
         created_at: now,
         failures: 0,
@@ -70,7 +80,6 @@ pub(super) fn with_commit(
         claimed_at: Some(now),
         claimed_url: Some(target.url_no),
     };
-    let lease_until = claim::lease_end(&target, schedule);
     let request_id = row.request_id.as_uuid();
     tx.run(
         ADD_LEASED,

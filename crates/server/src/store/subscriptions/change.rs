@@ -9,7 +9,7 @@ use crate::domain::caller::Scope;
 use crate::domain::subscription::{EventTypesRefusal, PauseReason, Subscription, SubscriptionChange};
 use crate::store::error::StoreError;
 use crate::store::writer::Tx;
-use crate::store::{Store, cancel, heads, ordering, urls};
+use crate::store::{Store, cancel, heads, health, ordering, urls};
 
 /// What became of a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +58,8 @@ impl Store {
         .await
     }
 
-    /// Makes everything that waits due, whatever held it back. `None`: not there.
+    /// Makes everything that waits due, whatever held it back: it drains. One that is failing and not paused
+    /// is probed at once instead. `None`: not there.
     pub async fn resume_subscription(
         &self,
         scope: Scope,
@@ -134,6 +135,7 @@ fn write(tx: &mut Tx<'_>, before: &Stored, after: &mut Subscription) -> Result<(
     }
     if is_new_url {
         // Whatever was wrong with the old one says nothing about the new one.
+        after.health = health::moved(tx, no)?;
         release(tx, after, generation)?;
     }
     if must_be_noticed {
@@ -148,6 +150,7 @@ fn pause(tx: &mut Tx<'_>, stored: Stored) -> Result<Subscription, StoreError> {
         return Ok(subscription);
     }
     let (now, generation) = (tx.context.clock.wall(), stored.generation + 1);
+    health::paused_by_hand(tx, subscription.no)?;
     tx.run(PAUSE, params![subscription.no.0, now.0, PauseReason::ByHand.as_str(), generation])?;
     tx.raise_generation(subscription.no, generation);
     subscription.paused = Some((now, PauseReason::ByHand));
@@ -162,6 +165,7 @@ fn resume(tx: &mut Tx<'_>, stored: Stored) -> Result<Subscription, StoreError> {
     }
     let generation = stored.generation + 1;
     subscription.updated_at = tx.context.clock.wall();
+    subscription.health = health::resumed(tx, subscription.no)?;
     release(tx, &mut subscription, generation)?;
     tx.raise_generation(subscription.no, generation);
     Ok(subscription)

@@ -9,7 +9,7 @@ use crate::domain::caller::Scope;
 use crate::domain::number::{OrganizationNo, SubscriptionNo};
 use crate::domain::owner::{self, Owner};
 use crate::domain::secret::Secret;
-use crate::domain::subscription::{MAX_ACTIVE_PER_OWNER, NewSubscription, Subscription};
+use crate::domain::subscription::{HealthView, MAX_ACTIVE_PER_OWNER, NewSubscription, Subscription};
 use crate::domain::time::TimeMs;
 use crate::store::error::StoreError;
 use crate::store::seal::Place;
@@ -97,6 +97,7 @@ fn add(
         auth_token: new.auth_token.clone(),
         delivery: new.delivery.clone(),
         paused: None,
+        health: HealthView::default(),
         created_at: now,
         updated_at: now,
     };

@@ -12,7 +12,7 @@ use crate::domain::number::{OrganizationNo, SubscriptionNo};
 use crate::domain::owner::{self, Owner};
 use crate::store::error::StoreError;
 use crate::store::writer::Tx;
-use crate::store::{Store, cancel, heads, recover, rows};
+use crate::store::{Store, cancel, heads, health, recover, rows};
 
 const DELETE: &str = "UPDATE subscriptions SET status = 'deleted', auth_token = NULL, generation = $2,
     updated_ms = $3, deleted_ms = $3 WHERE no = $1";
@@ -59,6 +59,7 @@ fn delete(tx: &mut Tx<'_>, no: SubscriptionNo, generation: u64) -> Result<(), St
     heads::remove_all(tx, no)?;
     cancel::note(tx, no)?;
     recover::cancel_of(tx, no)?;
+    health::forget(tx, no);
     tx.raise_generation(no, generation);
     Ok(())
 }

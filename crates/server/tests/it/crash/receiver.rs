@@ -1,9 +1,9 @@
 //! A receiver that three kinds of subscription point to, and what it saw.
 //!
 //! `prompt` answers 200 at once, `slow` after a while, `moody` answers 500 to the first request of every
-//! delivery and 200 from then on.
+//! second delivery of a mailbox and 200 from then on: not so often in a row that its subscription is failing.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -47,19 +47,16 @@ pub(super) struct Receiver {
 struct Shared {
     dice: Dice,
     arrivals: Mutex<Vec<Arrival>>,
-    refused_once: Mutex<HashSet<String>>,
+    /// Deliveries of each mailbox that `moody` has got.
+    seen: Mutex<HashMap<usize, HashSet<String>>>,
     secrets: Mutex<Vec<String>>,
 }
 
 impl Receiver {
     pub(super) async fn start(dice: Dice) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let shared = Shared {
-            dice,
-            arrivals: Mutex::default(),
-            refused_once: Mutex::default(),
-            secrets: Mutex::default(),
-        };
+        let shared =
+            Shared { dice, arrivals: Mutex::default(), seen: Mutex::default(), secrets: Mutex::default() };
         let receiver = Self { address: listener.local_addr().expect("bound"), shared: Arc::new(shared) };
         let shared = receiver.shared.clone();
         tokio::spawn(async move {
@@ -137,7 +134,11 @@ impl Shared {
     }
 
     fn status(&self, arrival: &Arrival) -> u16 {
-        let is_first = || self.refused_once.lock().expect("no panic").insert(arrival.request_id.clone());
-        if arrival.mood == "moody" && is_first() { 500 } else { 200 }
+        let is_refused = || {
+            let mut seen = self.seen.lock().expect("no panic");
+            let seen = seen.entry(arrival.mailbox).or_default();
+            seen.insert(arrival.request_id.clone()) && seen.len() % 2 == 1
+        };
+        if arrival.mood == "moody" && is_refused() { 500 } else { 200 }
     }
 }

@@ -32,7 +32,7 @@ impl Scene {
     }
 
     /// Turns an engine that never tries again.
-    async fn turn_once(&self) {
+    async fn turn_engine_once(&self) {
         let settings =
             EngineSettings { retry_schedule: RetrySchedule::new(Vec::new()), ..EngineSettings::default() };
         self.server.pump_with(settings).run_until_idle().await.expect("the store works");
@@ -47,7 +47,7 @@ async fn what_failed_is_delivered_once_more_under_a_fresh_request_id() {
     for status in [500, 200, 500] {
         scene.receiver.answer(status);
         scene.publish(&status.to_string()).await;
-        scene.turn_once().await;
+        scene.turn_engine_once().await;
     }
     let which = json!({"since": SINCE, "which": "failed"});
     for dry_run in [json!({"since": SINCE, "which": "failed", "dry_run": true}), which.clone()] {
@@ -71,7 +71,7 @@ async fn what_failed_is_delivered_once_more_under_a_fresh_request_id() {
     assert!(refused.contains(job["id"].as_str().unwrap()), "{refused}");
     scene.server.advance(Duration::from_secs(1));
     scene.get_on().await;
-    scene.turn_once().await;
+    scene.turn_engine_once().await;
     let job = scene.job(&subscription, &job).await;
     assert_eq!(
         (&job["state"], &job["examined"], &job["queued"]),

@@ -46,9 +46,11 @@ async fn eleven_attempts_and_then_it_is_exhausted() {
     let (scene, _) = Scene::subscribed().await;
     (0..20).for_each(|_| scene.receiver.answer(503));
     let event = scene.publish("hi").await;
-    for _ in 0..15 {
+    scene.turn().await;
+    // Once more than there are waits, each with its jitter.
+    for wait in [5, 30, 120, 600, 1_800, 3_600, 7_200, 14_400, 28_800, 43_200, 43_200] {
+        scene.server.advance(Duration::from_secs(wait).mul_f64(1.2));
         scene.turn().await;
-        scene.server.advance(LONG);
     }
     assert_eq!(scene.receiver.received().len(), 11);
     assert_eq!(scene.state(&event).await, ended("exhausted", Some("out_of_attempts")));

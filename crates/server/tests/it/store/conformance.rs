@@ -6,6 +6,7 @@ mod claim;
 mod delete;
 mod forget;
 mod heads;
+mod health;
 mod idempotency;
 mod leases;
 pub mod lists;

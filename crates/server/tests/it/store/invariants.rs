@@ -5,7 +5,8 @@ use rusqlite::types::Value;
 use crate::support::store::StoreBench;
 
 /// Rows that must not exist, each as a query that finds them and a sentence that says what is wrong.
-const BROKEN: [(&str, &str); 12] = [
+/// `{now}` stands for the schedule time.
+const BROKEN: [(&str, &str); 13] = [
     (
         "a queue head is later than a delivery that nothing holds back, or missing",
         "SELECT q.no FROM queue q JOIN subscriptions s ON s.no = q.subscription AND s.status = 'active'
@@ -13,7 +14,19 @@ const BROKEN: [(&str, &str); 12] = [
             AND q.no / 64 > t.since_seq
          LEFT JOIN queue_heads h ON h.subscription = q.subscription AND h.class = q.class
          WHERE h.due_ms IS NULL OR h.due_ms > max(q.due_ms, CASE WHEN q.class = 4 THEN 0
-            WHEN s.paused_ms IS NOT NULL THEN 9223372036854775807 ELSE s.not_before_ms END)",
+            WHEN s.paused_ms IS NOT NULL THEN 9223372036854775807
+            WHEN s.health = 2 THEN 9223372036854775807
+            WHEN s.drain_since_ms IS NOT NULL THEN max(s.not_before_ms, {now} + 200)
+            ELSE s.not_before_ms END)",
+    ),
+    (
+        "a failing subscription's next probe waits for something else than its time",
+        "SELECT s.no FROM subscriptions s JOIN queue_heads h ON h.subscription = s.no AND h.class <> 4
+         LEFT JOIN queue p ON p.no = s.probe_delivery AND p.claim_no = s.probe_claim AND p.boot IS NOT NULL
+         WHERE s.status = 'active' AND s.health = 2 AND s.paused_ms IS NULL
+         AND EXISTS (SELECT 1 FROM queue q WHERE q.subscription = s.no AND q.class <> 4 AND q.boot IS NULL)
+         GROUP BY s.no
+         HAVING min(h.due_ms) > max(s.not_before_ms, s.probe_next_ms, coalesce(max(p.due_ms), 0))",
     ),
     ("a delivery is queued and has ended", "SELECT q.no FROM queue q JOIN deliveries d ON d.no = q.no"),
     (
@@ -80,7 +93,8 @@ const BROKEN: [(&str, &str); 12] = [
 pub fn check(bench: &StoreBench) {
     let one = |(index, (_, sql)): (usize, &(&str, &str))| format!("SELECT {index}, * FROM ({sql})");
     let all: Vec<String> = BROKEN.iter().enumerate().map(one).collect();
-    if let Some(row) = bench.rows(&all.join(" UNION ALL ")).first() {
+    let now = bench.clock.schedule().0.to_string();
+    if let Some(row) = bench.rows(&all.join(" UNION ALL ").replace("{now}", &now)).first() {
         let Value::Integer(index) = row[0] else { unreachable!() };
         let (what, _) = BROKEN[usize::try_from(index).expect("an index")];
         panic!("{what}: {:?}", row[1]);

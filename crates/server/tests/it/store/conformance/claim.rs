@@ -7,6 +7,7 @@ use inkhook_server::domain::delivery::{Class, End};
 use inkhook_server::domain::number::{OrganizationNo, SubscriptionNo};
 use inkhook_server::domain::slots::Want;
 use inkhook_server::domain::subscription::SubscriptionChange;
+use inkhook_server::domain::time::TimeMs;
 use inkhook_server::store::replay::Replay;
 use inkhook_server::store::settle::Next;
 use inkhook_wire::event::EventType;
@@ -26,6 +27,8 @@ fn want(subscription: SubscriptionNo) -> Want {
         host: 0,
         bytes: 0,
         max_in_flight: None,
+        max_per_second: None,
+        now: TimeMs(0),
         failing: false,
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use inkhook_server::domain::attempt::Recorded;
 use inkhook_server::domain::delivery::{Class, End};
+use inkhook_server::store::attempts::ByHand;
 use inkhook_server::store::attempts::ManualEnd;
 use inkhook_server::store::replay::Replay;
 use inkhook_server::store::settle::Next;
@@ -49,7 +50,11 @@ async fn a_replay_is_a_delivery_of_its_own_and_can_be_replayed() {
         bench.fail(&claimed, Next::End(End::OutOfAttempts)).await;
         let ended = bench.store().manual_attempt(help.admin(), delivery).await.unwrap();
         let ManualEnd::Attempted(line) = ended else { panic!("{ended:?}") };
-        assert!(line.is_replay && line.event_id == event && line.recorded == Recorded::Failed);
+        assert!(
+            line.by_hand == Some(ByHand::Replay)
+                && line.event_id == event
+                && line.recorded == Recorded::Failed
+        );
         attempt = line.id;
     }
     assert_ne!(request_ids[0], request_ids[1]);

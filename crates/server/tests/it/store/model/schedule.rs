@@ -79,7 +79,7 @@ pub enum Outcome {
 fn outcome() -> impl Strategy<Value = Outcome> {
     prop_oneof![
         3 => Just(Outcome::Succeed),
-        4 => (0..90_u64, any::<bool>())
+        7 => (0..90_u64, any::<bool>())
             .prop_map(|(wait_s, maybe_received)| Outcome::Fail { wait_s, maybe_received }),
         1 => (1..90_u64).prop_map(|wait_s| Outcome::Hold { wait_s }),
         1 => Just(Outcome::Exhausted),

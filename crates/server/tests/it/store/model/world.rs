@@ -47,6 +47,7 @@ struct Known {
     types: u8,
     is_paused: bool,
     not_before: TimeMs,
+    url: String,
 }
 
 struct Delivery {
@@ -63,6 +64,8 @@ struct Delivery {
     maybe_received: bool,
     /// The claim that has not been settled, and until when nobody else may have it.
     open: Option<(u32, TimeMs)>,
+    /// The claim of it that was a probe.
+    probe: Option<u32>,
 }
 
 fn types_of(set: u8) -> Vec<EventType> {
@@ -178,6 +181,7 @@ impl World {
         let owner = self.owner(owner);
         let subscription = self.bench.subscribe(self.agent.admin(), owner, &types_of(types)).await;
         self.subscriptions.push(Known {
+            url: subscription.url.given.clone(),
             subscription,
             owner,
             is_active: true,
@@ -223,6 +227,7 @@ impl World {
                 failures: 0,
                 maybe_received: false,
                 open: None,
+                probe: None,
             };
             self.deliveries.insert(DeliveryNo(no), delivery);
         }
@@ -247,6 +252,12 @@ impl World {
         let known =
             self.subscriptions.iter().find(|known| known.subscription.no == claimed.target.subscription);
         let known = known.expect("a subscription");
+        let probes = self.deliveries.values().filter(|delivery| delivery.probe.is_some());
+        let mut probes = probes.filter(|delivery| delivery.subscription == claimed.target.subscription);
+        let under_way = |delivery: &Delivery| {
+            delivery.open.is_some_and(|(claim_no, until)| Some(claim_no) == delivery.probe && until > now)
+        };
+        assert!(!claimed.is_probe || !probes.any(under_way), "one probe at a time");
         let delivery = self.deliveries.get_mut(&claimed.delivery).expect("a delivery");
         assert!(!self.ended.contains_key(&claimed.delivery), "it has ended");
         assert!(!delivery.is_cancelled && known.is_active && selects(known.types, delivery.event_type));
@@ -267,6 +278,7 @@ impl World {
         assert_eq!(claimed.failures, delivery.failures);
         assert_eq!(claimed.maybe_received, delivery.maybe_received);
         delivery.open = Some((claimed.claim_no, claimed.lease_until));
+        delivery.probe = claimed.is_probe.then_some(claimed.claim_no);
     }
 
     async fn settle(&mut self, claim: usize, outcome: Outcome) {
@@ -296,13 +308,16 @@ impl World {
                 delivery.failures += 1;
                 delivery.maybe_received |= maybe_received;
             }
-            Next::Release { maybe_received } => delivery.maybe_received |= maybe_received,
+            Next::Keep { maybe_received, .. } | Next::Release { maybe_received } => {
+                delivery.maybe_received |= maybe_received;
+            }
             Next::End(_) => {}
         }
         let known =
             self.subscriptions.iter_mut().find(|known| known.subscription.no == delivery.subscription);
         let known = known.expect("a subscription");
-        known.is_paused |= next == Next::End(End::Gone) && known.is_active;
+        let is_here = known.is_active && known.url == claimed.target.url;
+        known.is_paused |= next == Next::End(End::Gone) && is_here;
         known.not_before = known.not_before.max(hold_until.unwrap_or(TimeMs::ZERO));
     }
 
@@ -317,6 +332,10 @@ impl World {
             Outcome::Exhausted => (failed, Next::End(End::OutOfAttempts), None),
             Outcome::Fail { .. } | Outcome::Hold { .. } if manual => {
                 (failed, Next::End(End::OutOfAttempts), None)
+            }
+            Outcome::Fail { maybe_received, .. } if claimed.early_for.is_some_and(|due| due > now) => {
+                let due = claimed.early_for.unwrap_or(now);
+                (failed, Next::Keep { due, maybe_received }, None)
             }
             Outcome::Fail { wait_s, maybe_received } => {
                 let due = now.after(Duration::from_secs(wait_s));
@@ -405,7 +424,9 @@ impl World {
         let Some(place) = self.place(subscription) else { return };
         let known = &mut self.subscriptions[place];
         (known.is_paused, known.not_before) = (false, TimeMs::ZERO);
-        let change = SubscriptionChange { url: Some(self.bench.url()), ..SubscriptionChange::default() };
+        let url = self.bench.url();
+        known.url.clone_from(&url.given);
+        let change = SubscriptionChange { url: Some(url), ..SubscriptionChange::default() };
         self.bench.patch(self.agent.admin(), &known.subscription, change).await;
     }
 
@@ -443,6 +464,7 @@ impl World {
             failures: 0,
             maybe_received: false,
             open: None,
+            probe: None,
         };
         self.deliveries.insert(no, delivery);
     }

@@ -1,0 +1,309 @@
+//! Subscriptions' health in the store: what settles make of it, and what claims may take because of it.
+//!
+//! The rules are [`crate::domain::health`]'s; here they meet rows. A failure is written with its attempt. A
+//! success of a subscription about which nothing else is to be said is counted in memory ([`memory`]) and
+//! written once a second, so that on a busy day most attempts cost no statement here. A crash forgets a
+//! second of `last_success_at` and of the rate, and nothing that decides anything: every change of state is
+//! in the transaction of its attempt.
+//!
+//! While a subscription is failing its claims are probes ([`probe`]); after it came back what waits goes out
+//! at a rate ([`drain`]). Neither touches the rows that wait.
+
+mod drain;
+mod memory;
+mod probe;
+mod transitions;
+
+use std::time::Duration;
+
+use rusqlite::{Row, params};
+
+pub(super) use drain::Allowance;
+pub(super) use memory::Memory;
+pub(super) use probe::claim_probe;
+pub(super) use transitions::{News, noted};
+
+use super::error::StoreError;
+use super::queue::QueueRow;
+use super::settle::{Next, Settlement};
+use super::writer::Tx;
+use super::{heads, rows};
+use crate::domain::attempt::Recorded;
+use crate::domain::delivery::{Class, End};
+use crate::domain::health::{Drain, Failure, Health, Moment, Pace, Probe, Transition};
+use crate::domain::number::{DeliveryNo, OrganizationNo, Seq, SubscriptionNo, UrlNo};
+use crate::domain::subscription::{HealthView, PauseReason};
+use crate::domain::time::TimeMs;
+
+/// Successes of a subscription that nothing else is to be said about are written this often at most.
+const WRITE_EVERY: Duration = Duration::from_secs(1);
+
+/// What a claim must know before it takes anything that nobody asked for by hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Whatever is due.
+    Open,
+    /// One probe at a time.
+    Failing,
+    /// What waited goes out at a rate.
+    Draining,
+}
+
+/// A subscription's health with what its row knows besides.
+#[derive(Debug, Clone)]
+struct Entry {
+    organization: OrganizationNo,
+    /// What is said is said of the receiver at this URL.
+    url: UrlNo,
+    health: Health,
+    /// The latest probe: delivery and claim. Under way while the queue's row says so.
+    probe: Option<(DeliveryNo, u32)>,
+    /// Events accepted up to here are no news.
+    seen: Seq,
+    /// When the row was written last by this process, schedule time.
+    written_at: TimeMs,
+}
+
+const READ: &str = "SELECT organization_id, url, paused_ms, health, consecutive_failures, first_failure_ms,
+    last_success_ms, last_failure_ms, probe_step, probe_next_ms, probe_delivery, probe_claim, probe_seen,
+    pace_minute_ms, pace_good, pace_last_good, drain_since_ms, drain_until
+    FROM subscriptions WHERE no = $1 AND status = 'active'";
+const WRITE: &str = "UPDATE subscriptions SET health = $2, consecutive_failures = $3, first_failure_ms = $4,
+    last_success_ms = $5, last_failure_ms = $6, probe_step = $7, probe_next_ms = $8, probe_delivery = $9,
+    probe_claim = $10, probe_seen = $11, pace_minute_ms = $12, pace_good = $13, pace_last_good = $14,
+    drain_since_ms = $15, drain_until = $16 WHERE no = $1";
+const PAUSE: &str = "UPDATE subscriptions SET paused_ms = $2, pause_reason = $3, generation = generation + 1
+    WHERE no = $1 AND status = 'active' AND paused_ms IS NULL";
+const GENERATION: &str = "SELECT generation FROM subscriptions WHERE no = $1";
+
+const HEALTHY: i64 = 1;
+const FAILING: i64 = 2;
+
+/// What an attempt that has been settled says about its subscription.
+pub(super) fn settled(tx: &mut Tx<'_>, row: &QueueRow, settlement: &Settlement) -> Result<(), StoreError> {
+    let now = moment(tx);
+    let succeeded = settlement.attempt.as_ref().map(|attempt| attempt.recorded) == Some(Recorded::Succeeded);
+    if succeeded && tx.context.health.count_success(row.subscription, row.claimed_url, now) {
+        return Ok(());
+    }
+    let Some(mut entry) = load(tx, row.subscription)? else { return Ok(()) };
+    let was_probe = entry.probe == Some((row.no, settlement.claim_no));
+    if was_probe {
+        // Whatever came of it, it is over, and what came meanwhile waits for the next.
+        (entry.probe, entry.seen) = (None, now.last_seq);
+    }
+    // What was sent elsewhere says nothing about the receiver that the subscription has now.
+    let failure = failure(row.class, was_probe, settlement);
+    let (after, transition) = match (succeeded, failure) {
+        _ if row.claimed_url != Some(entry.url) => (entry.health.clone(), None),
+        (true, _) => entry.health.clone().succeeded(now),
+        (false, Some(failure)) => entry.health.clone().failed(failure, now),
+        (false, None) => (entry.health.clone(), None),
+    };
+    if after == entry.health && !was_probe {
+        return Ok(());
+    }
+    let counted = after.consecutive_failures > entry.health.consecutive_failures;
+    entry.health = after;
+    if transition.is_some_and(|transition| matches!(transition, Transition::Failing { .. })) {
+        entry.seen = now.last_seq;
+    }
+    write(tx, row.subscription, &mut entry)?;
+    follow(tx, row.subscription, &entry, transition)?;
+    if entry.health.is_failing && was_probe {
+        // Without a verdict, or with a receiver that asks for time, it is over too soon to wait again.
+        let look = if counted { entry.health.probe.next_at } else { TimeMs::ZERO };
+        heads::set_automatic(tx, row.subscription, look)?;
+    }
+    tx.context.health.remember(row.subscription, entry);
+    Ok(())
+}
+
+/// What kind of failure it was; `None` when it was none, or nobody knows.
+fn failure(class: Class, was_probe: bool, settlement: &Settlement) -> Option<Failure> {
+    let attempt = settlement.attempt.as_ref()?;
+    if attempt.recorded != Recorded::Failed {
+        return None;
+    }
+    Some(match settlement.next {
+        Next::End(End::Gone) => Failure::Gone,
+        _ if class == Class::Manual => Failure::ByHand,
+        _ if settlement.hold_until.is_some() => Failure::AskedForTime,
+        _ if was_probe => Failure::Probe,
+        _ => Failure::Counted,
+    })
+}
+
+/// What a change of state means for the queue, and who hears of it.
+fn follow(
+    tx: &mut Tx<'_>,
+    subscription: SubscriptionNo,
+    entry: &Entry,
+    transition: Option<Transition>,
+) -> Result<(), StoreError> {
+    let Some(transition) = transition else { return Ok(()) };
+    match transition {
+        Transition::Failing { .. } => heads::set_automatic(tx, subscription, entry.health.probe.next_at)?,
+        Transition::Recovered { .. } => heads::open_all(tx, subscription)?,
+        Transition::Paused(reason) => pause(tx, subscription, reason)?,
+    }
+    noted(tx, entry.organization, subscription, News::Health(transition))
+}
+
+/// Nothing more is sent until somebody says otherwise.
+fn pause(tx: &mut Tx<'_>, subscription: SubscriptionNo, reason: PauseReason) -> Result<(), StoreError> {
+    let reason = Some(reason).filter(|reason| *reason != PauseReason::Failing).map(PauseReason::as_str);
+    if tx.run(PAUSE, params![subscription.0, tx.context.clock.wall().0, reason])? > 0
+        && let Some(generation) = rows::scalar(tx, GENERATION, params![subscription.0])?
+    {
+        tx.raise_generation(subscription, generation);
+    }
+    Ok(())
+}
+
+/// Before its row says that somebody pauses it.
+pub(super) fn paused_by_hand(tx: &mut Tx<'_>, subscription: SubscriptionNo) -> Result<(), StoreError> {
+    let Some(mut entry) = load(tx, subscription)? else { return Ok(()) };
+    let (health, transition) = entry.health.clone().paused_by_hand();
+    entry.health = health;
+    write(tx, subscription, &mut entry)?;
+    if let Some(transition) = transition {
+        noted(tx, entry.organization, subscription, News::Health(transition))?;
+    }
+    forget(tx, subscription);
+    Ok(())
+}
+
+/// Before its row says that somebody resumes it; how it stands then.
+pub(super) fn resumed(tx: &mut Tx<'_>, subscription: SubscriptionNo) -> Result<HealthView, StoreError> {
+    let now = moment(tx);
+    begun_anew(tx, subscription, |health| health.resumed(now))
+}
+
+/// Before its row says that it has another URL and nothing holds it; how it stands then.
+pub(super) fn moved(tx: &mut Tx<'_>, subscription: SubscriptionNo) -> Result<HealthView, StoreError> {
+    let now = moment(tx);
+    begun_anew(tx, subscription, |health| health.moved(now))
+}
+
+fn begun_anew(
+    tx: &mut Tx<'_>,
+    subscription: SubscriptionNo,
+    change: impl FnOnce(Health) -> Health,
+) -> Result<HealthView, StoreError> {
+    let Some(mut entry) = load(tx, subscription)? else { return Ok(HealthView::default()) };
+    entry.health = change(entry.health);
+    write(tx, subscription, &mut entry)?;
+    forget(tx, subscription);
+    Ok(view(&entry.health))
+}
+
+/// What this process remembers of it is no longer so.
+pub(super) fn forget(tx: &mut Tx<'_>, subscription: SubscriptionNo) {
+    tx.context.health.forget(subscription);
+}
+
+fn moment(tx: &mut Tx<'_>) -> Moment {
+    let clock = &tx.context.clock;
+    Moment { schedule: clock.schedule(), wall: clock.wall(), last_seq: tx.last_seq() }
+}
+
+/// As it is now, counted successes included; `None` when it is deleted.
+fn load(tx: &mut Tx<'_>, subscription: SubscriptionNo) -> Result<Option<Entry>, StoreError> {
+    if let Some(known) = tx.context.health.find(subscription) {
+        return Ok(Some(known));
+    }
+    rows::optional(tx, READ, params![subscription.0], |row| {
+        let probe = row.get::<_, Option<i64>>("probe_delivery")?.map(DeliveryNo);
+        Ok(Entry {
+            organization: OrganizationNo(row.get("organization_id")?),
+            url: UrlNo(row.get("url")?),
+            health: read(row)?,
+            probe: probe.zip(row.get("probe_claim")?),
+            seen: Seq(row.get("probe_seen")?),
+            written_at: TimeMs::ZERO,
+        })
+    })
+}
+
+fn read(row: &Row<'_>) -> Result<Health, StoreError> {
+    let since = rows::optional_time(row, "drain_since_ms")?;
+    let until = row.get::<_, Option<i64>>("drain_until")?.map(Seq);
+    Ok(Health {
+        is_failing: row.get::<_, i64>("health")? == FAILING,
+        is_paused: rows::optional_time(row, "paused_ms")?.is_some(),
+        consecutive_failures: row.get("consecutive_failures")?,
+        first_failure_at: rows::optional_time(row, "first_failure_ms")?,
+        last_success_at: rows::optional_time(row, "last_success_ms")?,
+        last_failure_at: rows::optional_time(row, "last_failure_ms")?,
+        probe: Probe { step: row.get("probe_step")?, next_at: rows::time(row, "probe_next_ms")? },
+        pace: Pace {
+            minute_at: rows::time(row, "pace_minute_ms")?,
+            good: row.get("pace_good")?,
+            last_good: row.get("pace_last_good")?,
+        },
+        drain: since.zip(until).map(|(since, until)| Drain { since, until }),
+    })
+}
+
+fn write(tx: &mut Tx<'_>, subscription: SubscriptionNo, entry: &mut Entry) -> Result<(), StoreError> {
+    let health = &entry.health;
+    let ms = |time: Option<TimeMs>| time.map(|time| time.0);
+    tx.run(
+        WRITE,
+        params![
+            subscription.0,
+            if health.is_failing { FAILING } else { HEALTHY },
+            health.consecutive_failures,
+            ms(health.first_failure_at),
+            ms(health.last_success_at),
+            ms(health.last_failure_at),
+            health.probe.step,
+            health.probe.next_at.0,
+            entry.probe.map(|(delivery, _)| delivery.0),
+            entry.probe.map(|(_, claim_no)| claim_no),
+            entry.seen.0,
+            health.pace.minute_at.0,
+            health.pace.good,
+            health.pace.last_good,
+            health.drain.map(|drain| drain.since.0),
+            health.drain.map(|drain| drain.until.0)
+        ],
+    )?;
+    entry.written_at = tx.context.clock.schedule();
+    tx.memory.forget_target(subscription);
+    Ok(())
+}
+
+fn view(health: &Health) -> HealthView {
+    HealthView {
+        is_failing: health.is_failing,
+        consecutive_failures: health.consecutive_failures,
+        last_success_at: health.last_success_at,
+        last_failure_at: health.last_failure_at,
+    }
+}
+
+/// What is shown of a subscription's row.
+pub(super) fn read_view(row: &Row<'_>) -> Result<HealthView, StoreError> {
+    Ok(HealthView {
+        is_failing: row.get::<_, i64>("health")? == FAILING,
+        consecutive_failures: row.get("consecutive_failures")?,
+        last_success_at: rows::optional_time(row, "last_success_ms")?,
+        last_failure_at: rows::optional_time(row, "last_failure_ms")?,
+    })
+}
+
+/// What a claim must know of a subscription's row.
+pub(super) fn read_standing(row: &Row<'_>) -> Result<Standing, StoreError> {
+    let is_failing = row.get::<_, i64>("health")? == FAILING;
+    let is_draining = rows::optional_time(row, "drain_since_ms")?.is_some();
+    Ok(match (is_failing, is_draining) {
+        (true, _) => Standing::Failing,
+        (false, true) => Standing::Draining,
+        (false, false) => Standing::Open,
+    })
+}
+
+#[cfg(test)]
+mod tests;
