@@ -24,10 +24,12 @@ use crate::engine::{EngineSettings, Parts, janitor, pump::Pump};
 use crate::ingest::receive::Receiver;
 use crate::lifecycle::Lifecycle;
 use crate::smtp_in::{SmtpConfig, SmtpServer, from_ingest};
+use crate::store::backlog::BacklogLimit;
 use crate::store::error::StoreError;
 use crate::store::faults::Faults;
+use crate::store::keeper::DiskLimit;
 use crate::store::seal::Sealer;
-use crate::store::{Store, StoreOptions, database_path};
+use crate::store::{Store, StoreLimits, StoreOptions, database_path};
 use crate::wake::Bells;
 
 pub use first_start::FirstKey;
@@ -109,6 +111,7 @@ pub fn open_store(
         entropy: entropy.clone(),
         generations: generations.clone(),
         faults: Faults::default(),
+        limits: store_limits(config),
     })?;
     Ok((store, entropy))
 }
@@ -239,6 +242,20 @@ fn egress(config: &Config) -> Result<Client, BuildError> {
         servers => ResolverConfig::Nameservers(servers.to_vec()),
     };
     Client::new(policy, Limits::default(), Roots::System, resolver)
+}
+
+fn store_limits(config: &Config) -> StoreLimits {
+    let storage = &config.storage;
+    StoreLimits {
+        backlog: BacklogLimit {
+            deliveries: storage.max_queued,
+            bytes: storage.max_queued_gib.saturating_mul(1024 * 1024 * 1024),
+        },
+        disk: DiskLimit {
+            free_percent: storage.min_free_percent,
+            free_bytes: storage.min_free_mib.saturating_mul(1024 * 1024),
+        },
+    }
 }
 
 fn engine_settings(config: &Config) -> EngineSettings {

@@ -255,6 +255,7 @@ pub(super) fn store_event(
         enqueue(tx, &delivery, now)?;
     }
     tx.count_rows(subscriptions.len());
+    tx.tally.accepted(event.organization, subscriptions.len(), event.payload.len());
     Ok(fan_out)
 }
 
@@ -293,6 +294,7 @@ pub(super) fn enqueue(tx: &Tx<'_>, delivery: &NewDelivery, now: TimeMs) -> Resul
             now.0
         ],
     )?;
+    tx.tally.queued(delivery.organization);
     heads::lower(tx, delivery.subscription, delivery.class, TimeMs::ZERO)?;
     Ok(request_id.into())
 }

@@ -140,6 +140,11 @@ impl Inbox {
         self.filled.notify_all();
     }
 
+    /// Publishes that wait, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.lock().bytes
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         self.lock().closed
     }

@@ -96,6 +96,7 @@ pub(super) fn end_under_way(tx: &Tx<'_>, row: &QueueRow, end: End) -> Result<(),
 
 fn move_to_ended(tx: &Tx<'_>, row: &QueueRow, end: End, under_way: bool) -> Result<(), StoreError> {
     tx.run(REMOVE, params![row.no.0])?;
+    tx.tally.ended(row.organization, row.no, end);
     let request_id = row.request_id.as_uuid();
     tx.run(
         ADD_ENDED,

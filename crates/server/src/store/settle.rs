@@ -198,6 +198,7 @@ fn retry(tx: &Tx<'_>, mut row: QueueRow, due: TimeMs, maybe_received: bool) -> R
         return queue::end(tx, &row, End::EventExpired);
     }
     let class = if row.class == Class::Live { Class::Retry } else { row.class };
+    tx.tally.retried();
     requeue(tx, &row, class, due)
 }
 
@@ -263,6 +264,7 @@ fn complete_lost(tx: &Tx<'_>, settlement: &Settlement) -> Result<Settled, StoreE
 /// Writes one line of the log for the claim that the row holds.
 pub(super) fn write_attempt(tx: &Tx<'_>, row: &QueueRow, attempt: &AttemptRow) -> Result<(), StoreError> {
     let url = row.claimed_url.ok_or(StoreError::Corrupt("a claim without its URL"))?;
+    tx.tally.attempt(attempt.recorded);
     tx.run(
         ADD_ATTEMPT,
         params![

@@ -12,6 +12,7 @@ mod recovery;
 
 use std::cell::Cell;
 use std::ops::Deref;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::thread;
@@ -20,12 +21,16 @@ use rusqlite::{Connection, params};
 use tokio::sync::{oneshot, watch};
 
 use super::StoreOptions;
+use super::backlog::Backlog;
 use super::effects::{Effect, Effects};
 use super::error::StoreError;
 use super::faults::{Faults, Point};
 use super::inbox::Inbox;
+use super::keeper::{self, Keeper, Watch};
 use super::seal::Sealer;
+use super::tally::Tally;
 use crate::domain::entropy::Entropy;
+use crate::domain::metrics::Metrics;
 use crate::domain::number::{OrganizationNo, Seq, SubscriptionNo};
 use crate::domain::time::Clock;
 
@@ -102,6 +107,8 @@ pub struct Tx<'a> {
     next_seq: &'a mut i64,
     effects: &'a mut Vec<Effect>,
     rows: &'a Cell<usize>,
+    /// Told of every row that the queue gains or loses, and of what the metrics count.
+    pub(super) tally: &'a Tally,
     pub(super) context: &'a Context,
 }
 
@@ -118,6 +125,7 @@ pub(super) struct Context {
     pub(super) entropy: Entropy,
     pub(super) sealer: Sealer,
     pub(super) boot: i64,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 impl Deref for Tx<'_> {
@@ -179,6 +187,7 @@ const TOUCH: &str =
 /// The handle that the store keeps.
 pub(super) struct Writer {
     inbox: Arc<Inbox>,
+    backlog: Arc<Backlog>,
     keys_epoch: Arc<AtomicU64>,
     names_epoch: Arc<AtomicU64>,
     failed: watch::Receiver<bool>,
@@ -193,8 +202,14 @@ impl std::fmt::Debug for Writer {
 
 impl Writer {
     /// Starts the thread on a connection that nobody else writes with.
-    pub(super) fn start(connection: Connection, options: StoreOptions) -> Result<Self, StoreError> {
+    pub(super) fn start(
+        connection: Connection,
+        options: StoreOptions,
+        watch: Watch,
+    ) -> Result<Self, StoreError> {
+        let keeper = Keeper::start(&super::database_path(&options.data_dir), options.limits.disk, watch)?;
         let next_seq: i64 = connection.query_row(LAST_SEQ, [], |row| row.get(0))?;
+        let backlog = Arc::new(Backlog::new(options.limits.backlog, Seq(next_seq)));
         let inbox = Arc::new(Inbox::default());
         let keys_epoch = Arc::new(AtomicU64::new(0));
         let names_epoch = Arc::new(AtomicU64::new(0));
@@ -203,12 +218,17 @@ impl Writer {
             entropy: options.entropy,
             sealer: options.sealer,
             boot: options.boot,
+            metrics: keeper.watch().metrics(),
         };
         let (failed, watch_failed) = watch::channel(false);
         let (ended, watch_ended) = watch::channel(false);
         let mut worker = Worker {
             connection,
             inbox: inbox.clone(),
+            backlog: backlog.clone(),
+            watch: keeper.watch(),
+            keeper,
+            data_dir: options.data_dir.clone(),
             effects: Effects {
                 generations: options.generations,
                 keys_epoch: keys_epoch.clone(),
@@ -230,12 +250,22 @@ impl Writer {
                 worker.run();
             })
             .map_err(|source| StoreError::Directory { path: options.data_dir, source })?;
-        Ok(Self { inbox, keys_epoch, names_epoch, failed: watch_failed, ended: watch_ended })
+        Ok(Self { inbox, backlog, keys_epoch, names_epoch, failed: watch_failed, ended: watch_ended })
     }
 
     /// Raised by the commit of any change to identities, mailboxes or numbers.
     pub(super) fn names_epoch(&self) -> Arc<AtomicU64> {
         self.names_epoch.clone()
+    }
+
+    /// What organisations have queued.
+    pub(super) fn backlog(&self) -> &Backlog {
+        &self.backlog
+    }
+
+    /// Publishes that wait, in bytes.
+    pub(super) fn inbox_bytes(&self) -> usize {
+        self.inbox.bytes()
     }
 
     pub(super) fn keys_epoch(&self) -> &AtomicU64 {
@@ -375,6 +405,10 @@ impl Drop for Broken {
 struct Worker {
     connection: Connection,
     inbox: Arc<Inbox>,
+    backlog: Arc<Backlog>,
+    watch: Watch,
+    keeper: Keeper,
+    data_dir: PathBuf,
     effects: Effects,
     faults: Faults,
     context: Context,
@@ -421,9 +455,11 @@ impl Worker {
             if *self.failed.borrow() {
                 break;
             }
+            keeper::finish(&self.connection, &self.watch);
         }
         // Whoever waits for the end may take the directory's lock over: close the database first.
         drop(self.connection);
+        drop(self.keeper);
         self.ended.send_replace(true);
     }
 
@@ -444,6 +480,7 @@ impl Worker {
     fn transaction(&mut self, mut ops: impl Iterator<Item = Box<dyn Op>>, rows: &Cell<usize>) -> Group {
         let mut done: Vec<Box<dyn Op>> = Vec::new();
         let mut effects = Vec::new();
+        let tally = Tally::new(&self.backlog);
         if let Err(error) = self.begin() {
             done.extend(ops);
             return Group::Failed(done, error);
@@ -453,6 +490,7 @@ impl Worker {
             next_seq: &mut self.next_seq,
             effects: &mut effects,
             rows,
+            tally: &tally,
             context: &self.context,
         };
         while let Some(mut op) = ops.next() {
@@ -469,12 +507,15 @@ impl Worker {
                 for effect in effects {
                     self.effects.apply(effect);
                 }
+                self.context.metrics.group_size.observe(done.len() as u64);
+                tally.apply(&self.context.metrics, &self.backlog);
                 Group::Done(done)
             }
             Err(StoreError::UnknownCommit) => {
                 for effect in effects.into_iter().filter(|effect| self.took_place(*effect)) {
                     self.effects.apply(effect);
                 }
+                self.backlog.start_over(Seq(self.next_seq));
                 Group::Failed(done, StoreError::UnknownCommit)
             }
             Err(error) => Group::Failed(done, error),
@@ -497,10 +538,12 @@ impl Worker {
     }
 
     fn commit(&self) -> Result<(), StoreError> {
+        let began = self.context.clock.monotonic();
         let committed = match self.faults.take(Point::Commit) {
             Some(fault) => Err(recovery::fault_error(fault)),
             None => self.connection.execute_batch("COMMIT").map_err(StoreError::from),
         };
+        self.context.metrics.commit_us.observe_time(self.context.clock.monotonic().saturating_sub(began));
         if committed.is_err() {
             self.roll_back();
         }
