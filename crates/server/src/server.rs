@@ -19,6 +19,7 @@ use crate::config::security::MasterKeyError;
 use crate::config::{Config, ConfigError};
 use crate::domain::entropy::Entropy;
 use crate::domain::generations::Generations;
+use crate::domain::retention::Retention;
 use crate::domain::time::Clock;
 use crate::engine::{EngineSettings, Parts, janitor, pump::Pump};
 use crate::ingest::receive::Receiver;
@@ -153,16 +154,17 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         first_key,
         shutdown_timeout: Duration::from_secs(config.server.shutdown_timeout_s),
     };
-    running.spawn(parts, listener, smtp);
+    let retention = Retention { days: config.storage.retention_days, ..Retention::default() };
+    running.spawn(parts, retention, listener, smtp);
     Ok(running)
 }
 
 impl Running {
-    fn spawn(&self, parts: Parts, listener: TcpListener, smtp: Option<SmtpServer>) {
+    fn spawn(&self, parts: Parts, retention: Retention, listener: TcpListener, smtp: Option<SmtpServer>) {
         let Lifecycle { soft, hard, .. } = self.lifecycle.clone();
         let (store, bells) = (parts.store.clone(), parts.bells.clone());
-        self.lifecycle
-            .spawn("janitor", janitor::run(store.clone(), parts.clock.clone(), bells, soft.clone()));
+        let janitor = janitor::run(store.clone(), parts.clock.clone(), bells, retention, soft.clone());
+        self.lifecycle.spawn("janitor", janitor);
         self.lifecycle.spawn("pump", Pump::new(parts, hard.clone()).run(soft.clone()));
         if let Some(smtp) = smtp {
             let (soft, hard) = (soft.clone(), hard.clone());

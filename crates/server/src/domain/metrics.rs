@@ -102,8 +102,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Inbox, Self::Overload, Self::Backlog, Self::LowDisk, Self::FullDisk];
+    pub const ALL: [Self; 5] = [Self::Inbox, Self::Overload, Self::Backlog, Self::LowDisk, Self::FullDisk];
 
     /// The value of the label.
     #[must_use]

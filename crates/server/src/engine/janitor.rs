@@ -1,24 +1,46 @@
-//! The janitor: writes what deletes and narrowed subscriptions left to be written, and forgets what was
-//! remembered only for a time.
+//! The janitor: writes what deletes and narrowed subscriptions left to be written, forgets what was
+//! remembered only for a time, deletes history that is old enough, and gives its space back.
+//!
+//! Chunk by chunk, each a transaction behind everything else that waits for the writer. Nothing depends on
+//! when it comes: what is cancelled or expired has been so for every reader since it happened.
 
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::time::Clock;
+use crate::domain::number::OrganizationNo;
+use crate::domain::retention::Retention;
+use crate::domain::time::{Clock, TimeMs};
 use crate::store::Store;
 use crate::store::cancel::Tidied;
+use crate::store::conversations::WalkPlace;
 use crate::store::error::StoreError;
 use crate::wake::Bells;
 
 /// Looks for work at least this often; a bell makes it sooner.
 const POLL: Duration = Duration::from_secs(5);
+/// Looks for old history this often.
+const KEEP_HOUSE_EVERY: Duration = Duration::from_mins(1);
+/// Walks over all conversations this often.
+const WALK_EVERY: Duration = Duration::from_hours(24);
+
+/// When the janitor did last what it does seldom. A new one has done nothing yet.
+#[derive(Debug, Default)]
+pub struct House {
+    kept: Option<TimeMs>,
+    walked: Option<TimeMs>,
+}
 
 /// Tidies up until the soft stop.
-pub async fn run(store: Store, clock: Clock, bells: Bells, soft: CancellationToken) {
+pub async fn run(store: Store, clock: Clock, bells: Bells, retention: Retention, soft: CancellationToken) {
     let mut bell = bells.tidy.listen();
+    let mut house = House::default();
     while !soft.is_cancelled() {
-        match tidy_up(&store, &clock, &soft).await {
+        let done = match tidy_up(&store, &clock, &soft).await {
+            Ok(()) => house.keep(&store, &clock, &retention, &soft).await,
+            failed => failed,
+        };
+        match done {
             Ok(()) => {}
             Err(StoreError::Closed) => return,
             Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "tidying up failed"),
@@ -36,8 +58,75 @@ pub async fn run(store: Store, clock: Clock, bells: Bells, soft: CancellationTok
 /// # Errors
 /// The store could not be written.
 pub async fn tidy_up(store: &Store, clock: &Clock, soft: &CancellationToken) -> Result<(), StoreError> {
+    while !soft.is_cancelled() && store.count_backlog_chunk().await? == Tidied::More {}
     while !soft.is_cancelled() && store.cancel_chunk().await? == Tidied::More {}
     while !soft.is_cancelled() && store.forget_chunk(clock.wall()).await? == Tidied::More {}
+    Ok(())
+}
+
+impl House {
+    /// Deletes what is old, if it is time to look; tests call it by hand.
+    ///
+    /// # Errors
+    /// The store could not be read or written.
+    pub async fn keep(
+        &mut self,
+        store: &Store,
+        clock: &Clock,
+        retention: &Retention,
+        soft: &CancellationToken,
+    ) -> Result<(), StoreError> {
+        let now = clock.schedule();
+        if self.kept.is_some_and(|kept| now.since(kept) < KEEP_HOUSE_EVERY) {
+            return Ok(());
+        }
+        self.kept = Some(now);
+        delete_history(store, clock, retention, soft).await?;
+        while !soft.is_cancelled() && store.forget_names_chunk(clock.wall()).await? == Tidied::More {}
+        while !soft.is_cancelled() && store.forget_mailbox_chunk().await? == Tidied::More {}
+        if self.walked.is_none_or(|walked| now.since(walked) >= WALK_EVERY) {
+            self.walked = Some(now);
+            walk_conversations(store, retention.longest_cutoff(clock.wall()), soft).await?;
+        }
+        while !soft.is_cancelled() && store.vacuum_chunk().await? == Tidied::More {}
+        Ok(())
+    }
+}
+
+/// One organisation after the other: its attempts, then its events and their deliveries.
+async fn delete_history(
+    store: &Store,
+    clock: &Clock,
+    retention: &Retention,
+    soft: &CancellationToken,
+) -> Result<(), StoreError> {
+    let mut after = OrganizationNo(0);
+    while !soft.is_cancelled()
+        && let Some(organization) = store.organization_with_history(after).await?
+    {
+        let cutoff = retention.cutoff(organization, clock.wall());
+        while !soft.is_cancelled() && store.expire_attempts_chunk(organization, cutoff).await? == Tidied::More
+        {
+        }
+        while !soft.is_cancelled() && store.expire_events_chunk(organization, cutoff).await? == Tidied::More {
+        }
+        after = organization;
+    }
+    while !soft.is_cancelled() && store.expire_late_chunk(retention, clock.wall()).await? == Tidied::More {}
+    Ok(())
+}
+
+async fn walk_conversations(
+    store: &Store,
+    cutoff: TimeMs,
+    soft: &CancellationToken,
+) -> Result<(), StoreError> {
+    let mut place = Some(WalkPlace::default());
+    while !soft.is_cancelled()
+        && let Some(next) = place
+    {
+        place = store.forget_references_step(next, cutoff).await?;
+    }
     Ok(())
 }
 

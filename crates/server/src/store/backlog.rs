@@ -212,7 +212,8 @@ fn count(tx: &mut Tx<'_>) -> Result<Tidied, StoreError> {
     })?;
     let full = found.len() == CHUNK_ROWS;
     let up_to = found.last().filter(|_| full).map_or(end, |(no, ..)| *no);
-    tx.tally.counted(up_to, found.into_iter().map(|(_, organization, change)| (organization, change)).collect());
+    tx.tally
+        .counted(up_to, found.into_iter().map(|(_, organization, change)| (organization, change)).collect());
     Ok(if full { Tidied::More } else { Tidied::Nothing })
 }
 

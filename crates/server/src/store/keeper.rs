@@ -326,12 +326,17 @@ fn run(connection: &Connection, sql: &'static str) -> Option<Log> {
     let looked = super::rows::prepare(connection, sql).and_then(|mut statement| {
         // A log that was never written says -1.
         let count = |pages: i64| u64::try_from(pages).unwrap_or(0);
-        Ok(statement.query_row([], |row| Ok(Log { pages: count(row.get(1)?), folded: count(row.get(2)?) }))?)
+        Ok(statement
+            .query_row([], |row| Ok(Log { pages: count(row.get(1)?), folded: count(row.get(2)?) }))?)
     });
-    looked.map_err(|error| {
-        tracing::warn!(error = &error as &dyn std::error::Error, "the write-ahead log could not be folded back");
-    })
-    .ok()
+    looked
+        .map_err(|error| {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the write-ahead log could not be folded back"
+            );
+        })
+        .ok()
 }
 
 /// What the keeper asked the writer for, on the writer's connection and outside a transaction.

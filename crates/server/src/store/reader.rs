@@ -24,7 +24,11 @@ pub(super) struct Readers {
 impl Readers {
     pub(super) fn open(path: &Path, watch: Watch) -> Result<Self, StoreError> {
         let connections = (0..CONNECTIONS).map(|_| migrate::open_reader(path)).collect::<Result<_, _>>()?;
-        Ok(Self { idle: Arc::new(Mutex::new(connections)), permits: Arc::new(Semaphore::new(CONNECTIONS)), watch })
+        Ok(Self {
+            idle: Arc::new(Mutex::new(connections)),
+            permits: Arc::new(Semaphore::new(CONNECTIONS)),
+            watch,
+        })
     }
 
     /// Runs `read` in one transaction, so that all its statements see the same state. One that takes too

@@ -3,6 +3,7 @@
 mod accepting;
 mod client;
 mod corpus;
+mod forgetting;
 mod repeats;
 mod shape;
 mod threads;

@@ -26,12 +26,22 @@ pub fn render(metrics: &Metrics, oldest_due_seconds: Option<f64>) -> String {
     let swept = Swept::ALL.iter().map(|what| (what.name(), metrics.swept(*what)));
     counters(&mut out, "inkhook_janitor_rows_total", "Rows removed because of their age.", "table", swept);
     let repairs = metrics.head_repairs.get();
-    counter(&mut out, "inkhook_queue_head_repairs_total", "Queue heads found too late: 0, or a bug.", repairs);
+    counter(
+        &mut out,
+        "inkhook_queue_head_repairs_total",
+        "Queue heads found too late: 0, or a bug.",
+        repairs,
+    );
     let cut = metrics.readers_cut_off.get();
     counter(&mut out, "inkhook_readers_cut_off_total", "Reads that took too long.", cut);
     gauges(&mut out, metrics);
     if let Some(age) = oldest_due_seconds {
-        head(&mut out, "inkhook_oldest_due_seconds", "Age of the oldest delivery that only we hold up.", "gauge");
+        head(
+            &mut out,
+            "inkhook_oldest_due_seconds",
+            "Age of the oldest delivery that only we hold up.",
+            "gauge",
+        );
         line(&mut out, "inkhook_oldest_due_seconds", "", age);
     }
     histogram(&mut out, "inkhook_commit_group_size", "Operations of one commit.", &metrics.group_size, 1.0);

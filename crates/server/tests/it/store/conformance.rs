@@ -10,4 +10,5 @@ mod idempotency;
 mod leases;
 pub mod lists;
 mod replay;
+mod retention;
 mod settle;
