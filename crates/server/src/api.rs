@@ -20,6 +20,7 @@ mod identities;
 mod known;
 pub mod limit;
 mod mailboxes;
+mod metrics;
 mod openapi;
 mod owner;
 pub mod page;
@@ -57,6 +58,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(health::routes())
         .merge(identities::routes())
         .merge(mailboxes::routes())
+        .merge(metrics::routes())
         .merge(phone_numbers::routes())
         .merge(signing_keys::routes())
         .merge(subscriptions::routes())

@@ -140,6 +140,8 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let settings = ApiSettings {
         mail_domain: config.smtp.mail_domain.clone(),
         requests_per_second: config.limits.requests_per_second,
+        public_metrics: config.server.public_metrics,
+        degraded_after: Duration::from_secs(config.server.degraded_after_s),
     };
     let app =
         App::new(store.clone(), clock.clone(), entropy.clone(), bells.clone(), egress.clone(), settings);

@@ -26,6 +26,7 @@ mod heads;
 pub mod identities;
 mod inbox;
 pub mod keeper;
+pub mod lag;
 pub mod mail;
 pub mod mailboxes;
 mod migrate;
@@ -163,6 +164,13 @@ impl Store {
             return Err(StoreError::LowDisk);
         }
         self.writer.backlog().check(organization)
+    }
+
+    /// Whether the disk has less free than it must have for something new. What was accepted is delivered all
+    /// the same.
+    #[must_use]
+    pub fn is_disk_low(&self) -> bool {
+        self.watch.is_disk_low()
     }
 
     /// What this process counts about itself.

@@ -81,6 +81,9 @@ impl Pump {
     /// The store could not be asked.
     pub async fn turn(&self) -> Result<Turn, StoreError> {
         let free = self.slots.free();
+        let metrics = self.parts.store.metrics();
+        metrics.turn(self.parts.clock.schedule());
+        metrics.in_flight.set(i64::try_from(self.parts.settings.max_in_flight - free).unwrap_or(i64::MAX));
         if free == 0 {
             return Ok(Turn { started: 0, next_due: None });
         }

@@ -13,7 +13,7 @@
 //! On a crash nothing is lost: a log is read again at the next start, however long it is.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -34,8 +34,7 @@ const PAGE_BYTES: u64 = 4_096;
 const CHECKPOINT_PAGES: u64 = 1_024;
 /// From this length on the writer is asked to finish a checkpoint: 16 MiB.
 const FINISH_PAGES: u64 = 4_096;
-/// From this length on it waits for readers to do so: 40 MiB. A group and what is written until the next
-/// look stay below the rest of the limit.
+/// From this length on it waits for readers to do so: 40 MiB. A group stays below the rest of the limit.
 const WAIT_PAGES: u64 = 10_240;
 /// How often the log is looked at while it grows, and while it does not.
 const BUSY_LOOK: Duration = Duration::from_millis(20);
@@ -65,16 +64,6 @@ impl DiskLimit {
     }
 }
 
-/// What the writer is asked to do between two groups.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Finish {
-    Nothing = 0,
-    /// Fold back the rest of the log.
-    Rest = 1,
-    /// The same, and wait until no reader needs it any more.
-    Wait = 2,
-}
-
 /// The part that readers and the writer see. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Watch(Arc<Shared>);
@@ -83,7 +72,12 @@ pub(super) struct Watch(Arc<Shared>);
 struct Shared {
     state: Mutex<State>,
     wake: Condvar,
-    finish: AtomicU8,
+    /// The writer is to fold the rest back.
+    finish: AtomicBool,
+    /// Held by whoever folds the log back.
+    folding: Mutex<()>,
+    /// The length, in pages, at which the writer waits for readers.
+    wait_pages: AtomicU64,
     low_disk: AtomicBool,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -121,7 +115,9 @@ impl Watch {
         Self(Arc::new(Shared {
             state: Mutex::default(),
             wake: Condvar::new(),
-            finish: AtomicU8::new(Finish::Nothing as u8),
+            finish: AtomicBool::new(false),
+            folding: Mutex::default(),
+            wait_pages: AtomicU64::new(WAIT_PAGES),
             low_disk: AtomicBool::new(false),
             clock,
             metrics,
@@ -148,24 +144,6 @@ impl Watch {
     /// Whether the disk has less free than it must have for something new.
     pub(super) fn is_disk_low(&self) -> bool {
         self.0.low_disk.load(Ordering::Relaxed)
-    }
-
-    /// What the writer is to do now.
-    pub(super) fn finish(&self) -> Finish {
-        match self.0.finish.load(Ordering::Relaxed) {
-            0 => Finish::Nothing,
-            1 => Finish::Rest,
-            _ => Finish::Wait,
-        }
-    }
-
-    /// The writer has done it.
-    pub(super) fn finished(&self) {
-        self.ask(Finish::Nothing);
-    }
-
-    fn ask(&self, finish: Finish) {
-        self.0.finish.store(finish as u8, Ordering::Relaxed);
     }
 
     /// Interrupts whoever reads for too long. The lock keeps their connections from being used for another
@@ -242,6 +220,13 @@ struct Log {
     folded: u64,
 }
 
+impl Log {
+    /// What is not in the database yet.
+    fn rest(self) -> u64 {
+        self.pages.saturating_sub(self.folded)
+    }
+}
+
 struct Worker {
     connection: Connection,
     watch: Watch,
@@ -278,19 +263,19 @@ impl Worker {
     }
 
     fn look_at_log(&mut self) {
+        let shared = &self.watch.0;
         let Some(log) = run(&self.connection, LOOK) else { return };
         self.log = log;
-        if self.watch.finish() == Finish::Nothing && log.pages - log.folded.min(log.pages) >= CHECKPOINT_PAGES
-        {
+        if log.rest() >= CHECKPOINT_PAGES && !shared.finish.load(Ordering::Relaxed) {
+            let folding = shared.folding.lock();
             if let Some(folded) = run(&self.connection, FOLD) {
                 self.log = folded;
             }
+            drop(folding);
         }
-        self.watch.0.metrics.wal_bytes.set(bytes(self.log.pages));
-        if self.log.pages >= WAIT_PAGES {
-            self.watch.ask(Finish::Wait);
-        } else if self.log.pages >= FINISH_PAGES {
-            self.watch.ask(Finish::Rest);
+        shared.metrics.wal_bytes.set(bytes(self.log.pages));
+        if self.log.pages >= FINISH_PAGES {
+            shared.finish.store(true, Ordering::Relaxed);
         }
     }
 
@@ -339,14 +324,34 @@ fn run(connection: &Connection, sql: &'static str) -> Option<Log> {
         .ok()
 }
 
-/// What the keeper asked the writer for, on the writer's connection and outside a transaction.
+/// What the writer does for the log between two groups, on its own connection: nothing; or fold back the rest
+/// when the keeper asks for it; or, when the log has got too long all the same, wait until nobody folds it
+/// and nobody reads from it, and fold it all.
 pub(super) fn finish(connection: &Connection, watch: &Watch) {
-    match watch.finish() {
-        Finish::Nothing => return,
-        Finish::Rest => run(connection, FOLD),
-        Finish::Wait => run(connection, FOLD_AND_WAIT),
-    };
-    watch.finished();
+    let shared = &watch.0;
+    let Some(log) = run(connection, LOOK) else { return };
+    let wait_pages = shared.wait_pages.load(Ordering::Relaxed);
+    if log.pages >= wait_pages {
+        let folding = shared.folding.lock();
+        let after = run(connection, FOLD_AND_WAIT);
+        drop(folding);
+        if after.is_none_or(|after| after.rest() > 0) {
+            // Somebody else's reader, such as a backup: it is not waited for at every group.
+            tracing::warn!(bytes = log.pages * PAGE_BYTES, "a reader keeps the write-ahead log from ending");
+            shared.wait_pages.store(log.pages.saturating_mul(2), Ordering::Relaxed);
+        }
+    } else if shared.finish.load(Ordering::Relaxed) {
+        // Whoever folds it now has most of it; the rest comes after the next group.
+        let Ok(folding) = shared.folding.try_lock() else { return };
+        run(connection, FOLD);
+        drop(folding);
+    } else {
+        if wait_pages > WAIT_PAGES && log.pages < WAIT_PAGES {
+            shared.wait_pages.store(WAIT_PAGES, Ordering::Relaxed);
+        }
+        return;
+    }
+    shared.finish.store(false, Ordering::Relaxed);
 }
 
 /// Whether the file system itself says that it has no room, or that its owner's quota is used up. SQLite

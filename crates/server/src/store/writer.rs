@@ -515,7 +515,7 @@ impl Worker {
                 for effect in effects.into_iter().filter(|effect| self.took_place(*effect)) {
                     self.effects.apply(effect);
                 }
-                self.backlog.start_over(Seq(self.next_seq));
+                self.backlog.start_over(Seq(self.next_seq - 1));
                 Group::Failed(done, StoreError::UnknownCommit)
             }
             Err(error) => Group::Failed(done, error),

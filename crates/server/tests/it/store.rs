@@ -3,4 +3,5 @@
 mod conformance;
 mod failures;
 mod invariants;
+mod log;
 mod model;

@@ -111,8 +111,12 @@ impl TestServer {
             faults: setup.faults,
             limits: setup.limits,
         });
-        let settings =
-            ApiSettings { mail_domain: MAIL_DOMAIN.into(), requests_per_second: setup.requests_per_second };
+        let settings = ApiSettings {
+            mail_domain: MAIL_DOMAIN.into(),
+            requests_per_second: setup.requests_per_second,
+            public_metrics: false,
+            degraded_after: Duration::from_mins(1),
+        };
         let store = store.expect("the store opens");
         let egress = Client::new(
             setup.policy,

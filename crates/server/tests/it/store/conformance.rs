@@ -1,6 +1,7 @@
 //! Every verb's promises, through the verbs. Nothing here knows which backend it runs on.
 
 mod accept;
+mod backlog;
 mod cancel;
 mod claim;
 mod delete;
