@@ -45,6 +45,7 @@ pub mod space;
 pub mod subscriptions;
 mod tally;
 mod urls;
+pub mod waiting;
 mod writer;
 
 use std::path::{Path, PathBuf};

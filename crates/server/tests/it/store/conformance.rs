@@ -13,3 +13,4 @@ pub mod lists;
 mod replay;
 mod retention;
 mod settle;
+mod waiting;
