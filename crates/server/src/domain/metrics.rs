@@ -252,7 +252,9 @@ mod tests {
     #[test]
     fn a_value_is_counted_in_the_first_bucket_that_holds_it() {
         let histogram = Histogram::new(SIZES);
-        [0, 1, 2, 3, 1_024, 1_025].into_iter().for_each(|value| histogram.observe(value));
+        for value in [0, 1, 2, 3, 1_024, 1_025] {
+            histogram.observe(value);
+        }
         let counts: Vec<u64> = histogram.counts.iter().map(|count| count.load(Ordering::Relaxed)).collect();
         assert_eq!(counts, [2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1]);
         assert_eq!(histogram.sum.load(Ordering::Relaxed), 2_055);
@@ -261,9 +263,13 @@ mod tests {
     #[test]
     fn every_refusal_and_sweep_has_a_place_of_its_own() {
         let metrics = Metrics::default();
-        Refusal::ALL.into_iter().for_each(|why| metrics.refuse(why));
+        for why in Refusal::ALL {
+            metrics.refuse(why);
+        }
         assert!(Refusal::ALL.into_iter().all(|why| metrics.refusals(why) == 1));
-        Swept::ALL.into_iter().for_each(|what| metrics.sweep(what, 3));
+        for what in Swept::ALL {
+            metrics.sweep(what, 3);
+        }
         assert!(Swept::ALL.into_iter().all(|what| metrics.swept(what) == 3));
     }
 }

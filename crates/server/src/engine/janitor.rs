@@ -86,7 +86,7 @@ impl House {
         while !soft.is_cancelled() && store.forget_mailbox_chunk().await? == Tidied::More {}
         if self.walked.is_none_or(|walked| now.since(walked) >= WALK_EVERY) {
             self.walked = Some(now);
-            walk_conversations(store, retention.longest_cutoff(clock.wall()), soft).await?;
+            walk_conversations(store, retention.longest_cutoff(calendar(clock)), soft).await?;
         }
         while !soft.is_cancelled() && store.vacuum_chunk().await? == Tidied::More {}
         Ok(())
@@ -104,7 +104,7 @@ async fn delete_history(
     while !soft.is_cancelled()
         && let Some(organization) = store.organization_with_history(after).await?
     {
-        let cutoff = retention.cutoff(organization, clock.wall());
+        let cutoff = retention.cutoff(organization, calendar(clock));
         while !soft.is_cancelled() && store.expire_attempts_chunk(organization, cutoff).await? == Tidied::More
         {
         }
@@ -112,8 +112,14 @@ async fn delete_history(
         }
         after = organization;
     }
-    while !soft.is_cancelled() && store.expire_late_chunk(retention, clock.wall()).await? == Tidied::More {}
+    while !soft.is_cancelled() && store.expire_late_chunk(retention, calendar(clock)).await? == Tidied::More {
+    }
     Ok(())
+}
+
+/// What time it is for deciding what is old: a wall clock that jumps ahead must not delete a month.
+fn calendar(clock: &Clock) -> TimeMs {
+    clock.wall().min(clock.schedule())
 }
 
 async fn walk_conversations(

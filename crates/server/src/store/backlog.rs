@@ -23,8 +23,8 @@ use crate::domain::number::{DELIVERIES_PER_SEQ, DeliveryNo, OrganizationNo, Seq}
 
 /// What a queued delivery takes on disk besides its event: its row and its places in the indices.
 pub(super) const ROW_BYTES: i64 = 200;
-/// Rows that one chunk of the count looks at: 2 ms, at 2 µs a row and event.
-pub const CHUNK_ROWS: usize = 1_000;
+/// Rows that one chunk of the count looks at: 2.5 ms at 5 µs for a row and its event, measured with the commit.
+pub const CHUNK_ROWS: usize = 500;
 
 /// What one organisation may have queued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,7 +188,7 @@ impl Store {
         if place >= end {
             return Ok(Tidied::Nothing);
         }
-        self.writer.tidy(|tx| count(tx)).await
+        self.writer.tidy(count).await
     }
 
     /// What an organisation is known to have queued: deliveries, and bytes as estimated.

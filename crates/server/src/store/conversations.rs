@@ -59,7 +59,7 @@ impl Store {
         if self.read(|connection| rows::optional(connection, NOTED, [], |_| Ok(()))).await?.is_none() {
             return Ok(Tidied::Nothing);
         }
-        let (tidied, removed) = self.writer.tidy(|tx| forget_mailbox(tx)).await?;
+        let (tidied, removed) = self.writer.tidy(forget_mailbox).await?;
         self.metrics.sweep(Swept::Other, removed);
         Ok(tidied)
     }

@@ -23,7 +23,7 @@ use crate::domain::time::TimeMs;
 /// Queue heads that are looked at.
 pub const HEADS: usize = 1_024;
 
-const LEASED: &str = "SELECT DISTINCT subscription FROM queue WHERE boot IS NOT NULL";
+const LEASED: &str = "SELECT DISTINCT subscription FROM queue WHERE boot IS NOT NULL AND due_ms > $1";
 const DUE_HEADS: &str = "SELECT h.subscription, h.class FROM queue_heads h
     JOIN subscriptions s ON s.no = h.subscription
     WHERE h.due_ms <= $1 AND s.status = 'active'
@@ -47,7 +47,7 @@ fn oldest_due(connection: &Connection, now: TimeMs) -> Result<Option<Duration>, 
     if heads.is_empty() {
         return Ok(None);
     }
-    let served = rows::all(connection, LEASED, [], |row| Ok(row.get::<_, i64>(0)?))?;
+    let served = rows::all(connection, LEASED, params![now.0], |row| Ok(row.get::<_, i64>(0)?))?;
     let served: HashSet<i64> = served.into_iter().collect();
     let mut oldest: Option<i64> = None;
     for (subscription, class) in heads.into_iter().filter(|(subscription, _)| !served.contains(subscription))
@@ -67,7 +67,7 @@ mod tests {
     fn nothing_that_waits_is_scanned() {
         plan::assert_bounded(&plan::of(FIRST, params![1, 1, 1]));
         plan::assert_bounded(&plan::of(DUE_HEADS, params![1, 1]));
-        let leased = plan::of(LEASED, []);
+        let leased = plan::of(LEASED, params![1]);
         assert!(leased[0].contains("queue_leased"), "{leased:#?}");
     }
 }

@@ -74,7 +74,9 @@ impl Tally {
     /// Rows that were there before this process began have been counted, up to this one.
     pub(super) fn counted(&self, up_to: DeliveryNo, found: Vec<(OrganizationNo, Change)>) {
         self.counted_to.set(up_to);
-        found.into_iter().for_each(|(organization, change)| self.change(organization, change));
+        for (organization, change) in found {
+            self.change(organization, change);
+        }
     }
 
     /// Where the count of earlier rows is.

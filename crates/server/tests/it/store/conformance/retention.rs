@@ -21,6 +21,11 @@ use crate::support::store::{Agent, StoreBench};
 const RECEIVED: EventType = EventType::MessageReceived;
 const DAY: Duration = Duration::from_hours(24);
 
+/// So many milliseconds less.
+fn almost(time: Duration, less_ms: u64) -> Duration {
+    time.saturating_sub(Duration::from_millis(less_ms))
+}
+
 async fn subscribed() -> (StoreBench, Agent) {
     let bench = StoreBench::new();
     let help = bench.agent("help").await;
@@ -57,7 +62,7 @@ async fn what_is_as_old_as_the_retention_goes_and_what_is_younger_stays() {
     delivered(&bench, help, CHUNK_ROWS + 1).await;
     bench.clock.advance(Duration::from_millis(1));
     delivered(&bench, help, 3).await;
-    bench.clock.advance(30 * DAY - Duration::from_millis(2));
+    bench.clock.advance(almost(30 * DAY, 2));
     keep(&bench, &days(30)).await;
     let all = i64::try_from(CHUNK_ROWS).unwrap() + 4;
     assert_eq!(kept(&bench), [all; 3], "a millisecond too young");
@@ -111,7 +116,7 @@ async fn what_has_not_ended_is_never_deleted_and_hides_nothing() {
     bench.clock.advance(10 * DAY);
     let waiting = bench.claim_one().await;
     bench.succeed(&waiting).await;
-    bench.clock.advance(30 * DAY - Duration::from_millis(1));
+    bench.clock.advance(almost(30 * DAY, 1));
     keep(&bench, &days(30)).await;
     assert_eq!(kept(&bench), [1, 1, 1], "an old number, but it ended lately");
     bench.clock.advance(LOOK_AGAIN);
@@ -130,7 +135,7 @@ async fn what_must_stay_is_looked_at_once_a_day() {
     let look = || bench.number("SELECT look_ms FROM retention_late");
     assert_eq!(look(), bench.clock.wall().after(LOOK_AGAIN).0);
     let before = look();
-    bench.clock.advance(LOOK_AGAIN - Duration::from_millis(1));
+    bench.clock.advance(almost(LOOK_AGAIN, 1));
     keep(&bench, &days(30)).await;
     assert_eq!(look(), before, "not yet");
     bench.clock.advance(Duration::from_millis(1));
@@ -232,7 +237,7 @@ async fn reserved_names_end() {
     let help = bench.agent("help").await;
     assert!(bench.store().delete_identity(help.admin(), "help".into()).await.unwrap());
     let reserved = || bench.number("SELECT count(*) FROM reserved_names");
-    bench.clock.advance(90 * DAY - Duration::from_millis(1));
+    bench.clock.advance(almost(90 * DAY, 1));
     keep(&bench, &days(30)).await;
     assert_eq!(reserved(), 3);
     bench.clock.advance(Duration::from_millis(1));
