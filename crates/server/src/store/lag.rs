@@ -23,7 +23,7 @@ use crate::domain::time::TimeMs;
 /// Queue heads that are looked at.
 pub const HEADS: usize = 1_024;
 
-const LEASED: &str = "SELECT DISTINCT subscription FROM queue WHERE boot IS NOT NULL AND due_ms > $1";
+const LEASED: &str = "SELECT subscription FROM queue WHERE boot IS NOT NULL AND due_ms > $1";
 const DUE_HEADS: &str = "SELECT h.subscription, h.class FROM queue_heads h
     JOIN subscriptions s ON s.no = h.subscription
     WHERE h.due_ms <= $1 AND s.status = 'active'
