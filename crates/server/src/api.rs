@@ -20,6 +20,7 @@ mod identities;
 mod known;
 pub mod limit;
 mod mailboxes;
+mod metrics;
 mod openapi;
 mod organization;
 mod organization_alerts;
@@ -63,6 +64,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(mailboxes::routes())
         .merge(organization::routes())
         .merge(organization_alerts::routes())
+        .merge(metrics::routes())
         .merge(phone_numbers::routes())
         .merge(recover::routes())
         .merge(signing_keys::routes())

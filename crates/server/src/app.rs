@@ -1,6 +1,7 @@
 //! What the parts of a running server share.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::api::auth::Auth;
 use crate::api::limit::Limiter;
@@ -70,4 +71,8 @@ pub struct ApiSettings {
     pub mail_domain: String,
     /// Reads and changes that one key may make a second; the burst is twice that.
     pub requests_per_second: u32,
+    /// Everybody who reaches the API may read `/metrics`.
+    pub public_metrics: bool,
+    /// `/readyz` says `degraded` when a delivery that nothing of its own holds back has been due for longer.
+    pub degraded_after: Duration,
 }

@@ -7,6 +7,7 @@ mod demo;
 mod keys;
 mod numbers;
 mod org;
+mod queue;
 mod serve;
 
 use std::process::ExitCode;
@@ -35,6 +36,8 @@ enum Command {
     Keys(keys::KeysArgs),
     /// Give phone numbers to organisations.
     Numbers(numbers::NumbersArgs),
+    /// See what waits to be delivered, have it tried now, cancel it or move it.
+    Queue(queue::QueueArgs),
     /// Print the OpenAPI document of the API.
     Openapi,
 }
@@ -54,6 +57,7 @@ pub fn main() -> ExitCode {
         Command::Org(args) => runtime.block_on(org::run(args)).map(|()| ExitCode::SUCCESS),
         Command::Numbers(args) => runtime.block_on(numbers::run(args)).map(|()| ExitCode::SUCCESS),
         Command::Keys(args) => runtime.block_on(keys::run(args)).map(|()| ExitCode::SUCCESS),
+        Command::Queue(args) => runtime.block_on(queue::run(args)).map(|()| ExitCode::SUCCESS),
         Command::Openapi => openapi().map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| fail(&error))

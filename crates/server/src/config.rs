@@ -12,6 +12,7 @@ pub mod security;
 mod server;
 mod smtp;
 mod sources;
+mod storage;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -26,6 +27,7 @@ pub use limits::Limits;
 pub use security::Security;
 pub use server::Server;
 pub use smtp::Smtp;
+pub use storage::Storage;
 
 /// Stands for a secret where the configuration is shown.
 const MASK: &str = "(set, not shown)";
@@ -44,6 +46,8 @@ pub struct Config {
     pub delivery: Delivery,
     /// How much callers may ask for.
     pub limits: Limits,
+    /// How long things are kept, and how much there may be.
+    pub storage: Storage,
     /// Keys to what is stored.
     pub security: Security,
     /// What the first start makes.
@@ -118,6 +122,7 @@ impl Config {
         self.egress.validate(&mut problems);
         self.delivery.validate(&mut problems);
         self.limits.validate(&mut problems);
+        self.storage.validate(&mut problems);
         self.security.validate(&mut problems);
         self.bootstrap.validate(&mut problems);
         problems

@@ -19,15 +19,25 @@ use crate::config::security::MasterKeyError;
 use crate::config::{Config, ConfigError};
 use crate::domain::entropy::Entropy;
 use crate::domain::generations::Generations;
+use crate::domain::retention::Retention;
 use crate::domain::time::Clock;
-use crate::engine::{EngineSettings, Parts, alerts::Alerts, janitor, order, pump::Pump, recover};
+use crate::engine::{
+    EngineSettings, Parts,
+    alerts::Alerts,
+    janitor::{self, Rules},
+    order,
+    pump::Pump,
+    recover,
+};
 use crate::ingest::receive::Receiver;
 use crate::lifecycle::Lifecycle;
 use crate::smtp_in::{SmtpConfig, SmtpServer, from_ingest};
+use crate::store::backlog::BacklogLimit;
 use crate::store::error::StoreError;
 use crate::store::faults::Faults;
+use crate::store::keeper::DiskLimit;
 use crate::store::seal::Sealer;
-use crate::store::{Store, StoreOptions, database_path};
+use crate::store::{Store, StoreLimits, StoreOptions, database_path};
 use crate::wake::Bells;
 
 pub use first_start::FirstKey;
@@ -86,7 +96,6 @@ pub struct Running {
     /// The key that the first start made.
     pub first_key: Option<FirstKey>,
     shutdown_timeout: Duration,
-    hold: Duration,
 }
 
 /// Opens the store that a configuration names, as a server or a command would.
@@ -110,6 +119,7 @@ pub fn open_store(
         entropy: entropy.clone(),
         generations: generations.clone(),
         faults: Faults::default(),
+        limits: store_limits(config),
     })?;
     Ok((store, entropy))
 }
@@ -137,6 +147,8 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let settings = ApiSettings {
         mail_domain: config.smtp.mail_domain.clone(),
         requests_per_second: config.limits.requests_per_second,
+        public_metrics: config.server.public_metrics,
+        degraded_after: Duration::from_secs(config.server.degraded_after_s),
     };
     let app =
         App::new(store.clone(), clock.clone(), entropy.clone(), bells.clone(), egress.clone(), settings);
@@ -150,17 +162,20 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         lifecycle,
         first_key,
         shutdown_timeout: Duration::from_secs(config.server.shutdown_timeout_s),
-        hold: config.delivery.hold(),
     };
-    running.spawn(parts, listener, smtp);
+    let rules = Rules {
+        hold: config.delivery.hold(),
+        retention: Retention { days: config.storage.retention_days, ..Retention::default() },
+    };
+    running.spawn(parts, rules, listener, smtp);
     Ok(running)
 }
 
 impl Running {
-    fn spawn(&self, parts: Parts, listener: TcpListener, smtp: Option<SmtpServer>) {
+    fn spawn(&self, parts: Parts, rules: Rules, listener: TcpListener, smtp: Option<SmtpServer>) {
         let Lifecycle { soft, hard, .. } = self.lifecycle.clone();
         let (store, bells) = (parts.store.clone(), parts.bells.clone());
-        let janitor = janitor::run(store.clone(), parts.clock.clone(), self.hold, bells, soft.clone());
+        let janitor = janitor::run(store.clone(), parts.clock.clone(), rules, bells, soft.clone());
         self.lifecycle.spawn("janitor", janitor);
         self.lifecycle.spawn("alerts", Alerts::new(parts.clone(), hard.clone()).run(soft.clone()));
         let bells = parts.bells.clone();
@@ -245,6 +260,20 @@ fn egress(config: &Config) -> Result<Client, BuildError> {
         servers => ResolverConfig::Nameservers(servers.to_vec()),
     };
     Client::new(policy, Limits::default(), Roots::System, resolver)
+}
+
+fn store_limits(config: &Config) -> StoreLimits {
+    let storage = &config.storage;
+    StoreLimits {
+        backlog: BacklogLimit {
+            deliveries: storage.max_queued,
+            bytes: storage.max_queued_gib.saturating_mul(1024 * 1024 * 1024),
+        },
+        disk: DiskLimit {
+            free_percent: storage.min_free_percent,
+            free_bytes: storage.min_free_mib.saturating_mul(1024 * 1024),
+        },
+    }
 }
 
 fn engine_settings(config: &Config) -> EngineSettings {

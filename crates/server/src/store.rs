@@ -12,8 +12,10 @@ pub mod accept;
 pub mod alerts;
 pub mod api_keys;
 pub mod attempts;
+pub mod backlog;
 pub mod cancel;
 pub mod claim;
+pub mod conversations;
 mod effects;
 pub mod error;
 pub mod events;
@@ -27,6 +29,8 @@ mod health;
 pub mod held;
 pub mod identities;
 mod inbox;
+pub mod keeper;
+pub mod lag;
 pub mod mail;
 pub mod mailboxes;
 mod memory;
@@ -40,16 +44,20 @@ pub mod queue;
 mod reader;
 pub mod recover;
 pub mod replay;
+pub mod retention;
 mod rows;
 pub mod seal;
 pub mod settle;
 pub mod signing_keys;
+pub mod space;
 pub mod stats;
 pub mod subscriptions;
 pub mod sweep;
+mod tally;
 mod target;
 pub mod trial;
 mod urls;
+pub mod waiting;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -60,9 +68,12 @@ pub use writer::Tx;
 
 use crate::domain::entropy::Entropy;
 use crate::domain::generations::Generations;
+use crate::domain::metrics::{Metrics, Refusal};
 use crate::domain::number::OrganizationNo;
 use crate::domain::time::Clock;
+use backlog::BacklogLimit;
 use faults::Faults;
+use keeper::{DiskLimit, Watch};
 use seal::Sealer;
 
 /// What a store is opened with.
@@ -82,6 +93,17 @@ pub struct StoreOptions {
     pub generations: Arc<Generations>,
     /// Errors on demand; tests only.
     pub faults: Faults,
+    /// What may be queued, and what must be free.
+    pub limits: StoreLimits,
+}
+
+/// Beyond these nothing new is accepted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StoreLimits {
+    /// What one organisation may have queued.
+    pub backlog: BacklogLimit,
+    /// What the disk must have free.
+    pub disk: DiskLimit,
 }
 
 /// A handle on the store. Cheap to clone.
@@ -91,6 +113,8 @@ pub struct Store {
     readers: Arc<reader::Readers>,
     sealer: Sealer,
     facts: Arc<fact_cache::FactCache>,
+    watch: Watch,
+    metrics: Arc<Metrics>,
     /// Held as long as the store is open, so that two servers never share a data directory.
     _lock: Arc<migrate::DirectoryLock>,
 }
@@ -108,12 +132,15 @@ impl Store {
         let mut connection = migrate::open_writer(&path)?;
         migrate::migrate(&mut connection)?;
         seal::check_master_key(&connection, &options.sealer)?;
-        let readers = reader::Readers::open(&path)?;
+        let metrics = Arc::new(Metrics::default());
+        metrics.turn(options.clock.schedule());
+        let watch = Watch::new(options.clock.clone(), metrics.clone());
+        let readers = reader::Readers::open(&path, watch.clone())?;
         let sealer = options.sealer.clone();
-        let writer = writer::Writer::start(connection, options)?;
+        let writer = writer::Writer::start(connection, options, watch.clone())?;
         let facts = Arc::new(fact_cache::FactCache::new(writer.names_epoch()));
         let (writer, readers) = (Arc::new(writer), Arc::new(readers));
-        Ok(Self { writer, readers, sealer, facts, _lock: Arc::new(lock) })
+        Ok(Self { writer, readers, sealer, facts, watch, metrics, _lock: Arc::new(lock) })
     }
 
     /// Runs a change in the writer's next transaction. `run` must decide before its first write, and may
@@ -138,7 +165,39 @@ impl Store {
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        self.writer.admit(organization, size, run).await
+        let admitted = match self.may_admit(organization) {
+            Ok(()) => self.writer.admit(organization, size, run).await,
+            Err(refusal) => Err(refusal),
+        };
+        if let Some(why) = admitted.as_ref().err().and_then(refusal) {
+            self.metrics.refuse(why);
+        }
+        admitted
+    }
+
+    /// Whether there is room for something new, on the disk and in what the organisation may have queued.
+    /// What waits for the writer is not in its counts yet, so an organisation can go beyond its limit by
+    /// what its inbox holds.
+    fn may_admit(&self, organization: OrganizationNo) -> Result<(), StoreError> {
+        if self.watch.is_disk_low() {
+            return Err(StoreError::LowDisk);
+        }
+        self.writer.backlog().check(organization)
+    }
+
+    /// Whether the disk has less free than it must have for something new. What was accepted is delivered all
+    /// the same.
+    #[must_use]
+    pub fn is_disk_low(&self) -> bool {
+        self.watch.is_disk_low()
+    }
+
+    /// What this process counts about itself.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        let inbox = i64::try_from(self.writer.inbox_bytes()).unwrap_or(i64::MAX);
+        self.metrics.inbox_bytes.set(inbox);
+        &self.metrics
     }
 
     /// Runs a read on a connection that cannot write.
@@ -175,6 +234,18 @@ impl Store {
     /// Commits what is queued and closes the writer; later verbs answer [`StoreError::Closed`].
     pub async fn close(&self) {
         self.writer.close().await;
+    }
+}
+
+/// The errors that say that there is no room for something new.
+fn refusal(error: &StoreError) -> Option<Refusal> {
+    match error {
+        StoreError::Busy => Some(Refusal::Inbox),
+        StoreError::Overloaded => Some(Refusal::Overload),
+        StoreError::TooManyQueued(_) | StoreError::TooMuchQueued(_) => Some(Refusal::Backlog),
+        StoreError::LowDisk => Some(Refusal::LowDisk),
+        StoreError::Full => Some(Refusal::FullDisk),
+        _ => None,
     }
 }
 

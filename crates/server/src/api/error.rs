@@ -15,6 +15,9 @@ use crate::store::StoreError;
 /// Characters of an offending value that are quoted.
 pub const QUOTED_CHARS: usize = 200;
 
+/// How long a publisher whose organisation has too much queued is asked to wait.
+const BACKLOG_WAIT_SECONDS: u32 = 30;
+
 /// A refusal.
 #[derive(Debug)]
 pub struct ApiError {
@@ -197,6 +200,11 @@ impl From<StoreError> for ApiError {
                 Self::too_many("too many events of this organisation are waiting to be stored", 1)
             }
             StoreError::Overloaded => Self::unavailable("too many events are waiting to be stored", 1),
+            error @ (StoreError::TooManyQueued(_) | StoreError::TooMuchQueued(_)) => {
+                Self::too_many(format!("{error}; wait until some of it is delivered"), BACKLOG_WAIT_SECONDS)
+            }
+            StoreError::LowDisk => Self::unavailable("the server's disk is almost full", 10),
+            StoreError::TooSlow => Self::unavailable("the answer took too long to find", 1),
             StoreError::Full => Self::unavailable("the server's disk is full", 10),
             StoreError::UnknownCommit => Self::unavailable(
                 "it is not known whether this was stored; repeat it with the same Idempotency-Key",

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
+use super::queue::{self, Changed, QueueRequest, WaitingLine};
 use crate::config::Config;
 use crate::domain::api_key::KeyScope;
 use crate::domain::caller::Scope;
@@ -44,6 +45,7 @@ pub(super) enum Request {
     DeleteOrganization { name: String },
     CreateKey { organization: Option<String>, kind: KeyKind, label: String },
     AllowNumber { organization: String, number: String },
+    Queue(QueueRequest),
 }
 
 /// Which key.
@@ -63,6 +65,8 @@ pub(super) enum Answer {
     Deleted,
     Allowed,
     Key(String),
+    Waiting(Vec<WaitingLine>),
+    Changed(Changed),
     Refused(String),
 }
 
@@ -161,6 +165,7 @@ async fn execute(store: &Store, request: Request) -> Result<Answer, StoreError> 
             store.allow_number(found.no, number).await?;
             Ok(Answer::Allowed)
         }
+        Request::Queue(request) => queue::execute(store, request).await,
         Request::CreateKey { organization, kind, label } => {
             create_key(store, organization, kind, label).await
         }
@@ -212,12 +217,12 @@ async fn create_key(
 }
 
 /// By name or by id.
-async fn find(store: &Store, name: &str) -> Result<Option<Organization>, StoreError> {
+pub(super) async fn find(store: &Store, name: &str) -> Result<Option<Organization>, StoreError> {
     let all = store.organizations().await?;
     Ok(all.into_iter().find(|organization| organization.name == name || organization.id.to_string() == name))
 }
 
-fn unknown(name: &str) -> Answer {
+pub(super) fn unknown(name: &str) -> Answer {
     Answer::Refused(format!("there is no organisation '{name}'"))
 }
 

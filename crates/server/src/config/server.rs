@@ -21,6 +21,10 @@ pub struct Server {
     pub dev_public: bool,
     /// How long a stop waits for what is under way.
     pub shutdown_timeout_s: u64,
+    /// Lets everybody who reaches the API read `/metrics`; otherwise it takes an operator key.
+    pub public_metrics: bool,
+    /// `/readyz` says `degraded` when a delivery that nothing of its own holds back has been due for longer.
+    pub degraded_after_s: u64,
 }
 
 impl Default for Server {
@@ -31,6 +35,8 @@ impl Default for Server {
             dev: false,
             dev_public: false,
             shutdown_timeout_s: 30,
+            public_metrics: false,
+            degraded_after_s: 60,
         }
     }
 }
@@ -52,6 +58,12 @@ impl Server {
             (1..=3600).contains(&self.shutdown_timeout_s),
             "server.shutdown_timeout_s",
             format!("{} is not between 1 and 3600 seconds", self.shutdown_timeout_s),
+        );
+        require(
+            problems,
+            (1..=86_400).contains(&self.degraded_after_s),
+            "server.degraded_after_s",
+            format!("{} is not between 1 and 86400 seconds", self.degraded_after_s),
         );
         require(problems, !self.data_dir.as_os_str().is_empty(), "server.data_dir", "must name a directory");
     }

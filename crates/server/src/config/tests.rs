@@ -17,17 +17,29 @@ fn all_problems_are_reported_together() {
     config.delivery.hold_days = 3_651;
     config.delivery.retry_schedule_s = vec![1; 21];
     config.limits.requests_per_second = 0;
+    config.server.degraded_after_s = 0;
+    config.storage.retention_days = 0;
+    config.storage.max_queued = 0;
+    config.storage.max_queued_gib = 0;
+    config.storage.min_free_percent = 91;
+    config.storage.min_free_mib = 1_000_000_001;
     config.bootstrap.admin_key = Some("short".into());
     let Err(ConfigError::Invalid(problems)) = config.validate() else { panic!("not valid") };
     let keys: Vec<_> = problems.iter().map(|problem| problem.key.clone()).collect();
     let expected = [
         "server.dev",
+        "server.degraded_after_s",
         "smtp.listen",
         "smtp.mail_domain",
         "delivery.timeout_ms",
         "delivery.hold_days",
         "delivery.retry_schedule_s",
         "limits.requests_per_second",
+        "storage.retention_days",
+        "storage.max_queued",
+        "storage.max_queued_gib",
+        "storage.min_free_percent",
+        "storage.min_free_mib",
         "bootstrap.admin_key",
     ];
     assert_eq!(keys, expected);

@@ -109,6 +109,10 @@ pub enum End {
     SubscriptionDeleted,
     /// The subscription no longer selects the event's type.
     TypeNotSelected,
+    /// The operator cancelled it.
+    CancelledByOperator,
+    /// The operator moved it to another subscription, where its event has a delivery of its own.
+    Moved,
     /// The event's `expires_at` passed.
     EventExpired,
     /// Its subscription was paused for longer than deliveries are held.
@@ -122,7 +126,7 @@ impl End {
         match self {
             Self::Succeeded => 1,
             Self::OutOfAttempts | Self::Gone | Self::Lost => 2,
-            Self::SubscriptionDeleted | Self::TypeNotSelected => 3,
+            Self::SubscriptionDeleted | Self::TypeNotSelected | Self::CancelledByOperator | Self::Moved => 3,
             Self::EventExpired | Self::HeldTooLong => 4,
         }
     }
@@ -137,6 +141,8 @@ impl End {
             Self::Lost => Some("lost"),
             Self::SubscriptionDeleted => Some("subscription_deleted"),
             Self::TypeNotSelected => Some("event_type_not_selected"),
+            Self::CancelledByOperator => Some("cancelled_by_operator"),
+            Self::Moved => Some("moved"),
             Self::EventExpired => Some("event_expired"),
             Self::HeldTooLong => Some("held_too_long"),
         }

@@ -152,6 +152,17 @@ impl Clock {
         }
     }
 
+    /// Time since some moment before, to the microsecond: for measuring how long work takes.
+    #[must_use]
+    pub fn monotonic(&self) -> Duration {
+        match &*self.0 {
+            Source::System { start, .. } => system_instant().saturating_duration_since(*start),
+            Source::Manual { now } => {
+                Duration::from_millis(u64::try_from(now.load(Ordering::SeqCst)).unwrap_or(0))
+            }
+        }
+    }
+
     /// Moves a manual clock forward. Does nothing to the system's.
     pub fn advance(&self, by: Duration) {
         if let Source::Manual { now } = &*self.0 {

@@ -1,5 +1,9 @@
-//! The janitor: writes what deletes and narrowed subscriptions left to be written, and forgets what was
-//! remembered only for a time. [`held`] ends what paused subscriptions held for too long.
+//! The janitor: writes what deletes and narrowed subscriptions left to be written, forgets what was
+//! remembered only for a time, deletes history that is old enough, and gives its space back. [`held`] ends
+//! what paused subscriptions held for too long; a sweep looks whether the queue's heads tell the truth.
+//!
+//! Chunk by chunk, each a transaction behind everything else that waits for the writer. Nothing depends on
+//! when it comes: what is cancelled or expired has been so for every reader since it happened.
 
 pub mod held;
 
@@ -7,9 +11,12 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::time::Clock;
+use crate::domain::number::OrganizationNo;
+use crate::domain::retention::Retention;
+use crate::domain::time::{Clock, TimeMs};
 use crate::store::Store;
 use crate::store::cancel::Tidied;
+use crate::store::conversations::WalkPlace;
 use crate::store::error::StoreError;
 use crate::store::sweep::SweepPlace;
 use crate::wake::Bells;
@@ -19,20 +26,43 @@ const POLL: Duration = Duration::from_secs(5);
 /// Queue heads are looked at this often.
 const SWEEP: Duration = Duration::from_secs(30);
 
+/// Looks for old history this often.
+const KEEP_HOUSE_EVERY: Duration = Duration::from_mins(1);
+/// Walks over all conversations this often.
+const WALK_EVERY: Duration = Duration::from_hours(24);
+
+/// When the janitor did last what it does seldom. A new one has done nothing yet.
+#[derive(Debug, Default)]
+pub struct House {
+    kept: Option<TimeMs>,
+    walked: Option<TimeMs>,
+}
+
+/// How long things stay.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// What paused subscriptions hold.
+    pub hold: Duration,
+    /// What has ended.
+    pub retention: Retention,
+}
+
 /// Tidies up until the soft stop.
-pub async fn run(store: Store, clock: Clock, hold: Duration, bells: Bells, soft: CancellationToken) {
+pub async fn run(store: Store, clock: Clock, rules: Rules, bells: Bells, soft: CancellationToken) {
     let mut bell = bells.tidy.listen();
+    let mut house = House::default();
     let mut sweep_at = clock.schedule().after(SWEEP);
     while !soft.is_cancelled() {
-        let mut tidied = tidy_up(&store, &clock, &soft).await;
-        if tidied.is_ok() {
-            tidied = held::end_held(&store, &clock, hold, &soft).await;
-        }
-        if tidied.is_ok() && sweep_at <= clock.schedule() {
-            tidied = sweep(&store, &soft).await;
-            sweep_at = clock.schedule().after(SWEEP);
-        }
-        match tidied {
+        let tidied = async {
+            tidy_up(&store, &clock, &soft).await?;
+            held::end_held(&store, &clock, rules.hold, &soft).await?;
+            if sweep_at <= clock.schedule() {
+                sweep(&store, &soft).await?;
+                sweep_at = clock.schedule().after(SWEEP);
+            }
+            house.keep(&store, &clock, &rules.retention, &soft).await
+        };
+        match tidied.await {
             Ok(()) => {}
             Err(StoreError::Closed) => return,
             Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "tidying up failed"),
@@ -50,6 +80,7 @@ pub async fn run(store: Store, clock: Clock, hold: Duration, bells: Bells, soft:
 /// # Errors
 /// The store could not be written.
 pub async fn tidy_up(store: &Store, clock: &Clock, soft: &CancellationToken) -> Result<(), StoreError> {
+    while !soft.is_cancelled() && store.count_backlog_chunk().await? == Tidied::More {}
     while !soft.is_cancelled() && store.cancel_chunk().await? == Tidied::More {}
     while !soft.is_cancelled() && store.forget_chunk(clock.wall()).await? == Tidied::More {}
     Ok(())
@@ -63,6 +94,79 @@ pub async fn sweep(store: &Store, soft: &CancellationToken) -> Result<(), StoreE
     let mut place = Some(SweepPlace::default());
     while let Some(from) = place.filter(|_| !soft.is_cancelled()) {
         place = store.sweep_heads(from).await?;
+    }
+    Ok(())
+}
+
+impl House {
+    /// Deletes what is old, if it is time to look; tests call it by hand.
+    ///
+    /// # Errors
+    /// The store could not be read or written.
+    pub async fn keep(
+        &mut self,
+        store: &Store,
+        clock: &Clock,
+        retention: &Retention,
+        soft: &CancellationToken,
+    ) -> Result<(), StoreError> {
+        let now = clock.schedule();
+        if self.kept.is_some_and(|kept| now.since(kept) < KEEP_HOUSE_EVERY) {
+            return Ok(());
+        }
+        self.kept = Some(now);
+        let own_days = store.own_retention_days().await?;
+        delete_history(store, clock, &Retention { own_days, ..retention.clone() }, soft).await?;
+        while !soft.is_cancelled() && store.forget_names_chunk(clock.wall()).await? == Tidied::More {}
+        while !soft.is_cancelled() && store.forget_mailbox_chunk().await? == Tidied::More {}
+        if self.walked.is_none_or(|walked| now.since(walked) >= WALK_EVERY) {
+            self.walked = Some(now);
+            walk_conversations(store, retention.longest_cutoff(calendar(clock)), soft).await?;
+        }
+        while !soft.is_cancelled() && store.vacuum_chunk().await? == Tidied::More {}
+        Ok(())
+    }
+}
+
+/// One organisation after the other: its attempts, then its events and their deliveries.
+async fn delete_history(
+    store: &Store,
+    clock: &Clock,
+    retention: &Retention,
+    soft: &CancellationToken,
+) -> Result<(), StoreError> {
+    let mut after = OrganizationNo(0);
+    while !soft.is_cancelled()
+        && let Some(organization) = store.organization_with_history(after).await?
+    {
+        let cutoff = retention.cutoff(organization, calendar(clock));
+        while !soft.is_cancelled() && store.expire_attempts_chunk(organization, cutoff).await? == Tidied::More
+        {
+        }
+        while !soft.is_cancelled() && store.expire_events_chunk(organization, cutoff).await? == Tidied::More {
+        }
+        after = organization;
+    }
+    while !soft.is_cancelled() && store.expire_late_chunk(retention, calendar(clock)).await? == Tidied::More {
+    }
+    Ok(())
+}
+
+/// What time it is for deciding what is old: a wall clock that jumps ahead must not delete a month.
+fn calendar(clock: &Clock) -> TimeMs {
+    clock.wall().min(clock.schedule())
+}
+
+async fn walk_conversations(
+    store: &Store,
+    cutoff: TimeMs,
+    soft: &CancellationToken,
+) -> Result<(), StoreError> {
+    let mut place = Some(WalkPlace::default());
+    while !soft.is_cancelled()
+        && let Some(next) = place
+    {
+        place = store.forget_references_step(next, cutoff).await?;
     }
     Ok(())
 }

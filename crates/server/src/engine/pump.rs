@@ -111,6 +111,10 @@ impl Pump {
     }
 
     async fn turn_of(&self, seated: bool) -> Result<Turn, StoreError> {
+        let metrics = self.parts.store.metrics();
+        metrics.turn(self.parts.clock.schedule());
+        let in_use = self.slots.in_use();
+        metrics.in_flight.set(i64::try_from(in_use.fast + in_use.slow).unwrap_or(i64::MAX));
         if self.slots.exhausted() {
             return Ok(Turn { started: 0, refused: true, next_due: None });
         }

@@ -50,10 +50,19 @@ pub enum ReceiveError {
 }
 
 impl ReceiveError {
-    /// The store has no room left: the sender is told so and tries again later.
+    /// There is no room left, on the disk or in what the organisation may have queued: the sender is told so
+    /// and tries again later.
     #[must_use]
-    pub fn is_full_disk(&self) -> bool {
-        matches!(self, Self::Store(StoreError::Full))
+    pub fn is_no_room(&self) -> bool {
+        matches!(
+            self,
+            Self::Store(
+                StoreError::Full
+                    | StoreError::LowDisk
+                    | StoreError::TooManyQueued(_)
+                    | StoreError::TooMuchQueued(_)
+            )
+        )
     }
 }
 

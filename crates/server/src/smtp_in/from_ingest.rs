@@ -39,7 +39,7 @@ async fn accept(receiver: &Receiver, mail: Mail) -> Accept {
         }
         Err(ReceiveError::Mail(error)) => Accept::Refused(error.to_string()),
         Err(ReceiveError::NobodyLeft) => Accept::NoneLeft,
-        Err(error) if error.is_full_disk() => Accept::NoSpace,
+        Err(error) if error.is_no_room() => Accept::NoSpace,
         Err(ReceiveError::Store(error)) => {
             tracing::error!(error = &error as &dyn std::error::Error, "a mail could not be stored");
             Accept::TryLater("the message could not be stored just now".into())

@@ -300,6 +300,7 @@ pub(super) fn store_event(
         };
     }
     tx.count_rows(subscriptions.len());
+    tx.tally.accepted(event.organization, subscriptions.len(), event.payload.len());
     Ok(Stored { deliveries: fan_out, waiting })
 }
 
@@ -358,6 +359,7 @@ fn enqueue_held(
     if delivery.class == Class::Live {
         tx.memory.set_live_waits(delivery.subscription, true);
     }
+    tx.tally.queued(delivery.organization);
     heads::lower(tx, delivery.subscription, delivery.class, held_until)?;
     Ok(request_id.into())
 }

@@ -10,6 +10,7 @@ use super::error::StoreError;
 use super::queue::{self, QueueRow};
 use super::writer::Tx;
 use super::{Store, claim, heads, ordering, rows};
+use crate::domain::delivery::End;
 use crate::domain::number::SubscriptionNo;
 
 /// Queue rows that one chunk looks at: a few milliseconds at most.
@@ -118,7 +119,14 @@ fn cancel_parked(tx: &mut Tx<'_>, place: &Place) -> Result<bool, StoreError> {
 }
 
 fn cancel(tx: &mut Tx<'_>, row: &mut QueueRow) -> Result<(), StoreError> {
-    let Some(end) = queue::cancelled(tx, row)? else { return Ok(()) };
+    match queue::cancelled(tx, row)? {
+        Some(why) => end(tx, row, why),
+        None => Ok(()),
+    }
+}
+
+/// Ends a delivery that waits or has an attempt under way.
+pub(super) fn end(tx: &mut Tx<'_>, row: &mut QueueRow, end: End) -> Result<(), StoreError> {
     match row.boot {
         None => queue::end(tx, row, end),
         Some(boot) if boot == tx.context.boot => {

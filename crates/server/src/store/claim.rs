@@ -78,7 +78,14 @@ const EVENT: &str = "SELECT id, payload FROM events WHERE seq = $1";
 impl Store {
     /// Leases what is due, within the free slots.
     pub async fn claim_due(&self, request: ClaimRequest) -> Result<Claims, StoreError> {
-        self.change(move |tx| claim(tx, &request)).await
+        self.change(move |tx| {
+            let began = tx.context.clock.monotonic();
+            let claims = claim(tx, &request);
+            let took = tx.context.clock.monotonic().saturating_sub(began);
+            tx.context.metrics.claim_us.observe_time(took);
+            claims
+        })
+        .await
     }
 
     /// Reads a claim's target again after its subscription changed, and notes where it goes now; `None` when

@@ -13,6 +13,18 @@ pub enum StoreError {
     /// The inbox as a whole is full: 503.
     #[error("too much is waiting to be stored")]
     Overloaded,
+    /// The organisation has as many deliveries queued as it may: 429.
+    #[error("this organisation has {0} deliveries queued, which is its limit")]
+    TooManyQueued(u64),
+    /// The organisation's queued events and deliveries take as many bytes as they may: 429.
+    #[error("what this organisation has queued takes {0} bytes, which is its limit")]
+    TooMuchQueued(u64),
+    /// What is left of the disk is for what was accepted already: 503, comes back by itself.
+    #[error("little of the disk is free")]
+    LowDisk,
+    /// A read took longer than it may: 503.
+    #[error("the read took too long and was cut off")]
+    TooSlow,
     /// The disk is full: 503, comes back by itself.
     #[error("the disk is full")]
     Full,

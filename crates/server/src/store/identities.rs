@@ -9,7 +9,7 @@ use super::error::StoreError;
 use super::names::{self, NameKind};
 use super::phone_numbers::{self, AddNumber, NewPhoneNumber};
 use super::writer::Tx;
-use super::{Store, api_keys, mailboxes, rows, subscriptions};
+use super::{Store, api_keys, conversations, mailboxes, rows, subscriptions};
 use crate::domain::caller::Scope;
 use crate::domain::identity::{FilterMode, Identity, IdentityStatus, Settings};
 use crate::domain::number::OrganizationNo;
@@ -250,7 +250,7 @@ pub(super) fn delete(
     names::reserve(tx, NameKind::Handle, &identity.handle, organization, now)?;
     if let Some(mailbox) = &identity.mailbox {
         names::reserve(tx, NameKind::Address, &mailbox.address, organization, now)?;
-        mailboxes::forget_conversations(tx, mailbox.id)?;
+        conversations::forget_later(tx, mailbox.id.as_uuid())?;
     }
     if let Some(number) = &identity.phone_number {
         names::reserve(tx, NameKind::Number, &number.number, organization, now)?;

@@ -19,6 +19,8 @@ pub(super) const ORGANIZATION_BYTES: usize = 8 * 1024 * 1024;
 pub(super) const ORGANIZATION_EVENTS: usize = 2_000;
 /// Bytes that all organisations together may have waiting.
 pub(super) const TOTAL_BYTES: usize = 64 * 1024 * 1024;
+/// Operations that may go before tidying: a writer that never rests must not let history pile up.
+const TIDY_AFTER: usize = 4_096;
 /// What an organisation is given at each turn of the round.
 const QUANTUM_BYTES: usize = 64 * 1024;
 
@@ -33,6 +35,8 @@ pub(super) struct Inbox {
 struct State {
     control: VecDeque<Box<dyn Op>>,
     tidying: VecDeque<Box<dyn Op>>,
+    /// Operations that went before tidying that waits.
+    since_tidying: usize,
     organizations: HashMap<OrganizationNo, Waiting>,
     round: VecDeque<OrganizationNo>,
     bytes: usize,
@@ -120,6 +124,13 @@ impl Inbox {
     /// Takes what is to be done next, if anything waits.
     pub(super) fn pop(&self) -> Option<(usize, Box<dyn Op>)> {
         let mut state = self.lock();
+        if state.since_tidying >= TIDY_AFTER
+            && let Some(op) = state.tidying.pop_front()
+        {
+            state.since_tidying = 0;
+            return Some((0, op));
+        }
+        state.since_tidying = if state.tidying.is_empty() { 0 } else { state.since_tidying + 1 };
         if let Some(op) = state.control.pop_front() {
             return Some((0, op));
         }
@@ -155,6 +166,11 @@ impl Inbox {
     pub(super) fn close(&self) {
         self.lock().closed = true;
         self.filled.notify_all();
+    }
+
+    /// Publishes that wait, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.lock().bytes
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -275,6 +291,20 @@ mod tests {
             inbox.pop().expect("something waits").1.finish(Ok(()));
             assert!(receiver.try_recv().is_ok());
         }
+    }
+
+    #[test]
+    fn tidying_has_its_turn_after_so_many_others() {
+        let inbox = Inbox::default();
+        let (tidy, tidied) = mpsc::channel();
+        let (settle, _settled) = mpsc::channel();
+        inbox.push_tidying(Box::new(Probe(tidy)));
+        (0..=TIDY_AFTER).for_each(|_| inbox.push_control(Box::new(Probe(settle.clone()))));
+        for n in 0..=TIDY_AFTER {
+            assert!(tidied.try_recv().is_err(), "{n}");
+            inbox.pop().expect("something waits").1.finish(Ok(()));
+        }
+        assert!(tidied.try_recv().is_ok(), "one settle still waits");
     }
 
     #[test]

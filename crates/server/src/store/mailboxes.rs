@@ -29,8 +29,6 @@ const TAKEN: &str = "SELECT 1 FROM mailboxes WHERE address = $1";
 const ADD: &str = "INSERT INTO mailboxes (id, organization_id, identity_id, address, filter_mode, settings,
     created_ms, updated_ms) VALUES ($1, $2, $3, $4, 'blacklist', '{}', $5, $5)";
 const CHANGE: &str = "UPDATE mailboxes SET filter_mode = $2, settings = $3, updated_ms = $4 WHERE id = $1";
-const FORGET_PARTICIPANTS: &str = "DELETE FROM mail_participants
-    WHERE thread_id IN (SELECT thread_id FROM mail_references WHERE mailbox_id = $1)";
 
 impl Store {
     /// The mailboxes that the scope can see, oldest first.
@@ -90,12 +88,6 @@ pub(super) fn add(
 ) -> Result<(), StoreError> {
     let (id, identity) = (id.as_uuid(), identity.as_uuid());
     tx.run(ADD, params![id.as_bytes(), organization.0, identity.as_bytes(), address, now.0])?;
-    Ok(())
-}
-
-/// Forgets who took part in a mailbox's conversations; the rest goes with its row.
-pub(super) fn forget_conversations(tx: &Tx<'_>, id: MailboxId) -> Result<(), StoreError> {
-    tx.run(FORGET_PARTICIPANTS, params![id.as_uuid().as_bytes()])?;
     Ok(())
 }
 

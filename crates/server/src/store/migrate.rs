@@ -26,10 +26,8 @@ const CACHED_STATEMENTS: usize = 256;
 const WRITER_CACHE_KIB: i64 = 8 * 1024;
 /// Memory that each reader's page cache may use.
 const READER_CACHE_KIB: i64 = 2 * 1024;
-/// The write-ahead log is folded back whenever it has grown by this many pages (16 MiB).
-const CHECKPOINT_PAGES: i64 = 4_096;
 /// What is left of the write-ahead log's file after a checkpoint that emptied it.
-const JOURNAL_LIMIT_BYTES: i64 = 64 * 1024 * 1024;
+const JOURNAL_LIMIT_BYTES: u64 = super::keeper::WAL_LIMIT_BYTES;
 
 /// Makes the directory if it is missing and takes its lock.
 pub(super) fn lock_directory(data_dir: &Path) -> Result<DirectoryLock, StoreError> {
@@ -61,9 +59,19 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
-    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    // The keeper folds the log back.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "journal_size_limit", JOURNAL_LIMIT_BYTES)?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
+    configure(&connection)?;
+    Ok(connection)
+}
+
+/// The connection that folds the write-ahead log back, and does nothing else.
+pub(super) fn open_checkpointer(path: &Path) -> Result<Connection, StoreError> {
+    let connection = Connection::open(path)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     configure(&connection)?;
     Ok(connection)
 }
@@ -122,6 +130,7 @@ mod tests {
         assert_eq!(pragma("journal_mode"), "wal".to_owned().into());
         assert_eq!(pragma("synchronous"), 2.into(), "2 is FULL");
         assert_eq!(pragma("foreign_keys"), 1.into());
+        assert_eq!(pragma("wal_autocheckpoint"), 0.into());
         assert_eq!(pragma("auto_vacuum"), 2.into(), "2 is INCREMENTAL");
         let reader = open_reader(&path).expect("opens");
         assert!(reader.execute("DELETE FROM meta", []).is_err(), "a reader cannot write");

@@ -169,6 +169,7 @@ fn park(tx: &Tx<'_>, delivery: &NewDelivery, key: ConversationKey, now: TimeMs) 
             now.0
         ],
     )?;
+    tx.tally.queued(delivery.organization);
     Ok(())
 }
 

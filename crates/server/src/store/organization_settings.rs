@@ -4,6 +4,8 @@
 //! memory: an operational event that was about to be sent to the old one is not. Another rate makes the API
 //! look its keys up again. Nothing is ever sent unsigned: with the first `alerts_url` comes a signing key.
 
+use std::collections::HashMap;
+
 use rusqlite::{Connection, Row, params};
 
 use super::error::StoreError;
@@ -39,6 +41,8 @@ const WRITE: &str = "UPDATE organizations SET alerts_url = $2, retention_days = 
     max_queued = $5 WHERE no = $1";
 const RAISE: &str = "UPDATE organizations SET alerts_generation = alerts_generation + 1 WHERE no = $1
     RETURNING alerts_generation";
+const OWN_DAYS: &str = "SELECT no, retention_days FROM organizations WHERE retention_days IS NOT NULL";
+const OWN_LIMITS: &str = "SELECT no, max_queued FROM organizations WHERE max_queued IS NOT NULL";
 const RATE: &str = "SELECT publish_per_second FROM organizations WHERE no = $1";
 
 impl Store {
@@ -65,8 +69,28 @@ impl Store {
         organization: OrganizationNo,
         change: OrganizationChange,
     ) -> Result<Option<PatchedOrganization>, StoreError> {
-        self.change(move |tx| patch(tx, organization, &change)).await
+        let patched = self.change(move |tx| patch(tx, organization, &change)).await?;
+        if let Some(patched) = &patched {
+            self.limit_backlog(organization, patched.view.settings.max_queued.map(u64::from));
+        }
+        Ok(patched)
     }
+
+    /// Days for which organisations keep their history that do not keep it as long as everybody.
+    pub async fn own_retention_days(&self) -> Result<HashMap<OrganizationNo, u32>, StoreError> {
+        self.read(|connection| {
+            let own = rows::all(connection, OWN_DAYS, [], |row| {
+                Ok((OrganizationNo(row.get(0)?), row.get::<_, u32>(1)?))
+            })?;
+            Ok(own.into_iter().collect())
+        })
+        .await
+    }
+}
+
+/// What organisations set as their own limits on queued deliveries.
+pub(super) fn own_limits(connection: &Connection) -> Result<Vec<(OrganizationNo, u64)>, StoreError> {
+    rows::all(connection, OWN_LIMITS, [], |row| Ok((OrganizationNo(row.get(0)?), row.get(1)?)))
 }
 
 fn patch(

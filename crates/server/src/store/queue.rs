@@ -162,6 +162,7 @@ pub(super) fn add_ended(tx: &Tx<'_>, row: &QueueRow, end: End, under_way: bool) 
             row.claimed_at.filter(|_| under_way).map(|time| time.0)
         ],
     )?;
+    tx.tally.ended(row.organization, row.no, end);
     Ok(())
 }
 

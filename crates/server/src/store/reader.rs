@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 use tokio::sync::Semaphore;
 
 use super::error::StoreError;
+use super::keeper::Watch;
 use super::migrate;
 
 /// Reads that run at the same time at most; more wait their turn.
@@ -17,30 +18,45 @@ const CONNECTIONS: usize = 4;
 pub(super) struct Readers {
     idle: Arc<Mutex<Vec<Connection>>>,
     permits: Arc<Semaphore>,
+    watch: Watch,
 }
 
 impl Readers {
-    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+    pub(super) fn open(path: &Path, watch: Watch) -> Result<Self, StoreError> {
         let connections = (0..CONNECTIONS).map(|_| migrate::open_reader(path)).collect::<Result<_, _>>()?;
-        Ok(Self { idle: Arc::new(Mutex::new(connections)), permits: Arc::new(Semaphore::new(CONNECTIONS)) })
+        Ok(Self {
+            idle: Arc::new(Mutex::new(connections)),
+            permits: Arc::new(Semaphore::new(CONNECTIONS)),
+            watch,
+        })
     }
 
-    /// Runs `read` in one transaction, so that all its statements see the same state.
+    /// Runs `read` in one transaction, so that all its statements see the same state. One that takes too
+    /// long is cut off.
     pub(super) async fn read<T, F>(&self, read: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
         let permit = self.permits.clone().acquire_owned().await.map_err(|_| StoreError::Closed)?;
-        let idle = self.idle.clone();
+        let (idle, watch) = (self.idle.clone(), self.watch.clone());
         let done = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             let connection = lock(&idle).pop().ok_or(StoreError::Closed)?;
+            let reading = watch.reading(&connection);
             let answer = transaction(&connection, read);
+            drop(reading);
             lock(&idle).push(connection);
             answer
         });
-        done.await.unwrap_or(Err(StoreError::Closed))
+        done.await.unwrap_or(Err(StoreError::Closed)).map_err(|error| match error {
+            StoreError::Statement(error)
+                if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) =>
+            {
+                StoreError::TooSlow
+            }
+            error => error,
+        })
     }
 }
 
@@ -56,4 +72,50 @@ fn transaction<T>(
 
 fn lock(idle: &Mutex<Vec<Connection>>) -> std::sync::MutexGuard<'_, Vec<Connection>> {
     idle.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::metrics::Metrics;
+    use crate::domain::time::{Clock, TimeMs};
+    use crate::store::keeper::{DiskLimit, Keeper, READER_LIMIT};
+    use crate::store::rows;
+
+    const FOR_EVER: &str =
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_read_that_takes_too_long_is_cut_off_and_its_connection_is_good_afterwards() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("x.db");
+        let writer = migrate::open_writer(&path).expect("opens");
+        writer.execute_batch("CREATE TABLE t (a)").expect("it runs");
+        let (clock, metrics) = (Clock::manual(TimeMs(1)), Arc::new(Metrics::default()));
+        let watch = Watch::new(clock.clone(), metrics.clone());
+        let keeper = Keeper::start(&path, DiskLimit::default(), watch.clone()).expect("starts");
+        let readers = Readers::open(&path, watch).expect("opens");
+        let (began, begun) = tokio::sync::oneshot::channel();
+        let slow = readers.read(move |connection| {
+            began.send(()).expect("the test listens");
+            rows::scalar::<i64>(connection, FOR_EVER, [])
+        });
+        let time = async {
+            begun.await.expect("it begins");
+            clock.advance(READER_LIMIT);
+        };
+        let (slow, ()) =
+            tokio::time::timeout(PATIENCE, async { tokio::join!(slow, time) }).await.expect("it is cut off");
+        assert!(matches!(slow, Err(StoreError::TooSlow)), "{slow:?}");
+        assert_eq!(metrics.readers_cut_off.get(), 1);
+        for _ in 0..=CONNECTIONS {
+            let count =
+                readers.read(|connection| rows::scalar::<i64>(connection, "SELECT count(*) FROM t", []));
+            assert_eq!(count.await.expect("it reads"), Some(0));
+        }
+        drop(keeper);
+    }
 }

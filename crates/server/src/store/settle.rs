@@ -232,6 +232,7 @@ fn retry(tx: &mut Tx<'_>, row: &mut QueueRow, due: TimeMs, maybe_received: bool)
     }
     ordering::failed(tx, row)?;
     let class = if row.class == Class::Live { Class::Retry } else { row.class };
+    tx.tally.retried();
     requeue(tx, row, class, due)
 }
 
@@ -290,6 +291,7 @@ fn complete_lost(tx: &Tx<'_>, settlement: &Settlement) -> Result<Settled, StoreE
 /// Writes one line of the log for the claim that the row holds.
 pub(super) fn write_attempt(tx: &Tx<'_>, row: &QueueRow, attempt: &AttemptRow) -> Result<(), StoreError> {
     let url = row.claimed_url.ok_or(StoreError::Corrupt("a claim without its URL"))?;
+    tx.tally.attempt(attempt.recorded);
     tx.run(
         ADD_ATTEMPT,
         params![

@@ -12,6 +12,7 @@ mod recovery;
 
 use std::cell::Cell;
 use std::ops::Deref;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -21,17 +22,21 @@ use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 
 use super::StoreOptions;
+use super::backlog::Backlog;
 use super::effects::{Effect, Effects};
 use super::error::StoreError;
 use super::faults::{Faults, Point};
 use super::hand_over::{Seat, Seats};
 use super::health::Memory as Health;
 use super::inbox::Inbox;
+use super::keeper::{self, Keeper, Watch};
 use super::memory::Memory;
 use super::ordering::Ordered;
 use super::seal::Sealer;
+use super::tally::Tally;
 use crate::domain::delivery::Leased;
 use crate::domain::entropy::Entropy;
+use crate::domain::metrics::Metrics;
 use crate::domain::number::{OrganizationNo, Seq, SubscriptionNo};
 use crate::domain::time::Clock;
 
@@ -113,6 +118,8 @@ pub struct Tx<'a> {
     pub(super) memory: &'a mut Memory,
     /// The engine's, if one has taken it.
     pub(super) seat: &'a Option<Seat>,
+    /// Told of every row that the queue gains or loses, and of what the metrics count.
+    pub(super) tally: &'a Tally,
     pub(super) context: &'a Context,
 }
 
@@ -132,6 +139,7 @@ pub(super) struct Context {
     pub(super) head_repairs: Arc<AtomicU64>,
     pub(super) ordered: Ordered,
     pub(super) health: Health,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 impl Deref for Tx<'_> {
@@ -190,6 +198,7 @@ impl Tx<'_> {
     /// A queue head had to be put right.
     pub(super) fn count_repair(&mut self) {
         self.context.head_repairs.fetch_add(1, Ordering::Relaxed);
+        self.context.metrics.head_repairs.add(1);
     }
 
     /// After the commit, these go to the engine.
@@ -212,6 +221,7 @@ pub(super) struct Writer {
     inbox: Arc<Inbox>,
     seats: Seats,
     head_repairs: Arc<AtomicU64>,
+    backlog: Arc<Backlog>,
     keys_epoch: Arc<AtomicU64>,
     names_epoch: Arc<AtomicU64>,
     failed: watch::Receiver<bool>,
@@ -226,8 +236,17 @@ impl std::fmt::Debug for Writer {
 
 impl Writer {
     /// Starts the thread on a connection that nobody else writes with.
-    pub(super) fn start(connection: Connection, options: StoreOptions) -> Result<Self, StoreError> {
+    pub(super) fn start(
+        connection: Connection,
+        options: StoreOptions,
+        watch: Watch,
+    ) -> Result<Self, StoreError> {
+        let keeper = Keeper::start(&super::database_path(&options.data_dir), options.limits.disk, watch)?;
         let next_seq: i64 = connection.query_row(LAST_SEQ, [], |row| row.get(0))?;
+        let backlog = Arc::new(Backlog::new(options.limits.backlog, Seq(next_seq)));
+        for (organization, deliveries) in super::organization_settings::own_limits(&connection)? {
+            backlog.set_own_limit(organization, Some(deliveries));
+        }
         let inbox = Arc::new(Inbox::default());
         let keys_epoch = Arc::new(AtomicU64::new(0));
         let names_epoch = Arc::new(AtomicU64::new(0));
@@ -240,6 +259,7 @@ impl Writer {
             head_repairs: head_repairs.clone(),
             ordered: Ordered::load(&connection)?,
             health: Health::default(),
+            metrics: keeper.watch().metrics(),
         };
         let seats = Seats::default();
         let (failed, watch_failed) = watch::channel(false);
@@ -247,6 +267,10 @@ impl Writer {
         let mut worker = Worker {
             connection,
             inbox: inbox.clone(),
+            backlog: backlog.clone(),
+            watch: keeper.watch(),
+            keeper,
+            data_dir: options.data_dir.clone(),
             effects: Effects {
                 generations: options.generations,
                 keys_epoch: keys_epoch.clone(),
@@ -275,6 +299,7 @@ impl Writer {
             inbox,
             seats,
             head_repairs,
+            backlog,
             keys_epoch,
             names_epoch,
             failed: watch_failed,
@@ -293,6 +318,16 @@ impl Writer {
 
     pub(super) fn head_repairs(&self) -> u64 {
         self.head_repairs.load(Ordering::Relaxed)
+    }
+
+    /// What organisations have queued.
+    pub(super) fn backlog(&self) -> &Backlog {
+        &self.backlog
+    }
+
+    /// Publishes that wait, in bytes.
+    pub(super) fn inbox_bytes(&self) -> usize {
+        self.inbox.bytes()
     }
 
     pub(super) fn keys_epoch(&self) -> &AtomicU64 {
@@ -434,6 +469,10 @@ impl Drop for Broken {
 struct Worker {
     connection: Connection,
     inbox: Arc<Inbox>,
+    backlog: Arc<Backlog>,
+    watch: Watch,
+    keeper: Keeper,
+    data_dir: PathBuf,
     effects: Effects,
     faults: Faults,
     memory: Memory,
@@ -484,9 +523,11 @@ impl Worker {
             if *self.failed.borrow() {
                 break;
             }
+            keeper::finish(&self.connection, &self.watch);
         }
         // Whoever waits for the end may take the directory's lock over: close the database first.
         drop(self.connection);
+        drop(self.keeper);
         self.ended.send_replace(true);
     }
 
@@ -516,6 +557,7 @@ impl Worker {
         let mut done: Vec<Box<dyn Op>> = Vec::new();
         let (mut effects, mut handed) = (Vec::new(), Vec::new());
         let seat = self.seats.current();
+        let tally = Tally::new(&self.backlog);
         if let Err(error) = self.begin() {
             done.extend(ops);
             return Group::Failed(done, error);
@@ -528,6 +570,7 @@ impl Worker {
             handed: &mut handed,
             memory: &mut self.memory,
             seat: &seat,
+            tally: &tally,
             context: &self.context,
         };
         while let Some(mut op) = ops.next() {
@@ -547,6 +590,8 @@ impl Worker {
                 if let Some(seat) = seat.filter(|_| !handed.is_empty()) {
                     seat.hand_over(handed);
                 }
+                self.context.metrics.group_size.observe(done.len() as u64);
+                tally.apply(&self.context.metrics, &self.backlog);
                 Group::Done(done)
             }
             Err(StoreError::UnknownCommit) => {
@@ -554,6 +599,7 @@ impl Worker {
                 for effect in effects.into_iter().filter(|effect| self.took_place(*effect)) {
                     self.effects.apply(effect);
                 }
+                self.backlog.start_over(Seq(self.next_seq - 1));
                 Group::Failed(done, StoreError::UnknownCommit)
             }
             Err(error) => Group::Failed(done, error),
@@ -578,12 +624,14 @@ impl Worker {
     }
 
     fn commit(&mut self) -> Result<(), StoreError> {
+        let began = self.context.clock.monotonic();
         let committed = match self.faults.take(Point::Commit) {
             Some(fault) => Err(recovery::fault_error(fault)),
             None => super::rows::prepare(&self.connection, "COMMIT")
                 .and_then(|mut commit| commit.execute([]).map_err(StoreError::from))
                 .map(drop),
         };
+        self.context.metrics.commit_us.observe_time(self.context.clock.monotonic().saturating_sub(began));
         if committed.is_err() {
             self.roll_back();
         }

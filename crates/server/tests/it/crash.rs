@@ -3,9 +3,11 @@
 mod check;
 mod commands;
 mod first_start;
+mod full_disk;
 mod journal;
 mod kill;
 mod mail;
+mod queue;
 mod receiver;
 mod shutdown;
 mod traffic;

@@ -3,6 +3,7 @@
 mod accepting;
 mod client;
 mod corpus;
+mod forgetting;
 mod repeats;
 mod shape;
 mod threads;
@@ -15,7 +16,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use self::client::Client;
-use crate::support::{Identity, MAIL_DOMAIN, Organization, TestServer};
+use crate::support::{Identity, MAIL_DOMAIN, Organization, Setup, TestServer};
 
 /// A server that takes mail, one organisation and the identity `help` in it.
 struct Post {
@@ -27,7 +28,11 @@ struct Post {
 
 impl Post {
     async fn new() -> Self {
-        let server = TestServer::new();
+        Self::with(Setup::default()).await
+    }
+
+    async fn with(setup: Setup) -> Self {
+        let server = TestServer::with(setup);
         let acme = server.organization("acme").await;
         let help = acme.identity("help").await;
         let app = &server.app;

@@ -11,6 +11,7 @@ mod contract;
 mod crash;
 mod events;
 mod flow;
+mod health;
 mod mail;
 mod openapi;
 mod process;

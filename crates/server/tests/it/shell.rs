@@ -35,7 +35,8 @@ async fn not_ready_once_the_store_is_closed() {
     let server = TestServer::new();
     server.app.store.close().await;
     let reply = server.get("/readyz").send().await;
-    assert_eq!(reply.header("retry-after"), Some("1"));
+    assert_eq!(reply.header("retry-after"), Some("5"));
+    assert_eq!(reply.json["reasons"], json!(["the store cannot commit"]));
     reply.refused(503);
     server.get("/healthz").send().await.expect(200);
 }

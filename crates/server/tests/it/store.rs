@@ -3,5 +3,6 @@
 mod conformance;
 mod failures;
 mod invariants;
+mod log;
 mod model;
 mod ordering;

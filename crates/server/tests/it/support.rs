@@ -31,9 +31,10 @@ use inkhook_server::engine::pump::Pump;
 use inkhook_server::engine::{EngineSettings, Parts, janitor};
 use inkhook_server::store::api_keys::{MintKey, NewApiKey};
 use inkhook_server::store::faults::Faults;
+use inkhook_server::store::keeper::DiskLimit;
 use inkhook_server::store::organizations::CreateOrganization;
 use inkhook_server::store::seal::Sealer;
-use inkhook_server::store::{Store, StoreOptions};
+use inkhook_server::store::{Store, StoreLimits, StoreOptions};
 use inkhook_server::wake::Bells;
 use tokio_util::sync::CancellationToken;
 
@@ -59,6 +60,13 @@ pub struct Setup {
     pub policy: Policy,
     /// How the store is made to fail.
     pub faults: Faults,
+    /// What may be queued; whatever the disk of the tests has free is enough.
+    pub limits: StoreLimits,
+}
+
+/// The limits of a server, on a disk that may be as full as it likes.
+pub fn any_disk() -> StoreLimits {
+    StoreLimits { disk: DiskLimit { free_percent: 0, free_bytes: 0 }, ..StoreLimits::default() }
 }
 
 impl Default for Setup {
@@ -70,6 +78,7 @@ impl Default for Setup {
             master_key: [7; 32],
             policy: Policy::loopback_dev(),
             faults: Faults::default(),
+            limits: any_disk(),
         }
     }
 }
@@ -101,9 +110,14 @@ impl TestServer {
             entropy: entropy.clone(),
             generations: generations.clone(),
             faults: setup.faults,
+            limits: setup.limits,
         });
-        let settings =
-            ApiSettings { mail_domain: MAIL_DOMAIN.into(), requests_per_second: setup.requests_per_second };
+        let settings = ApiSettings {
+            mail_domain: MAIL_DOMAIN.into(),
+            requests_per_second: setup.requests_per_second,
+            public_metrics: false,
+            degraded_after: Duration::from_mins(1),
+        };
         let store = store.expect("the store opens");
         let egress = Client::new(
             setup.policy,

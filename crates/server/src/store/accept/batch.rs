@@ -67,7 +67,7 @@ impl Store {
     pub async fn accept_batch(&self, batch: NewBatch) -> Result<AcceptBatch, StoreError> {
         let bytes = batch.events.iter().map(|event| event.payload.len()).sum();
         let count = batch.events.len();
-        self.writer.admit(batch.organization, (count, bytes), move |tx| accept(tx, &batch)).await
+        self.admit(batch.organization, (count, bytes), move |tx| accept(tx, &batch)).await
     }
 }
 

@@ -98,6 +98,7 @@ pub(super) fn with_commit(
             target.url_no.0
         ],
     )?;
+    tx.tally.queued(row.organization);
     heads::lower(tx, row.subscription, row.class, lease_until)?;
     let event = ClaimedEvent {
         seq: row.event,

@@ -11,7 +11,7 @@ use crate::store::faults::Faults;
 use crate::store::rows::plan::{self, STATEMENTS};
 use crate::store::seal::Sealer;
 use crate::store::settle::AttemptRow;
-use crate::store::{Store, StoreOptions};
+use crate::store::{Store, StoreLimits, StoreOptions};
 
 const SUBSCRIPTION: SubscriptionNo = SubscriptionNo(1);
 
@@ -24,6 +24,7 @@ fn open(directory: &tempfile::TempDir, clock: &Clock) -> Store {
         entropy: Entropy::seeded(1),
         generations: Arc::new(Generations::default()),
         faults: Faults::default(),
+        limits: StoreLimits::default(),
     };
     Store::open(options).expect("the store opens")
 }

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | a statement's | run one by one; only the culprit fails | again without body and error text |
 //! | conflict | the whole group once more, then as above | the same |
-//! | disk full | answered [`StoreError::Full`] | kept, tried again every second |
+//! | disk full, or its quota used up | answered [`StoreError::Full`] | kept, tried again every second |
 //! | commit's result unknown | answered [`StoreError::UnknownCommit`] | run again: fenced, so twice is once |
 //! | the disk refuses a write or a sync | [`StoreError::Closed`]; the writer ends and says so | the same |
 
@@ -14,6 +14,7 @@ use rusqlite::ffi;
 
 use super::super::error::StoreError;
 use super::super::faults::Fault;
+use super::super::keeper;
 use super::{Group, Kind, Op, Worker};
 
 /// How often a full disk is tried again.
@@ -32,15 +33,20 @@ impl Worker {
     }
 
     fn one_by_one_or_all(&mut self, ops: Vec<Box<dyn Op>>, error: &StoreError) {
-        if error.is_io() {
-            self.give_up(ops, error);
-        } else if error.is_full() {
+        if self.is_without_room(error) {
             self.wait_for_room(ops);
+        } else if error.is_io() {
+            self.give_up(ops, error);
         } else if matches!(error, StoreError::UnknownCommit) {
             self.repeat_settles(ops);
         } else {
             self.one_by_one(ops);
         }
+    }
+
+    /// A quota that is used up looks like a broken disk to SQLite.
+    fn is_without_room(&self, error: &StoreError) -> bool {
+        error.is_full() || (error.is_io() && keeper::has_no_room(&self.data_dir))
     }
 
     fn one_by_one(&mut self, ops: Vec<Box<dyn Op>>) {
@@ -98,7 +104,7 @@ impl Worker {
             let mut kept = std::mem::take(&mut self.kept);
             kept.push(Box::new(Touch));
             match self.again(kept) {
-                Group::Failed(ops, error) if error.is_full() => {
+                Group::Failed(ops, error) if self.is_without_room(&error) => {
                     self.kept.extend(answer_all_but_settles(ops, || StoreError::Full));
                 }
                 group => {

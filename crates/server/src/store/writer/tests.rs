@@ -1,6 +1,6 @@
 use super::*;
 use crate::domain::time::TimeMs;
-use crate::store::migrate;
+use crate::store::{StoreLimits, migrate};
 
 fn touch(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     tx.touch()
@@ -8,18 +8,22 @@ fn touch(tx: &mut Tx<'_>) -> Result<(), StoreError> {
 
 #[tokio::test]
 async fn a_panic_answers_whoever_waits_and_is_noticed() {
-    let mut connection = Connection::open_in_memory().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let mut connection = migrate::open_writer(&crate::store::database_path(directory.path())).unwrap();
     migrate::migrate(&mut connection).unwrap();
+    let clock = Clock::manual(TimeMs(1));
+    let watch = Watch::new(clock.clone(), Arc::default());
     let options = StoreOptions {
-        data_dir: "nowhere".into(),
+        data_dir: directory.path().into(),
         sealer: Sealer::new(&[7; 32]),
         boot: 1,
-        clock: Clock::manual(TimeMs(1)),
+        clock,
         entropy: Entropy::seeded(1),
         generations: Arc::default(),
         faults: Faults::default(),
+        limits: StoreLimits::default(),
     };
-    let writer = Writer::start(connection, options).unwrap();
+    let writer = Writer::start(connection, options, watch).unwrap();
     let (broken, beside) =
         tokio::join!(writer.change(|_| -> Result<(), StoreError> { panic!("a bug") }), writer.change(touch));
     assert!(matches!(broken, Err(StoreError::Closed)), "{broken:?}");

@@ -1,6 +1,12 @@
 //! Which mail is taken, for whom, and what is left of one that is not.
 
+use inkhook_server::domain::metrics::Refusal;
+use inkhook_server::store::StoreLimits;
+use inkhook_server::store::keeper::DiskLimit;
+use serde_json::json;
+
 use super::Post;
+use crate::support::{Setup, any_disk};
 
 const MAIL: &str = "Message-ID: <q1@client.test>\r\nFrom: ana@client.test\r\nSubject: Hi\r\n\r\nHello\r\n";
 
@@ -69,4 +75,29 @@ async fn what_fails_on_our_side_is_4yz() {
     let (code, text) = client.data(MAIL.as_bytes()).await;
     assert_eq!(code, 451, "{text}");
     assert_eq!(post.events(), 0);
+}
+
+#[tokio::test]
+async fn a_mail_that_there_is_no_room_for_is_452_and_comes_again() {
+    let no_disk = DiskLimit { free_percent: 0, free_bytes: u64::MAX };
+    for (limits, why) in
+        [(StoreLimits { disk: no_disk, ..any_disk() }, Refusal::LowDisk), (any_disk(), Refusal::Backlog)]
+    {
+        let mut post = Post::with(Setup { limits, ..Setup::default() }).await;
+        post.server.leave_queued();
+        if why == Refusal::Backlog {
+            post.server.app.store.limit_backlog(post.acme.no, Some(1));
+            let body = json!({"mailbox_id": post.help.mailbox, "url": "http://127.0.0.1:9/in",
+                "event_types": ["message.received"]});
+            let subscribe = post.server.post("/api/v1/webhooks/subscriptions").by(&post.acme).json(body);
+            subscribe.send().await.expect(201);
+            post.accepted(&[&post.help.address], MAIL).await;
+        }
+        let before = post.events();
+        let other = MAIL.replace("q1@", "q2@");
+        let (code, text) =
+            post.client().await.mail("ana@client.test", &[&post.help.address], other.as_bytes()).await;
+        assert_eq!(code, 452, "{why:?}: {text}");
+        assert_eq!((post.events(), post.server.app.store.metrics().refusals(why)), (before, 1));
+    }
 }

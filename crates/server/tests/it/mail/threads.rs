@@ -1,12 +1,13 @@
 //! Who joins a conversation, and who does not.
 
+use inkhook_server::store::cancel::Tidied;
 use inkhook_server::store::mail::MAX_THREADS_PER_MESSAGE_ID;
 use serde_json::Value;
 
 use super::Post;
 
 /// A mail to `help`; its thread.
-async fn thread(post: &Post, id: &str, from: &str, cc: &str, answers: &str) -> Value {
+pub(super) async fn thread(post: &Post, id: &str, from: &str, cc: &str, answers: &str) -> Value {
     let fields = [
         ("Message-ID", id, format!("<{id}@client.test>")),
         ("In-Reply-To", answers, format!("<{answers}@client.test>")),
@@ -20,8 +21,8 @@ async fn thread(post: &Post, id: &str, from: &str, cc: &str, answers: &str) -> V
     post.payload(&event).await["data"]["message"]["thread_id"].clone()
 }
 
-const ANA: &str = "ana@client.test";
-const LEE: &str = "lee@client.test";
+pub(super) const ANA: &str = "ana@client.test";
+pub(super) const LEE: &str = "lee@client.test";
 const EVE: &str = "eve@client.test";
 
 #[tokio::test]
@@ -75,5 +76,6 @@ async fn a_guessed_id_does_not_draw_later_answers_into_another_thread() {
         post.server.query("SELECT count(*) FROM mail_references WHERE message_id = '<q1@client.test>'");
     assert_eq!(remembered, [MAX_THREADS_PER_MESSAGE_ID]);
     post.server.delete("/api/v1/identities/help").by(&post.acme).send().await.expect(204);
+    while post.server.app.store.forget_mailbox_chunk().await.unwrap() == Tidied::More {}
     assert_eq!(post.server.query::<i64>("SELECT count(*) FROM mail_participants"), [0], "nothing is left");
 }

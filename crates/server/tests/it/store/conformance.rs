@@ -1,6 +1,7 @@
 //! Every verb's promises, through the verbs. Nothing here knows which backend it runs on.
 
 mod accept;
+mod backlog;
 mod cancel;
 mod claim;
 mod delete;
@@ -13,4 +14,6 @@ pub mod lists;
 pub mod ordering;
 mod recover;
 mod replay;
+mod retention;
 mod settle;
+mod waiting;

@@ -12,7 +12,7 @@ pub struct Reply {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub bytes: Vec<u8>,
-    /// Null when there is no body.
+    /// Null when there is no body, or it is plain text.
     pub json: Value,
 }
 
@@ -20,7 +20,10 @@ impl Reply {
     pub(super) async fn read(response: Response<axum::body::Body>) -> Self {
         let (parts, body) = response.into_parts();
         let bytes = axum::body::to_bytes(body, ANSWER_BYTES).await.expect("an answer").to_vec();
-        let json = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).expect("JSON") };
+        let is_text =
+            parts.headers.get("content-type").is_some_and(|kind| kind.as_bytes().starts_with(b"text/"));
+        let none = bytes.is_empty() || is_text;
+        let json = if none { Value::Null } else { serde_json::from_slice(&bytes).expect("JSON") };
         Self { status: parts.status, headers: parts.headers, bytes, json }
     }
 
@@ -56,6 +59,13 @@ impl Reply {
     pub fn text(&self, field: &str) -> String {
         let text = self.json[field].as_str();
         text.unwrap_or_else(|| panic!("{field} is no string: {}", self.json)).to_owned()
+    }
+
+    /// An answer that is not JSON.
+    #[track_caller]
+    pub fn body_text(&self) -> String {
+        assert_eq!(self.status.as_u16(), 200, "{}", self.json);
+        String::from_utf8(self.bytes.clone()).expect("UTF-8")
     }
 
     /// A header of the answer.

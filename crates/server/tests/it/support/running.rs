@@ -187,6 +187,7 @@ fn spawn(data_dir: &Path, admin_key: &str, settings: &[(String, String)]) -> (Ch
     let mut child = command
         .args(["serve", "--dev", "--listen", "127.0.0.1:0", "--smtp-listen", "127.0.0.1:0", "--data-dir"])
         .arg(data_dir)
+        .envs([("INKHOOK_STORAGE__MIN_FREE_PERCENT", "0"), ("INKHOOK_STORAGE__MIN_FREE_MIB", "0")])
         .envs(settings.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -32,12 +32,12 @@ use inkhook_server::store::phone_numbers::NewPhoneNumber;
 use inkhook_server::store::seal::Sealer;
 use inkhook_server::store::settle::{AttemptRow, Next, Settled, Settlement};
 use inkhook_server::store::subscriptions::{CreateSubscription, PatchSubscription};
-use inkhook_server::store::{Store, StoreOptions, database_path};
+use inkhook_server::store::{Store, StoreLimits, StoreOptions, database_path};
 use inkhook_wire::event::EventType;
 use inkhook_wire::id::{IdentityId, MailboxId, PhoneNumberId};
 use rusqlite::types::Value;
 
-use super::{MAIL_DOMAIN, START, connect};
+use super::{MAIL_DOMAIN, START, any_disk, connect};
 
 /// The limit of an attempt, unless a test says otherwise.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
@@ -63,6 +63,7 @@ pub struct StoreBench {
     pub generations: Arc<Generations>,
     pub faults: Faults,
     pub directory: tempfile::TempDir,
+    pub limits: StoreLimits,
     boot: i64,
     urls: AtomicU64,
 }
@@ -113,6 +114,7 @@ impl StoreBench {
             generations: Arc::default(),
             faults: Faults::scripted(),
             directory,
+            limits: any_disk(),
             boot: 1,
             urls: AtomicU64::new(0),
         };
@@ -140,6 +142,7 @@ impl StoreBench {
             entropy: self.entropy.clone(),
             generations: self.generations.clone(),
             faults: self.faults.clone(),
+            limits: self.limits,
         };
         self.store = Some(Store::open(options).expect("the store opens"));
     }

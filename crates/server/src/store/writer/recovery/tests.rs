@@ -5,7 +5,7 @@ use crate::domain::generations::Generations;
 use crate::domain::time::Clock;
 use crate::store::faults::Faults;
 use crate::store::seal::Sealer;
-use crate::store::{Store, StoreError, StoreOptions};
+use crate::store::{Store, StoreError, StoreLimits, StoreOptions};
 
 use super::*;
 
@@ -23,6 +23,7 @@ fn open(directory: &tempfile::TempDir) -> Store {
         entropy: Entropy::seeded(1),
         generations: Arc::new(Generations::default()),
         faults: Faults::default(),
+        limits: StoreLimits::default(),
     };
     Store::open(options).expect("the store opens")
 }
