@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 
 use crate::clock::{Clock, micros};
 use crate::drive::{Load, Pace, Template, Until};
-use crate::latency::{Latency, per_second};
+use crate::latency::{Latency, float, per_second};
+use crate::process;
 use crate::receive::{Receiver, ReceiverOptions};
 
 /// What was found.
@@ -24,6 +25,8 @@ pub struct Ceiling {
     pub posts_per_second: f64,
     /// How long each took.
     pub post: Latency,
+    /// CPU time of sender and receiver together for each of them, in microseconds.
+    pub cpu_us_per_post: f64,
     /// One-row commits in a second, each synced.
     pub commits_per_second: f64,
     /// How long each took.
@@ -34,6 +37,7 @@ impl Ceiling {
     /// As `ceiling --json` writes it.
     pub fn to_json(&self) -> Value {
         json!({"posts_per_second": self.posts_per_second, "post_us": self.post.to_json(),
+            "cpu_us_per_post": self.cpu_us_per_post,
             "commits_per_second": self.commits_per_second, "commit_us": self.commit.to_json()})
     }
 }
@@ -56,12 +60,12 @@ pub fn measure(
     connections: usize,
     threads: usize,
 ) -> anyhow::Result<Ceiling> {
-    let (posts_per_second, post) = posts(time, connections, threads)?;
+    let (posts_per_second, post, cpu_us_per_post) = posts(time, connections, threads)?;
     let (commits_per_second, commit) = commits(directory, time)?;
-    Ok(Ceiling { posts_per_second, post, commits_per_second, commit })
+    Ok(Ceiling { posts_per_second, post, cpu_us_per_post, commits_per_second, commit })
 }
 
-fn posts(time: Duration, connections: usize, threads: usize) -> anyhow::Result<(f64, Latency)> {
+fn posts(time: Duration, connections: usize, threads: usize) -> anyhow::Result<(f64, Latency, f64)> {
     let receiver = Receiver::start(ReceiverOptions { threads, ..ReceiverOptions::default() })?;
     let key = SigningKey::from_random_bytes([7; 32]);
     let template = Template::post(receiver.address(), "/ceiling", &[], &event_body(1_000))?.signed(key);
@@ -74,10 +78,12 @@ fn posts(time: Duration, connections: usize, threads: usize) -> anyhow::Result<(
         honour_retry_after: false,
         threads,
     };
+    let cpu_us = process::cpu_us("self");
     let tally = load.run(&Arc::new(AtomicU64::new(0)))?;
     let arrived = receiver.stats().group("ceiling").deliveries;
     anyhow::ensure!(arrived == tally.accepted, "{arrived} of {} arrived", tally.accepted);
-    Ok((tally.per_second(), tally.answer))
+    let cpu_us = process::cpu_us("self") - cpu_us;
+    Ok((tally.per_second(), tally.answer, float(cpu_us) / float(arrived.max(1))))
 }
 
 fn commits(directory: &Path, time: Duration) -> anyhow::Result<(f64, Latency)> {

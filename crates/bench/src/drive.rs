@@ -19,6 +19,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
+pub(crate) use template::uuid;
 pub use template::{Batch, Template};
 
 use crate::clock::{Clock, linger, micros, pause};

@@ -241,6 +241,7 @@ pub(super) fn ceiling(args: &CeilingArgs) -> anyhow::Result<()> {
         println!("{what:<16} {rate:>9.0} /s   {latency}");
     };
     show("signed POSTs", found.posts_per_second, &found.post);
+    println!("{:<16} {:>9.1} µs of CPU for each, both sides", "", found.cpu_us_per_post);
     show("synced commits", found.commits_per_second, &found.commit);
     args.output.write(&found.to_json())
 }

@@ -157,7 +157,7 @@ fn sign(request: &mut Vec<u8>, key: &SigningKey, number: u64, at_us: u64, body: 
 }
 
 /// Another one for each number and moment; no secret depends on it.
-fn uuid(number: u64, at_us: u64) -> uuid::Uuid {
+pub(crate) fn uuid(number: u64, at_us: u64) -> uuid::Uuid {
     let (high, low) = (mix(number ^ mix(at_us)), mix(number.wrapping_add(mix(!at_us))));
     let bytes = (u128::from(high) << 64 | u128::from(low)).to_be_bytes();
     uuid::Builder::from_random_bytes(bytes).into_uuid()
