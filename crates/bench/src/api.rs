@@ -40,6 +40,12 @@ impl Api {
         Self { address, headers: vec![("X-API-Key".into(), key.into())] }
     }
 
+    /// The same at another address: a server that was started again.
+    #[must_use]
+    pub fn at(&self, address: SocketAddr) -> Self {
+        Self { address, headers: self.headers.clone() }
+    }
+
     /// The same for another organisation; the key must be an operator's.
     #[must_use]
     pub fn acting_for(&self, organization: &str) -> Self {
@@ -63,8 +69,8 @@ impl Api {
             request.extend([name, ": ", value, "\r\n"]);
         }
         let length = body.len();
-        request += &format!("Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}");
         stream.write_all(request.as_bytes())?;
+        write!(stream, "Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}")?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         let (head, body) = answer.split_once("\r\n\r\n").context("an answer without an end")?;

@@ -3,6 +3,7 @@
 //! `receive`, `drive` and `ceiling` measure any server. `run`, `matrix`, `neighbours` and `seed` know ours.
 
 mod basics;
+mod ours;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -26,6 +27,14 @@ enum Command {
     Drive(basics::DriveArgs),
     /// Measure what the machine can do with no server in between.
     Ceiling(basics::CeilingArgs),
+    /// Publish to a running inkhook and receive its deliveries.
+    Run(ours::RunArgs),
+    /// Fill the whole table of docs/performance.md, starting and stopping servers.
+    Matrix(ours::MatrixArgs),
+    /// What bad neighbours do to a healthy URL, starting and stopping servers.
+    Neighbours(ours::MatrixArgs),
+    /// Write a long queue into the database of a stopped server. For tests; bound to this version's schema.
+    Seed(ours::SeedArgs),
 }
 
 /// Runs the command of this process.
@@ -35,6 +44,10 @@ pub fn main() -> ExitCode {
         Command::Receive(args) => basics::receive(args),
         Command::Drive(args) => basics::drive(&args),
         Command::Ceiling(args) => basics::ceiling(&args),
+        Command::Run(args) => ours::run(&args),
+        Command::Matrix(args) => ours::matrix(&args),
+        Command::Neighbours(args) => ours::neighbours(&args),
+        Command::Seed(args) => ours::seed(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -91,11 +91,11 @@ impl Server {
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 let api = line.strip_prefix("listening api=http://").and_then(|rest| rest.split(' ').next());
-                if let Some(address) = api.and_then(|address| address.parse().ok()) {
-                    if found.send(address).is_err() {
-                        // The deadline has passed, and the server is being killed.
-                        return;
-                    }
+                if let Some(address) = api.and_then(|address| address.parse().ok())
+                    && found.send(address).is_err()
+                {
+                    // The deadline has passed, and the server is being killed.
+                    return;
                 }
             }
         });

@@ -21,6 +21,7 @@ const DRIP_EVERY: Duration = Duration::from_millis(500);
 const FLOOD_BYTES: usize = 256 * 1024 * 1024;
 /// Bytes that are written at a time.
 const PIECE: usize = 16 * 1024;
+static ZEROS: [u8; PIECE] = [0; PIECE];
 
 /// A connection, plain or not.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {
@@ -146,12 +147,11 @@ async fn body(
 ) -> bool {
     let length = body.map_or(FLOOD_BYTES, <[u8]>::len);
     let head = format!("HTTP/1.1 200 OK\r\n{headers}Content-Length: {length}\r\n\r\n");
-    let zeros = [0; PIECE];
     let mut written = 0;
     let mut taken = stream.write_all(head.as_bytes()).await.is_ok();
     while taken && written < length {
         let end = length.min(written + PIECE);
-        let piece = body.map_or(&zeros[..end - written], |body| &body[written..end]);
+        let piece = body.map_or(&ZEROS[..end - written], |body| &body[written..end]);
         match stream.write(piece).await {
             Ok(count) if count > 0 => written += count,
             _ => taken = false,
