@@ -96,6 +96,7 @@ fn prepare(plan: &Plan, form: Form, queued: u64, receiver: Receiver) -> anyhow::
                 until: crate::drive::Until::Requests(1),
                 ..scene.load(vec![other.event(&agent, 10)?], 1, Pace::Closed, Duration::ZERO)
             };
+            scene.receiver.reset();
             load.run(&std::sync::Arc::default())?;
             anyhow::ensure!(
                 scene.receiver.wait(PAUSING, 1, PAUSE_DEADLINE) == 1,

@@ -64,13 +64,14 @@ impl Saturated {
             scene.api.subscribe(&agent, &format!("{}/{number}", scene.url()), self.fan_out)?;
             templates.push(self.template(&scene, &agent)?);
         }
+        let empty = database_bytes(directory.path());
         let time = plan.setting.time;
         let load = |time: Duration| scene.load(templates.clone(), self.connections, Pace::Closed, time);
         let warm_up = scene.measure(&load(time / WARM_UP), self.fan_out as u64)?;
         let figures = scene.measure(&load(time), self.fan_out as u64)?;
         scene.stop()?;
         let all = warm_up.group.deliveries + figures.group.deliveries;
-        let bytes = float(database_bytes(directory.path())) / float(all.max(1));
+        let bytes = float(database_bytes(directory.path()).saturating_sub(empty)) / float(all.max(1));
         Ok((figures, bytes))
     }
 
@@ -86,7 +87,8 @@ impl Saturated {
         if figures.tally.accepted == 0 {
             let refused: Vec<String> =
                 figures.tally.refused.iter().map(|(status, count)| format!("{status} × {count}")).collect();
-            let is_missing = figures.tally.refused.contains_key(&404);
+            // 405: the path is another route's.
+            let is_missing = [404, 405].iter().any(|status| figures.tally.refused.contains_key(status));
             let why = if is_missing { "not there".to_owned() } else { refused.join(", ") };
             table.note(self.row(), why);
             return Ok(None);

@@ -497,12 +497,10 @@ impl Worker {
     }
 
     fn commit(&self) -> Result<(), StoreError> {
+        self.faults.delay_commit();
         let committed = match self.faults.take(Point::Commit) {
             Some(fault) => Err(recovery::fault_error(fault)),
-            None => {
-                self.faults.delay_commit();
-                self.connection.execute_batch("COMMIT").map_err(StoreError::from)
-            }
+            None => self.connection.execute_batch("COMMIT").map_err(StoreError::from),
         };
         if committed.is_err() {
             self.roll_back();
