@@ -53,7 +53,7 @@ async fn a_kept_connection_that_closes_after_the_request_is_not_tried_again_on_a
 async fn a_certificate_that_nobody_trusts_is_refused_before_a_byte_of_the_request() {
     let mut scene = Scene::secure().await;
     let event = scene.publish().await;
-    assert_eq!(scene.state(&event).await, "retrying_or_pending");
+    assert_eq!(scene.state(&event).await, "queued");
     let log = scene.attempts().await;
     assert_eq!(log.len(), 1);
     assert!(error(&log[0]).to_lowercase().contains("certificate"), "{}", error(&log[0]));
