@@ -11,6 +11,7 @@ mod crash;
 mod events;
 mod flow;
 mod mail;
+mod measuring;
 mod misbehaving;
 mod openapi;
 mod process;
