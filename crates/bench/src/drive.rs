@@ -74,6 +74,8 @@ pub struct Tally {
     pub refused: BTreeMap<u16, u64>,
     /// Requests whose connection ended instead.
     pub cut_off: u64,
+    /// Requests of an open loop that were due and found no free connection until it was over.
+    pub unsent: u64,
     /// When it began and when the last answer came, in unix microseconds.
     pub began_us: u64,
     /// See there.
@@ -106,7 +108,7 @@ impl Tally {
     pub fn to_json(&self) -> Value {
         let refused = self.refused.iter().map(|(status, count)| (status.to_string(), json!(count)));
         json!({"requests": self.requests, "accepted": self.accepted,
-            "refused": Value::Object(refused.collect()), "cut_off": self.cut_off,
+            "refused": Value::Object(refused.collect()), "cut_off": self.cut_off, "unsent": self.unsent,
             "seconds": Duration::from_micros(self.ended_us - self.began_us).as_secs_f64(),
             "accepted_per_second": self.per_second(), "answer_us": self.answer.to_json(),
             "send_lag_us": self.lag.to_json()})
@@ -117,6 +119,8 @@ impl Tally {
 const FAILURES: u32 = 100;
 /// Between them.
 const FAILURE_WAIT: Duration = Duration::from_millis(10);
+/// How long an open loop goes on after its time to send what was due in it.
+const GRACE: Duration = Duration::from_secs(5);
 /// A pacer that is this early waits; less is sent at once.
 const PACE_STEP: Duration = Duration::from_micros(50);
 
@@ -173,7 +177,19 @@ impl Load {
         for result in results {
             tally.add(&result?);
         }
+        tally.unsent = self.due_in_all().unwrap_or(0).saturating_sub(tally.requests);
         Ok(tally)
+    }
+}
+
+impl Load {
+    /// Requests of an open loop; nobody knows those of a closed one.
+    fn due_in_all(&self) -> Option<u64> {
+        match (self.pace, self.until) {
+            (Pace::Closed, _) => None,
+            (Pace::Open(_), Until::Requests(requests)) => Some(requests),
+            (Pace::Open(rate), Until::Elapsed(time)) => Some(due_by(time, rate)),
+        }
     }
 }
 
@@ -181,12 +197,9 @@ impl Load {
 fn pace(run: &Run, rate: f64) {
     let began = run.clock.instant(run.began_us);
     let mut released = 0;
+    let end = run.load.due_in_all().unwrap_or(0);
     while !run.over.load(Ordering::Relaxed) {
         let now = run.clock.now();
-        let end = match run.load.until {
-            Until::Requests(requests) => requests,
-            Until::Elapsed(time) => due_by(time, rate),
-        };
         let due = due_by(now - began, rate).min(end);
         if due > released {
             run.due.add_permits(usize::try_from(due - released).unwrap_or(usize::MAX));
@@ -270,12 +283,15 @@ impl Run {
             Pace::Open(rate) => {
                 self.due.acquire().await.ok()?.forget();
                 let number = self.next.fetch_add(1, Ordering::Relaxed);
-                let end = match self.load.until {
-                    Until::Requests(requests) => requests,
-                    Until::Elapsed(time) => due_by(time, rate),
+                let is_over = match self.load.until {
+                    Until::Requests(requests) => number >= requests,
+                    Until::Elapsed(time) => {
+                        let now_us = self.clock.now_us();
+                        number >= due_by(time, rate) || now_us - self.began_us >= micros(time + GRACE)
+                    }
                 };
                 let offset = Duration::from_secs_f64(crate::latency::float(number + 1) / rate);
-                (number < end).then(|| (number, self.began_us + micros(offset)))
+                (!is_over).then(|| (number, self.began_us + micros(offset)))
             }
         }
     }

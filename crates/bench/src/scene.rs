@@ -70,8 +70,10 @@ impl Figures {
         &self.group.latency
     }
 
-    /// Whether everything that was accepted arrived.
+    /// Whether everything that was due was sent, and everything that was accepted arrived.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
+        let unsent = self.tally.unsent;
+        anyhow::ensure!(unsent == 0, "{unsent} requests were due and could not be sent");
         let missing = self.expected.saturating_sub(self.group.deliveries);
         anyhow::ensure!(missing == 0, "{missing} of {} deliveries did not arrive", self.expected);
         Ok(())

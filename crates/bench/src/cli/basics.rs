@@ -212,6 +212,9 @@ pub(super) fn show_tally(tally: &Tally) {
     if tally.cut_off > 0 {
         println!("cut off    {:>9} requests", tally.cut_off);
     }
+    if tally.unsent > 0 {
+        println!("not sent   {:>9} requests that were due", tally.unsent);
+    }
     println!("answer     {}", tally.answer);
     println!("send lag   {}", tally.lag);
 }

@@ -51,7 +51,22 @@ fn an_open_loop_ends_when_its_time_is_up() {
     let receiver = receiver();
     let time = Duration::from_millis(200);
     let tally = run(&load(&receiver, "/a", Pace::Open(500.0), Until::Elapsed(time)));
-    assert_eq!(tally.requests, 100);
+    assert_eq!((tally.requests, tally.unsent), (100, 0));
+}
+
+#[test]
+fn an_open_loop_gives_up_what_it_could_not_send() {
+    let receiver = receiver();
+    let hopeless =
+        load(&receiver, "/slow-500", Pace::Open(1_000.0), Until::Elapsed(Duration::from_millis(100)));
+    let tally = run(&hopeless);
+    assert_eq!(tally.requests + tally.unsent, 100);
+    assert!(
+        tally.unsent > 30,
+        "four connections send 8 a second for a little more than five: {}",
+        tally.unsent
+    );
+    assert!(tally.ended_us - tally.began_us < micros(GRACE + Duration::from_secs(3)));
 }
 
 #[test]
