@@ -3,7 +3,8 @@
 //! The healthy URL gets 200 events a second. Each neighbour belongs to another organisation and gets 20. *Alone*
 //! is the same server with the same subscriptions and rates while all neighbours are healthy; a *pair* is one run
 //! alone and one beside bad neighbours, in alternating order, each on a server and a store of its own. The figure
-//! is the median of the pairs' ratios of the healthy URL's p99, from publish to arrival.
+//! is the median of the pairs' ratios of the healthy URL's p99, from publish to arrival. An event of the healthy URL
+//! that was refused, or had not arrived a minute after the last publish, counts as one that took a minute.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use crate::matrix::{Plan, attempt};
 use crate::receive::{Mode, Receiver, ReceiverOptions};
 use crate::scene::Scene;
 use crate::seed::{Due, Seed, seed};
-use crate::table::{Row, Table, Target};
+use crate::table::{Row, Table, Target, thousands};
 
 /// Events a second of the healthy URL, and of each neighbour.
 const HEALTHY_RATE: f64 = 200.0;
@@ -71,7 +72,7 @@ fn neighbourhoods(long_queue: u64) -> Vec<Neighbourhood> {
             queued: long_queue,
             ..twenty(
                 "queued",
-                &format!("one with {long_queue} queued, which takes {SLOW_MS} ms for each"),
+                &format!("one with {} queued, which takes {SLOW_MS} ms for each", thousands(long_queue)),
                 Mode::Slow(SLOW_MS),
             )
         },
@@ -197,9 +198,7 @@ impl Neighbourhood {
             let first = scene.measure(&healthy(FIRST), 1)?;
             let rest = scene.measure(&healthy(time), 1)?;
             near.join().expect("a load does not panic")?;
-            first.check()?;
-            rest.check()?;
-            Ok(Healthy { first: first.group.latency, rest: rest.group.latency })
+            Ok(Healthy { first: first.honest_arrival(), rest: rest.honest_arrival() })
         })
     }
 }

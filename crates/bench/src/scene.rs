@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use crate::api::Api;
+use crate::clock::micros;
 use crate::drive::{Load, Pace, Tally, Template, Until};
 use crate::latency::{Latency, float, per_second};
 use crate::process::{Server, ServerOptions, cpu_us};
@@ -68,6 +69,19 @@ impl Figures {
 
     pub(crate) fn arrival(&self) -> &Latency {
         &self.group.latency
+    }
+
+    /// How long each event took that was to be published; what was not sent, was refused or did not arrive counts
+    /// as having taken as long as anybody waited.
+    pub(crate) fn honest_arrival(&self) -> Latency {
+        let tally = &self.tally;
+        let missing = self.expected.saturating_sub(self.group.deliveries);
+        let refused: u64 = tally.refused.values().sum();
+        let mut latency = self.group.latency.clone();
+        for _ in 0..missing + refused + tally.unsent + tally.cut_off {
+            latency.record(micros(DRAIN));
+        }
+        latency
     }
 
     /// Whether everything that was due was sent, and everything that was accepted arrived.
@@ -146,5 +160,32 @@ impl Scene {
     /// The URL that measured subscriptions point to.
     pub(crate) fn url(&self) -> String {
         self.receiver.url(&format!("/{MEASURED}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_did_not_arrive_is_not_left_out_of_how_long_it_took() {
+        let mut figures = Figures {
+            tally: Tally { accepted: 3, refused: [(429, 1)].into(), unsent: 1, ..Tally::default() },
+            group: Group { deliveries: 2, ..Group::default() },
+            expected: 3,
+            server_cpu_us: 0,
+            tool_cpu_us: 0,
+        };
+        figures.group.latency.record(1_000);
+        figures.group.latency.record(1_000);
+        let latency = figures.honest_arrival();
+        assert_eq!(latency.count(), 5);
+        assert!(latency.at(0.9) >= micros(DRAIN), "{}", latency.at(0.9));
+        assert!(latency.at(0.4) <= 1_001, "{}", latency.at(0.4));
+        assert!(figures.check().is_err());
+        figures.tally.unsent = 0;
+        assert!(figures.check().is_err());
+        figures.group.deliveries = 3;
+        figures.check().expect("all of it was sent and arrived");
     }
 }

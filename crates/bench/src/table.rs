@@ -172,7 +172,15 @@ fn number(figure: f64) -> String {
     if figure.abs() < 100.0 {
         return format!("{figure:.2}").trim_end_matches('0').trim_end_matches('.').to_owned();
     }
-    let digits = format!("{figure:.0}");
+    group(&format!("{figure:.0}"))
+}
+
+/// A count, thousands apart.
+pub(crate) fn thousands(count: u64) -> String {
+    group(&count.to_string())
+}
+
+fn group(digits: &str) -> String {
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {
         if place > 0 && (digits.len() - place).is_multiple_of(3) && !text.ends_with('-') {
@@ -215,6 +223,7 @@ mod tests {
     #[test]
     fn numbers_have_the_digits_that_mean_something() {
         let all = [0.5, 1.25, 99.0, 100.4, 1_234.0, 1_234_567.0, 0.0].map(number);
+        assert_eq!(thousands(1_000_000), "1,000,000");
         assert_eq!(all, ["0.5", "1.25", "99", "100", "1,234", "1,234,567", "0"]);
     }
 }
