@@ -85,6 +85,9 @@ pub fn seed(data_dir: &Path, seed: &Seed<'_>) -> anyhow::Result<usize> {
     write(&transaction, seed, &subscriptions)?;
     transaction.commit()?;
     let _: String = database.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    drop(database);
+    // Otherwise the system would write it while something else is measured.
+    File::open(data_dir.join("inkhook.db"))?.sync_all()?;
     Ok(subscriptions.len())
 }
 

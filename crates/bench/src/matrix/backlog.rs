@@ -130,8 +130,12 @@ fn compare(plan: &Plan, table: &mut Table, form: Form) -> anyhow::Result<()> {
         receiver = back;
         prepared.push((one, Vec::new()));
     }
-    for _ in 0..plan.runs {
-        for (one, runs) in &mut prepared {
+    // Whoever comes first after the preparation pays for it: that run does not count.
+    (_, receiver) = fresh(plan, table, form, &prepared[0].0, receiver)?;
+    for round in 0..plan.runs {
+        for place in 0..prepared.len() {
+            let turn = (round + place) % prepared.len();
+            let (one, runs) = &mut prepared[turn];
             let (fresh, back) = fresh(plan, table, form, one, receiver)?;
             receiver = back;
             runs.push(fresh);
