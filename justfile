@@ -29,6 +29,10 @@ fmt:
 deny:
     cargo deny check bans licenses sources
 
+# The table of docs/performance.md
+bench *ARGS:
+    scripts/bench {{ARGS}}
+
 # See it work
 demo:
     cargo run --release -- demo

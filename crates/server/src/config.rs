@@ -8,6 +8,7 @@ mod bootstrap;
 mod delivery;
 mod egress;
 mod limits;
+mod measure;
 pub mod security;
 mod server;
 mod smtp;
@@ -24,6 +25,7 @@ pub use bootstrap::Bootstrap;
 pub use delivery::Delivery;
 pub use egress::Egress;
 pub use limits::Limits;
+pub use measure::Measure;
 pub use security::Security;
 pub use server::Server;
 pub use smtp::Smtp;
@@ -52,6 +54,9 @@ pub struct Config {
     pub security: Security,
     /// What the first start makes.
     pub bootstrap: Bootstrap,
+    /// For measurements only; not shown while nothing of it is set.
+    #[serde(skip_serializing_if = "Measure::is_off")]
+    pub measure: Measure,
 }
 
 /// One thing that is wrong.
@@ -125,6 +130,7 @@ impl Config {
         self.storage.validate(&mut problems);
         self.security.validate(&mut problems);
         self.bootstrap.validate(&mut problems);
+        self.measure.validate(&mut problems);
         problems
     }
 

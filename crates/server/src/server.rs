@@ -118,8 +118,8 @@ pub fn open_store(
         clock: clock.clone(),
         entropy: entropy.clone(),
         generations: generations.clone(),
-        faults: Faults::default(),
         limits: store_limits(config),
+        faults: Faults::slow_commits(config.measure.commit_delay()),
     })?;
     Ok((store, entropy))
 }
@@ -130,6 +130,7 @@ pub fn open_store(
 /// See [`StartError`]; nothing is left running.
 pub async fn start(config: &Config) -> Result<Running, StartError> {
     config.validate()?;
+    config.measure.warn();
     let clock = Clock::system();
     let generations = Arc::new(Generations::default());
     let (store, entropy) = open_store(config, &clock, &generations)?;

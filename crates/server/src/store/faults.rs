@@ -1,7 +1,9 @@
-//! Errors on demand, for the tests of the failure rules. A production store has none.
+//! Errors on demand, for the tests of the failure rules, and commits that are slow on purpose, for
+//! measurements. A production store has neither.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// Where the writer asks whether to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +35,10 @@ pub enum Fault {
 
 /// A script of faults, consumed in order at each point. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Faults(Option<Arc<Mutex<Script>>>);
+pub struct Faults {
+    script: Option<Arc<Mutex<Script>>>,
+    commit_delay: Duration,
+}
 
 #[derive(Debug, Default)]
 struct Script {
@@ -55,7 +60,21 @@ impl Faults {
     /// A store that can be made to fail with [`Faults::push`].
     #[must_use]
     pub fn scripted() -> Self {
-        Self(Some(Arc::default()))
+        Self { script: Some(Arc::default()), commit_delay: Duration::ZERO }
+    }
+
+    /// A store whose commits each take so much longer, as on a disk that is slow to sync.
+    #[must_use]
+    pub fn slow_commits(commit_delay: Duration) -> Self {
+        Self { script: None, commit_delay }
+    }
+
+    /// Takes the time that a slower disk would take; none by default.
+    #[expect(clippy::disallowed_methods, reason = "it stands for the time that the disk takes")]
+    pub(super) fn delay_commit(&self) {
+        if !self.commit_delay.is_zero() {
+            std::thread::sleep(self.commit_delay);
+        }
     }
 
     /// The next time the writer reaches `point`, it fails like this.
@@ -98,7 +117,7 @@ impl Faults {
     }
 
     fn script<T>(&self, run: impl FnOnce(&mut Script) -> T) -> Option<T> {
-        let script = self.0.as_ref()?;
+        let script = self.script.as_ref()?;
         Some(run(&mut script.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 }

@@ -625,6 +625,7 @@ impl Worker {
 
     fn commit(&mut self) -> Result<(), StoreError> {
         let began = self.context.clock.monotonic();
+        self.faults.delay_commit();
         let committed = match self.faults.take(Point::Commit) {
             Some(fault) => Err(recovery::fault_error(fault)),
             None => super::rows::prepare(&self.connection, "COMMIT")

@@ -13,6 +13,8 @@ mod events;
 mod flow;
 mod health;
 mod mail;
+mod measuring;
+mod misbehaving;
 mod openapi;
 mod process;
 mod routes;

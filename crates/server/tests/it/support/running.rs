@@ -91,6 +91,11 @@ impl RunningServer {
         wait_for("the server's end", || child.try_wait().expect("a process of ours"))
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it has logged so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.data_dir.path().join("test.log")).unwrap_or_default()
