@@ -124,6 +124,17 @@ impl Pump {
         }
     }
 
+    /// Attempts that were begun and have not ended.
+    #[must_use]
+    pub fn under_way(&self) -> usize {
+        self.attempts.len()
+    }
+
+    /// Resolves once an attempt has ended since the last call.
+    pub async fn freed(&self) {
+        self.slots.freed().await;
+    }
+
     fn wait_until(&self, due: Option<TimeMs>) -> Duration {
         let poll = self.parts.settings.poll.mul_f64(self.parts.entropy.jitter(JITTER));
         due.map_or(poll, |due| due.since(self.parts.clock.schedule()).min(poll))

@@ -1,7 +1,8 @@
-//! Errors on demand, for the tests of the failure rules. A production store has none.
+//! Errors and bugs on demand, for the tests of the failure rules and for the tests that must show that they
+//! would notice a broken promise. A production store has none: only code can ask for them, no setting does.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Where the writer asks whether to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,14 +32,65 @@ pub enum Fault {
     Unknown,
 }
 
-/// A script of faults, consumed in order at each point. Clones share it.
+/// A promise that the store breaks on purpose. What tests cannot find they do not test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bug {
+    /// A settle does not look at the claim's number.
+    NoFence,
+    /// The gate lets everything pass ([`Generations::that_never_refuse`]).
+    ///
+    /// [`Generations::that_never_refuse`]: crate::domain::generations::Generations::that_never_refuse
+    NoGate,
+    /// A delete leaves what is queued where it is.
+    CancelForgotten,
+    /// A claim raises a queue head beyond what is due next.
+    HeadTooLate,
+    /// A settle writes the delivery's state and not its attempt.
+    AttemptForgotten,
+    /// A start leaves the leases of earlier processes as they are.
+    LeaseKept,
+    /// A type that comes back brings back what its removal cancelled.
+    TypeRevives,
+    /// Of two equal publishes in one group, the second is not recognised.
+    TwinAccepted,
+}
+
+impl Bug {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::NoFence,
+        Self::NoGate,
+        Self::CancelForgotten,
+        Self::HeadTooLate,
+        Self::AttemptForgotten,
+        Self::LeaseKept,
+        Self::TypeRevives,
+        Self::TwinAccepted,
+    ];
+}
+
+/// A script of faults, consumed in order at each point, and a bug if any. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Faults(Option<Arc<Mutex<Script>>>);
+pub struct Faults(Option<Arc<Hooks>>);
+
+#[derive(Debug, Default)]
+struct Hooks {
+    bug: Option<Bug>,
+    script: Mutex<Script>,
+    resumed: Condvar,
+}
 
 #[derive(Debug, Default)]
 struct Script {
     faults: VecDeque<Scripted>,
     page_limit: Option<u32>,
+    is_held: bool,
+}
+
+impl Hooks {
+    fn script(&self) -> MutexGuard<'_, Script> {
+        self.script.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[derive(Debug)]
@@ -56,6 +108,26 @@ impl Faults {
     #[must_use]
     pub fn scripted() -> Self {
         Self(Some(Arc::default()))
+    }
+
+    /// The same with this bug.
+    #[must_use]
+    pub fn with_bug(bug: Option<Bug>) -> Self {
+        Self(Some(Arc::new(Hooks { bug, ..Hooks::default() })))
+    }
+
+    /// From now on the writer begins no group, until [`Faults::resume`]: what is asked for meanwhile goes
+    /// into one group.
+    pub fn hold(&self) {
+        self.script(|script| script.is_held = true);
+    }
+
+    /// The writer goes on.
+    pub fn resume(&self) {
+        self.script(|script| script.is_held = false);
+        if let Some(hooks) = &self.0 {
+            hooks.resumed.notify_all();
+        }
     }
 
     /// The next time the writer reaches `point`, it fails like this.
@@ -79,6 +151,21 @@ impl Faults {
         self.script(|script| script.faults.is_empty()).unwrap_or(true)
     }
 
+    /// Whether the store is to have this bug.
+    #[must_use]
+    pub(super) fn has(&self, bug: Bug) -> bool {
+        self.0.as_ref().is_some_and(|hooks| hooks.bug == Some(bug))
+    }
+
+    /// Waits as long as the writer is held.
+    pub(super) fn wait_until_resumed(&self) {
+        let Some(hooks) = &self.0 else { return };
+        let mut script = hooks.script();
+        while script.is_held {
+            script = hooks.resumed.wait(script).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
     /// Takes the next fault if it is for `point` and its turn has come.
     pub(super) fn take(&self, point: Point) -> Option<Fault> {
         self.script(|script| {
@@ -98,7 +185,6 @@ impl Faults {
     }
 
     fn script<T>(&self, run: impl FnOnce(&mut Script) -> T) -> Option<T> {
-        let script = self.0.as_ref()?;
-        Some(run(&mut script.lock().unwrap_or_else(PoisonError::into_inner)))
+        Some(run(&mut self.0.as_ref()?.script()))
     }
 }

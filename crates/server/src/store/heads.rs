@@ -6,6 +6,7 @@
 use rusqlite::params;
 
 use super::error::StoreError;
+use super::faults::Bug;
 use super::writer::Tx;
 use crate::domain::delivery::Class;
 use crate::domain::number::SubscriptionNo;
@@ -41,10 +42,18 @@ pub(super) fn raise(
     let earliest: Option<Option<i64>> =
         super::rows::scalar(tx, EARLIEST, params![subscription.0, class.code()])?;
     match earliest.flatten() {
-        Some(due) => tx.run(SET, params![subscription.0, class.code(), due.max(not_before.0)])?,
+        Some(due) => {
+            let due = due.max(not_before.0) + too_late(tx);
+            tx.run(SET, params![subscription.0, class.code(), due])?
+        }
         None => tx.run(REMOVE, params![subscription.0, class.code()])?,
     };
     Ok(())
+}
+
+/// What a bug adds, for the tests that must find it.
+fn too_late(tx: &Tx<'_>) -> i64 {
+    if tx.context.faults.has(Bug::HeadTooLate) { 60_000 } else { 0 }
 }
 
 /// Nothing of this subscription will ever be due again.
