@@ -11,6 +11,7 @@ mod crash;
 mod events;
 mod flow;
 mod mail;
+mod model;
 mod openapi;
 mod process;
 mod routes;

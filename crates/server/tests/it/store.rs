@@ -2,5 +2,4 @@
 
 mod conformance;
 mod failures;
-mod invariants;
 mod model;

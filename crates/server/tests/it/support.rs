@@ -3,6 +3,7 @@
 
 pub mod ask;
 pub mod dice;
+pub mod invariants;
 mod organization;
 pub mod post;
 mod receiver;
@@ -250,7 +251,7 @@ impl Drop for TestServer {
     }
 }
 
-fn connect(path: &Path) -> rusqlite::Connection {
+pub fn connect(path: &Path) -> rusqlite::Connection {
     let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
     rusqlite::Connection::open_with_flags(path, flags).expect("the store's file opens")
 }

@@ -7,7 +7,7 @@ use inkhook_server::domain::time::TimeMs;
 use inkhook_server::store::settle::Next;
 use inkhook_wire::event::EventType;
 
-use crate::store::invariants;
+use crate::support::invariants;
 use crate::support::store::StoreBench;
 
 const RECEIVED: EventType = EventType::MessageReceived;

@@ -17,7 +17,7 @@ use rusqlite::types::Value;
 
 use super::schedule::{Action, Outcome};
 use crate::store::conformance::lists::page;
-use crate::store::invariants;
+use crate::support::invariants;
 use crate::support::store::{Agent, StoreBench};
 
 /// Subscriptions in one schedule at most.

@@ -1,8 +1,20 @@
 //! What holds between any two verbs, whatever happened before.
 
+use std::sync::LazyLock;
+
+use inkhook_server::store::database_path;
+use rusqlite::Connection;
 use rusqlite::types::Value;
 
+use crate::support::connect;
 use crate::support::store::StoreBench;
+
+/// Rows that must not exist when nothing is left to do.
+const REST: [(&str, &str); 3] = [
+    ("a delivery never ended", "SELECT no FROM queue"),
+    ("an attempt that was under way was forgotten", "SELECT no FROM deliveries WHERE open_claim IS NOT NULL"),
+    ("a note of work that is done", "SELECT no FROM cancellations"),
+];
 
 /// Rows that must not exist, each as a query that finds them and a sentence that says what is wrong.
 const BROKEN: [(&str, &str); 8] = [
@@ -18,7 +30,7 @@ const BROKEN: [(&str, &str); 8] = [
     ("a delivery is queued and has ended", "SELECT q.no FROM queue q JOIN deliveries d ON d.no = q.no"),
     (
         "an event has more or fewer deliveries than were made when it was accepted",
-        "SELECT e.seq FROM events e WHERE e.fan_out <>
+        "SELECT e.seq AS no FROM events e WHERE e.fan_out <>
             (SELECT count(*) FROM queue q WHERE q.no BETWEEN e.seq * 64 AND e.seq * 64 + 63)
             + (SELECT count(*) FROM deliveries d WHERE d.no BETWEEN e.seq * 64 AND e.seq * 64 + 63)",
     ),
@@ -29,7 +41,7 @@ const BROKEN: [(&str, &str); 8] = [
     ),
     (
         "attempt numbers have a gap or come twice",
-        "SELECT delivery FROM attempts GROUP BY delivery
+        "SELECT delivery AS no FROM attempts GROUP BY delivery
          HAVING min(attempt_no) <> 1 OR max(attempt_no) <> count(*) OR count(DISTINCT attempt_no) <> count(*)
             OR count(DISTINCT claim_no) <> count(*)",
     ),
@@ -54,25 +66,40 @@ const BROKEN: [(&str, &str); 8] = [
     ),
 ];
 
+/// What does not hold although it always does, if anything.
+pub fn breach(rows: &Connection) -> Option<String> {
+    static ALL: LazyLock<String> = LazyLock::new(|| {
+        let one = |(index, (_, sql)): (usize, &(&str, &str))| format!("SELECT {index}, no FROM ({sql})");
+        let all: Vec<String> = BROKEN.iter().enumerate().map(one).collect();
+        all.join(" UNION ALL ")
+    });
+    let mut statement = rows.prepare_cached(&ALL).expect("a statement");
+    let mut found = statement.query([]).expect("it runs");
+    let row = found.next().expect("it reads")?;
+    let (index, no): (usize, Value) = (row.get(0).expect("a number"), row.get(1).expect("a value"));
+    Some(format!("{}: {no:?}", BROKEN[index].0))
+}
+
+/// What is left in a store that has nothing to do, if anything.
+pub fn left_over(rows: &Connection) -> Option<String> {
+    REST.iter().find_map(|(what, sql)| {
+        let mut statement = rows.prepare_cached(sql).expect("a statement");
+        let mut found = statement.query([]).expect("it runs");
+        let row = found.next().expect("it reads")?;
+        Some(format!("{what}: {:?}", row.get::<_, Value>(0).expect("a value")))
+    })
+}
+
 /// Fails the test when something that always holds does not.
 #[track_caller]
 pub fn check(bench: &StoreBench) {
-    let one = |(index, (_, sql)): (usize, &(&str, &str))| format!("SELECT {index}, * FROM ({sql})");
-    let all: Vec<String> = BROKEN.iter().enumerate().map(one).collect();
-    if let Some(row) = bench.rows(&all.join(" UNION ALL ")).first() {
-        let Value::Integer(index) = row[0] else { unreachable!() };
-        let (what, _) = BROKEN[usize::try_from(index).expect("an index")];
-        panic!("{what}: {:?}", row[1]);
-    }
+    let broken = breach(&connect(&database_path(bench.directory.path())));
+    assert_eq!(broken, None);
 }
 
 /// The same for a store that has nothing left to do.
 #[track_caller]
 pub fn check_at_rest(bench: &StoreBench) {
     check(bench);
-    assert_eq!(bench.rows("SELECT no FROM queue"), Vec::<Vec<_>>::new(), "a delivery never ended");
-    let open = bench.rows("SELECT no FROM deliveries WHERE open_claim IS NOT NULL");
-    assert_eq!(open, Vec::<Vec<_>>::new(), "an attempt that was under way was forgotten");
-    let notes = bench.rows("SELECT no FROM cancellations");
-    assert_eq!(notes, Vec::<Vec<_>>::new(), "a note of work that is done");
+    assert_eq!(left_over(&connect(&database_path(bench.directory.path()))), None);
 }
