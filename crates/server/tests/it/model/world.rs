@@ -138,8 +138,6 @@ impl<'a> World<'a> {
             self.ground.clock.advance(Duration::from_hours(1));
             self.model.now = self.ground.clock.wall();
         }
-        self.crash()?;
-        self.check()?;
         self.model.check_end(&self.rows())?;
         if let Some(left) = invariants::left_over(&self.life().rows) {
             return Err(left);
