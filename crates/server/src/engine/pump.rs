@@ -153,12 +153,10 @@ impl Pump {
             jitter: self.parts.entropy.jitter(JITTER),
             attempt_id: self.parts.entropy.uuid_at(self.parts.clock.wall()),
         };
-        if let Some(settlement) = decide(&claimed, outcome, around) {
-            let settled = self.parts.store.settle(settlement).await;
-            if let Err(error) = settled {
-                // The lease will end, and the next claim writes the attempt as unknown.
-                tracing::error!(error = &error as &dyn std::error::Error, "an attempt could not be recorded");
-            }
+        let settlement = decide(&claimed, outcome, around);
+        if let Err(error) = self.parts.store.settle(settlement).await {
+            // The lease will end, and the next claim writes the attempt as unknown.
+            tracing::error!(error = &error as &dyn std::error::Error, "an attempt could not be recorded");
         }
         if manual {
             self.parts.bells.ended.ring();

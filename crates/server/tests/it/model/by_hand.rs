@@ -55,3 +55,16 @@ fn the_worst_of_everything() {
         Replay { attempt: 1 },
     ]);
 }
+
+/// What a delete ended while its attempt was prepared stayed open for ever when the lease was over, too.
+#[test]
+fn an_attempt_whose_lease_is_over_before_it_starts_leaves_nothing_open() {
+    holds(&[
+        Create { owner: 0, types: 3, answer: Good },
+        Keyed { key: 0 },
+        Turn,
+        Delete { subscription: 0 },
+        Tidy,
+        Advance { seconds: 31 },
+    ]);
+}
