@@ -4,6 +4,7 @@
 //! delivery waits for another's receiver. Nothing is held here that a restart would miss: a claim is a
 //! row, and a retry is a later due time in it.
 
+mod failpoint;
 pub mod janitor;
 pub mod pump;
 mod slots;

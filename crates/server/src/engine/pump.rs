@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Parts;
+use super::failpoint::{self, Place};
 use super::slots::{Slot, Slots};
 use crate::deliver::classify;
 use crate::deliver::prepare::prepare;
@@ -144,7 +145,9 @@ impl Pump {
     async fn attempt(self, claimed: Claimed, slot: Slot) {
         let manual = claimed.class == Class::Manual;
         let started_at = self.parts.clock.wall();
+        failpoint::reach(Place::BeforeSend);
         let (claimed, outcome) = self.send_current(claimed).await;
+        failpoint::reach(Place::BeforeSettle);
         slot.learn(&outcome);
         let around = Circumstances {
             schedule: &self.parts.settings.retry_schedule,
