@@ -75,6 +75,6 @@ fn template() -> Template {
 }
 
 fn report(what: &str, hunt: &Hunt) {
-    let rate = hunt.schedules as f64 / hunt.took.as_secs_f64();
-    println!("{what}: {} schedules, {} steps in {:?} ({rate:.0}/s)", hunt.schedules, hunt.steps, hunt.took);
+    let rate = u128::from(hunt.schedules) * 1_000 / hunt.took.as_millis().max(1);
+    println!("{what}: {} schedules, {} steps in {:?} ({rate}/s)", hunt.schedules, hunt.steps, hunt.took);
 }

@@ -243,7 +243,12 @@ impl TestServer {
 
 impl Drop for TestServer {
     fn drop(&mut self) {
-        if self.leave_queued || std::thread::panicking() {
+        if std::thread::panicking() {
+            return;
+        }
+        let rows = connect(&self.data_dir().join("inkhook.db"));
+        assert_eq!(invariants::breach(&rows), None, "what must never be in a store");
+        if self.leave_queued {
             return;
         }
         let queued: Vec<i64> = self.query("SELECT count(*) FROM queue");

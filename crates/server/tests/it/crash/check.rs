@@ -3,18 +3,18 @@
 //! Each rule is a function that looks at the evidence and names what breaks it. The tests at the foot break
 //! each rule and see it named.
 
+mod record;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OpenFlags, Row};
 use serde_json::Value;
-use uuid::Uuid;
 
+pub(super) use self::record::Sort;
+use self::record::{AttemptRow, DeliveryRow};
 use super::churn::Ledger;
 use super::journal::{Entry, Kind, Said};
 use super::receiver::{Arrival, MOODS, RESET};
-use crate::support::invariants;
 
 /// An attempt's outcome on record.
 const SUCCEEDED: i64 = 1;
@@ -24,43 +24,8 @@ const UNKNOWN: i64 = 3;
 const DELIVERED: i64 = 1;
 const EXHAUSTED: i64 = 2;
 const CANCELLED: i64 = 3;
-/// The class of what was asked for by hand.
-const MANUAL: i64 = 4;
 /// How long a request may take to arrive whose first byte was written just before a change was answered.
 const UNDER_WAY: Duration = Duration::from_secs(1);
-
-/// What a delivery may come to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sort {
-    /// Its receiver takes everything in the end: delivered.
-    Kept,
-    /// A replay: one attempt, whatever comes of it.
-    ByHand,
-    /// Its subscription was changed and deleted: delivered or cancelled.
-    Churned,
-}
-
-/// An ended delivery on record.
-#[derive(Debug, Clone)]
-pub(super) struct DeliveryRow {
-    pub(super) no: i64,
-    pub(super) request_id: String,
-    pub(super) sort: Sort,
-    pub(super) state: i64,
-    pub(super) attempts: u32,
-}
-
-/// An attempt on record.
-#[derive(Debug, Clone)]
-pub(super) struct AttemptRow {
-    pub(super) delivery: i64,
-    pub(super) attempt_no: u32,
-    pub(super) outcome: i64,
-    pub(super) status: Option<u16>,
-    /// When it was claimed and when it was put on record, by the servers' clock.
-    pub(super) started_ms: i64,
-    pub(super) recorded_ms: i64,
-}
 
 /// A kill happened between these two times of the same clock.
 #[derive(Debug, Clone, Copy)]
@@ -93,46 +58,6 @@ pub(super) struct Evidence {
 }
 
 impl Evidence {
-    /// Reads what is on record, past the server.
-    pub(super) fn read_store(&mut self, data_dir: &Path) {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
-        let store = Connection::open_with_flags(data_dir.join("inkhook.db"), flags).expect("it opens");
-        self.queued = rows(&store, "SELECT no FROM queue", |row| row.get(0));
-        let most_lost = rows(&store, "SELECT coalesce(max(unknown), 0) FROM queue", |row| row.get(0));
-        self.most_lost = most_lost[0];
-        let deliveries = "SELECT d.no, d.request_id, d.state, d.attempts, d.class, u.url FROM deliveries d
-            JOIN subscriptions s ON s.no = d.subscription JOIN urls u ON u.no = s.url";
-        self.deliveries = rows(&store, deliveries, |row| {
-            let request_id = Uuid::from_bytes(row.get(1)?);
-            let (class, url): (i64, String) = (row.get(4)?, row.get(5)?);
-            let sort = match class {
-                MANUAL => Sort::ByHand,
-                _ if url.contains("/churn-") => Sort::Churned,
-                _ => Sort::Kept,
-            };
-            Ok(DeliveryRow {
-                no: row.get(0)?,
-                request_id: format!("req_{request_id}"),
-                sort,
-                state: row.get(2)?,
-                attempts: row.get(3)?,
-            })
-        });
-        let attempts = "SELECT delivery, attempt_no, outcome, status, started_ms, created_ms FROM attempts
-            ORDER BY delivery, no";
-        self.attempts = rows(&store, attempts, |row| {
-            Ok(AttemptRow {
-                delivery: row.get(0)?,
-                attempt_no: row.get(1)?,
-                outcome: row.get(2)?,
-                status: row.get(3)?,
-                started_ms: row.get(4)?,
-                recorded_ms: row.get(5)?,
-            })
-        });
-        self.broken = invariants::breach(&store).into_iter().chain(invariants::left_over(&store)).collect();
-    }
-
     /// Every breach of every rule; empty when all is well.
     pub(super) fn breaches(&self) -> Vec<String> {
         let rules = [
@@ -444,12 +369,6 @@ fn is_taken(arrival: &Arrival) -> bool {
 fn describe(arrival: &Arrival) -> String {
     let Arrival { subject, mood, request_id, attempt, answered, .. } = arrival;
     format!("{subject} at {mood}, {request_id} attempt {attempt}, answered {answered:?}")
-}
-
-fn rows<T>(store: &Connection, sql: &str, read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>) -> Vec<T> {
-    let mut statement = store.prepare(sql).expect("a statement");
-    let rows = statement.query_map([], read).expect("it runs");
-    rows.collect::<Result<_, _>>().expect("it reads")
 }
 
 #[cfg(test)]

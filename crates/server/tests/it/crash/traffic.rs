@@ -100,7 +100,9 @@ impl Client {
                 }
                 Ok(other) => panic!("a batch was not accepted: {other:?}"),
                 Err(Unanswered::CutOff) => {
-                    begun.iter().for_each(|(entry, _)| self.journal.say(*entry, Said::Nothing));
+                    for (entry, _) in &begun {
+                        self.journal.say(*entry, Said::Nothing);
+                    }
                     next_round(&mut rounds, round.number).await;
                     if key.is_none() {
                         return;

@@ -1,4 +1,5 @@
-//! What holds between any two verbs, whatever happened before.
+//! What holds between any two verbs, whatever happened before. Every test that has a store looks at the end,
+//! whether it is about this or not; a test of failures or of random steps looks in between, too.
 
 use std::sync::LazyLock;
 
@@ -17,7 +18,7 @@ const REST: [(&str, &str); 3] = [
 ];
 
 /// Rows that must not exist, each as a query that finds them and a sentence that says what is wrong.
-const BROKEN: [(&str, &str); 8] = [
+const BROKEN: [(&str, &str); 11] = [
     (
         "a queue head is later than a delivery that nothing holds back, or missing",
         "SELECT q.no FROM queue q JOIN subscriptions s ON s.no = q.subscription AND s.status = 'active'
@@ -37,7 +38,8 @@ const BROKEN: [(&str, &str); 8] = [
     (
         "a delivery's count of attempts is not the number of its log lines",
         "SELECT no FROM (SELECT no, attempts FROM queue UNION ALL SELECT no, attempts FROM deliveries) d
-         WHERE attempts <> (SELECT count(*) FROM attempts a WHERE a.delivery = d.no)",
+         LEFT JOIN (SELECT delivery, count(*) AS lines FROM attempts GROUP BY delivery) a ON a.delivery = d.no
+         WHERE attempts <> coalesce(lines, 0)",
     ),
     (
         "attempt numbers have a gap or come twice",
@@ -47,8 +49,8 @@ const BROKEN: [(&str, &str); 8] = [
     ),
     (
         "a delivery succeeded without an attempt that did",
-        "SELECT no FROM deliveries d WHERE state = 1
-         AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.delivery = d.no AND a.outcome = 1)",
+        "SELECT no FROM deliveries WHERE state = 1
+         AND no NOT IN (SELECT delivery FROM attempts WHERE outcome = 1)",
     ),
     (
         "a line of the log belongs to another event or subscription than its delivery",
@@ -63,6 +65,20 @@ const BROKEN: [(&str, &str); 8] = [
             UNION ALL SELECT no, event_seq, organization_id FROM deliveries) q
          LEFT JOIN events e ON e.seq = q.event_seq AND e.organization_id = q.organization_id
          WHERE e.seq IS NULL",
+    ),
+    (
+        "a delivery is leased and does not say since when and where to",
+        "SELECT no FROM queue
+         WHERE boot IS NOT NULL AND (claim_no = 0 OR claimed_ms IS NULL OR claimed_url IS NULL)",
+    ),
+    (
+        "an attempt is under way that does not say since when and where to",
+        "SELECT no FROM deliveries
+         WHERE open_claim IS NOT NULL AND (open_url IS NULL OR open_started_ms IS NULL)",
+    ),
+    (
+        "a delivery failed more often than it was tried, or was tried more often than it was claimed",
+        "SELECT no FROM queue WHERE failures > attempts OR attempts > claim_no",
     ),
 ];
 

@@ -7,9 +7,41 @@ use serde_json::json;
 use super::*;
 use crate::support::time::now;
 
-/// One event, accepted and delivered; at the second subscription once in vain because of a kill.
+/// One event, accepted and delivered at each subscription: at the second once in vain because of a kill, at the
+/// last after a reset. It was replayed in vain. Another event went to a subscription that is deleted later.
 fn sound() -> Evidence {
     let start = now();
+    let (deliveries, attempts) = record();
+    Evidence {
+        asked: asked(),
+        arrivals: arrivals(start),
+        kills: vec![Kill { after_ms: 20, before_ms: 21 }],
+        events: told(),
+        queued: Vec::new(),
+        most_lost: 0,
+        deliveries,
+        attempts,
+        churn: Ledger {
+            left: vec![("churn-1-0".into(), start + Duration::from_millis(50))],
+            accepted: vec!["evt_2".into()],
+            changes: 1,
+        },
+        churned_mailbox: "changes".into(),
+        broken: Vec::new(),
+    }
+}
+
+fn asked() -> Vec<Entry> {
+    let entry =
+        |subject: &str, kind, said| Entry { subject: subject.into(), kind, mailbox: 0, batch: None, said };
+    let accepted = vec![Said::Nothing, Said::Accepted(Some("evt_1".into()))];
+    vec![
+        entry("subject-0", Kind::KeyedPublish, accepted),
+        entry("subject-1", Kind::Wrong, vec![Said::Refused(422)]),
+    ]
+}
+
+fn arrivals(start: Instant) -> Vec<Arrival> {
     let at = |millis| start + Duration::from_millis(millis);
     let arrival = |mood: &str, no: usize, attempt, millis, status| Arrival {
         mailbox: 0,
@@ -24,11 +56,25 @@ fn sound() -> Evidence {
         at: at(millis),
         answered: Some((at(millis + 1), status)),
     };
-    let delivery = |no: i64, attempts| DeliveryRow {
+    let churned = arrival("churn-1-0", 5, 1, 45, 200);
+    vec![
+        arrival("prompt", 0, 1, 0, 200),
+        arrival("slow", 1, 1, 10, 200),
+        arrival("slow", 1, 2, 30, 200),
+        arrival("moody", 2, 1, 40, 200),
+        arrival("flaky", 3, 1, 41, RESET),
+        arrival("flaky", 3, 2, 43, 200),
+        arrival("moody", 4, 1, 44, 500),
+        Arrival { mailbox: 2, subject: "churn".into(), event: "evt_2".into(), ..churned },
+    ]
+}
+
+fn record() -> (Vec<DeliveryRow>, Vec<AttemptRow>) {
+    let delivery = |no: i64, sort, state, attempts| DeliveryRow {
         no,
         request_id: format!("req_{no}"),
-        sort: Sort::Kept,
-        state: DELIVERED,
+        sort,
+        state,
         attempts,
     };
     let attempt = |delivery, attempt_no, outcome, status| AttemptRow {
@@ -39,78 +85,42 @@ fn sound() -> Evidence {
         started_ms: 10,
         recorded_ms: 30,
     };
+    let deliveries = vec![
+        delivery(0, Sort::Kept, DELIVERED, 1),
+        delivery(1, Sort::Kept, DELIVERED, 2),
+        delivery(2, Sort::Kept, DELIVERED, 1),
+        delivery(3, Sort::Kept, DELIVERED, 2),
+        delivery(4, Sort::ByHand, EXHAUSTED, 1),
+        delivery(5, Sort::Churned, DELIVERED, 1),
+        delivery(6, Sort::Churned, CANCELLED, 0),
+    ];
+    let attempts = vec![
+        attempt(0, 1, SUCCEEDED, Some(200)),
+        attempt(1, 1, UNKNOWN, None),
+        attempt(1, 2, SUCCEEDED, Some(200)),
+        attempt(2, 1, SUCCEEDED, Some(200)),
+        attempt(3, 1, FAILED, None),
+        attempt(3, 2, SUCCEEDED, Some(200)),
+        attempt(4, 1, FAILED, Some(500)),
+        attempt(5, 1, SUCCEEDED, Some(200)),
+    ];
+    (deliveries, attempts)
+}
+
+fn told() -> Vec<Value> {
     let told = |no, state: &str, attempts| json!({"request_id": format!("req_{no}"), "state": state, "attempts": attempts});
-    Evidence {
-        asked: vec![
-            Entry {
-                subject: "subject-0".into(),
-                kind: Kind::KeyedPublish,
-                mailbox: 0,
-                batch: None,
-                said: vec![Said::Nothing, Said::Accepted(Some("evt_1".into()))],
-            },
-            Entry {
-                subject: "subject-1".into(),
-                kind: Kind::Wrong,
-                mailbox: 0,
-                batch: None,
-                said: vec![Said::Refused(422)],
-            },
-        ],
-        arrivals: vec![
-            arrival("prompt", 0, 1, 0, 200),
-            arrival("slow", 1, 1, 10, 200),
-            arrival("slow", 1, 2, 30, 200),
-            arrival("moody", 2, 1, 40, 200),
-            Arrival { answered: Some((at(42), RESET)), ..arrival("flaky", 3, 1, 41, 200) },
-            arrival("flaky", 3, 2, 43, 200),
-            // By hand, and in vain.
-            Arrival { says_duplicate: false, ..arrival("moody", 4, 1, 44, 500) },
-            // At a subscription that is deleted later.
-            Arrival {
-                mailbox: 2,
-                subject: "churn".into(),
-                event: "evt_2".into(),
-                ..arrival("churn-1-0", 5, 1, 45, 200)
-            },
-        ],
-        kills: vec![Kill { after_ms: 20, before_ms: 21 }],
-        events: vec![
-            json!({"id": "evt_1", "mailbox_id": "stays", "deliveries": [
-                told(0, "succeeded", 1), told(1, "succeeded", 2), told(2, "succeeded", 1),
-                told(3, "succeeded", 2), told(4, "exhausted", 1)]}),
-            json!({"id": "evt_2", "mailbox_id": "changes", "deliveries": [
-                told(5, "succeeded", 1), told(6, "cancelled", 0)]}),
-        ],
-        queued: Vec::new(),
-        most_lost: 0,
-        deliveries: vec![
-            delivery(0, 1),
-            delivery(1, 2),
-            delivery(2, 1),
-            delivery(3, 2),
-            DeliveryRow { sort: Sort::ByHand, state: EXHAUSTED, ..delivery(4, 1) },
-            DeliveryRow { sort: Sort::Churned, ..delivery(5, 1) },
-            DeliveryRow { sort: Sort::Churned, state: CANCELLED, ..delivery(6, 0) },
-        ],
-        attempts: vec![
-            attempt(0, 1, SUCCEEDED, Some(200)),
-            attempt(1, 1, UNKNOWN, None),
-            attempt(1, 2, SUCCEEDED, Some(200)),
-            attempt(2, 1, SUCCEEDED, Some(200)),
-            attempt(3, 1, FAILED, None),
-            attempt(3, 2, SUCCEEDED, Some(200)),
-            attempt(4, 1, FAILED, Some(500)),
-            attempt(5, 1, SUCCEEDED, Some(200)),
-        ],
-        churn: Ledger {
-            left: vec![("churn-1-0".into(), at(50))],
-            accepted: vec!["evt_2".into()],
-            changes: 1,
-        },
-        churned_mailbox: "changes".into(),
-        broken: Vec::new(),
-    }
+    let stays = [
+        told(0, "succeeded", 1),
+        told(1, "succeeded", 2),
+        told(2, "succeeded", 1),
+        told(3, "succeeded", 2),
+        told(4, "exhausted", 1),
+    ];
+    let changes = [told(5, "succeeded", 1), told(6, "cancelled", 0)];
+    vec![
+        json!({"id": "evt_1", "mailbox_id": "stays", "deliveries": stays}),
+        json!({"id": "evt_2", "mailbox_id": "changes", "deliveries": changes}),
+    ]
 }
 
 #[track_caller]

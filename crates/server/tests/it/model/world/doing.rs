@@ -87,7 +87,7 @@ impl World<'_> {
     fn keyed_event(&self, key: usize) -> NewEvent {
         let id = (key % 2 == 1).then(|| Uuid::from_u128(key as u128 + 1).into());
         let mut event = self.event(self.owner(0), EventType::MessageReceived, id);
-        event.idempotency_key = (key % 2 == 0).then(|| format!("key-{key}"));
+        event.idempotency_key = key.is_multiple_of(2).then(|| format!("key-{key}"));
         event.request_hash = [u8::try_from(key).expect("a small key"); 32];
         event
     }
@@ -121,9 +121,9 @@ impl World<'_> {
         for (place, (event, answer)) in events.iter().zip(answers).enumerate() {
             let accepted = accepted(answer.map_err(|error| format!("a verb failed: {error}"))?)?;
             if place < count {
-                self.expect_new(event, &accepted)?
+                self.expect_new(event, &accepted)?;
             } else {
-                self.expect_keyed(key, event, &accepted)?
+                self.expect_keyed(key, event, &accepted)?;
             }
         }
         Ok(())
