@@ -3,6 +3,9 @@
 //! Only a build with the feature `failpoints` looks at the variable `FAILPOINTS`, which names a directory,
 //! and ends when it reaches a place whose file is there. In every other build there is nothing here.
 
+#[cfg(all(feature = "failpoints", not(debug_assertions)))]
+compile_error!("the feature `failpoints` is for tests; a release must not have it");
+
 /// Where the process may end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {

@@ -1,7 +1,7 @@
 //! Random schedules against a model of what is promised, with the real store and the real pump.
 //!
 //! Promises 2, 4, 5 and 7: every delivery ends in exactly one state or is due; after a delete's answer
-//! nothing is sent; an attempt has the settings of the moment at which it starts; the event's id never
+//! nothing is sent; an attempt has the URL, token and key of the moment at which it starts; the event's id never
 //! changes. And: attempts and states agree, two attempts of one delivery never run under leases that stand,
 //! what comes twice was in flight at a crash, and first attempts are made in accepted order.
 //!

@@ -4,8 +4,8 @@ use super::hunt::replay;
 use super::step::Answer::{Bad, Busy, Gone, Good, Hold, Reset};
 use super::step::Step;
 use super::step::Step::{
-    Advance, Answer, Crash, CrashDuring, Create, Delete, Keyed, Mood, NewToken, NewUrl, Pause, Publish,
-    Replay, Resume, Run, Select, Stop, Tidy, Together, Turn,
+    Advance, Answer, Crash, CrashDuring, Create, Delete, Keyed, Mood, NewKey, NewToken, NewUrl, Pause,
+    Publish, Replay, Resume, Run, Select, Stop, Tidy, Together, Turn,
 };
 use super::template;
 
@@ -26,6 +26,7 @@ fn the_worst_of_everything() {
         Turn,
         NewUrl { subscription: 0 },
         NewToken { subscription: 0 },
+        NewKey,
         Run,
         Advance { seconds: 36 },
         Run,

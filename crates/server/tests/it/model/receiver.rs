@@ -29,6 +29,8 @@ pub struct Arrival {
     pub attempt: u32,
     pub says_duplicate: bool,
     pub body: Vec<u8>,
+    /// With the key that is in force.
+    pub is_signed: bool,
 }
 
 /// One thing that happened here. Arrivals are named by their place among the arrivals.
@@ -57,6 +59,7 @@ struct State {
     happened: Vec<Happened>,
     arrivals: usize,
     moods: HashMap<usize, Answer>,
+    key: String,
     /// Requests that wait for a step, oldest first.
     held: Vec<(usize, oneshot::Sender<Answer>)>,
 }
@@ -91,6 +94,11 @@ impl Receiver {
 
     pub fn set_mood(&self, subscription: usize, answer: Answer) {
         self.shared.state().moods.insert(subscription, answer);
+    }
+
+    /// The key that signs from now on.
+    pub fn set_key(&self, key: &str) {
+        key.clone_into(&mut self.shared.state().key);
     }
 
     /// The requests that are held, oldest first.
@@ -132,9 +140,9 @@ impl Shared {
 
 async fn serve(shared: Arc<Shared>, mut stream: TcpStream) {
     while let Some(post) = Post::read(&mut stream).await {
-        let arrival = read(&post);
         let (place, mood, told) = {
             let mut state = shared.state();
+            let arrival = read(&post, &state.key);
             let place = state.arrivals;
             state.arrivals += 1;
             let mood = state.moods.get(&arrival.subscription).copied().unwrap_or(Answer::Good);
@@ -168,7 +176,7 @@ async fn serve(shared: Arc<Shared>, mut stream: TcpStream) {
     }
 }
 
-fn read(post: &Post) -> Arrival {
+fn read(post: &Post, key: &str) -> Arrival {
     let mut path = post.path.trim_start_matches('/').split('/');
     let mut number = || path.next().and_then(|place| place.parse().ok()).expect("a number");
     let header = |name| post.header(name).unwrap_or_else(|| panic!("no {name}")).to_owned();
@@ -181,5 +189,6 @@ fn read(post: &Post) -> Arrival {
         attempt: header("inkhook-attempt").parse().expect("a number"),
         says_duplicate: post.header("inkhook-possible-duplicate") == Some("true"),
         body: post.body.clone(),
+        is_signed: post.verifies(key),
     }
 }

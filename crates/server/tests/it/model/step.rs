@@ -34,6 +34,8 @@ pub enum Step {
         key: usize,
         twins: usize,
     },
+    /// The identity's signing key is replaced.
+    NewKey,
     /// Claims what is due and goes no further: nothing is connected, nothing is sent.
     Turn,
     /// Turns until nothing more can happen without another step.
@@ -154,6 +156,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (place(), types()).prop_map(|(subscription, types)| Step::Select { subscription, types }),
         1 => place().prop_map(|subscription| Step::NewUrl { subscription }),
         1 => place().prop_map(|subscription| Step::NewToken { subscription }),
+        1 => Just(Step::NewKey),
         1 => place().prop_map(|subscription| Step::Pause { subscription }),
         2 => place().prop_map(|subscription| Step::Resume { subscription }),
         2 => Just(Step::Tidy),

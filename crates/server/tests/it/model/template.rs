@@ -8,6 +8,8 @@ use tempfile::{Builder, TempDir};
 
 use crate::support::store::{Agent, StoreBench};
 
+/// The agent.
+pub const HANDLE: &str = "help";
 /// Where a sync costs nothing: schedules have no power cuts.
 const MEMORY: &str = "/dev/shm";
 
@@ -20,7 +22,7 @@ pub struct Template {
 impl Template {
     pub async fn new() -> Self {
         let bench = StoreBench::new();
-        let agent = bench.agent("help").await;
+        let agent = bench.agent(HANDLE).await;
         let path = database_path(bench.directory.path());
         let connection = Connection::open(&path).expect("it opens");
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("nobody reads");

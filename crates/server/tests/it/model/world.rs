@@ -105,6 +105,7 @@ impl<'a> World<'a> {
             Step::Select { subscription, types } => self.select(subscription, types)?,
             Step::NewUrl { subscription } => self.new_url(subscription)?,
             Step::NewToken { subscription } => self.new_token(subscription)?,
+            Step::NewKey => self.new_key()?,
             Step::Pause { subscription } => self.pause(subscription)?,
             Step::Resume { subscription } => self.resume(subscription)?,
             Step::Tidy => drop(self.ask(self.life().store.cancel_chunk())?),

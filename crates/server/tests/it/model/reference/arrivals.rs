@@ -58,6 +58,7 @@ impl Reference {
         ensure!(self.is_selected(delivery), "a request of a type that is not selected: delivery {no}");
         ensure!(arrival.url == known.url, "a request to the URL before last: delivery {no}");
         let token = known.token.as_ref().map(|token| format!("Bearer {token}"));
+        ensure!(arrival.is_signed, "a request that the key in force did not sign: delivery {no}");
         ensure!(arrival.token == token, "a request with a token that was replaced: delivery {no}");
         Ok(())
     }

@@ -19,6 +19,7 @@ use super::World;
 use crate::model::reference::{Delivery, types_of};
 use crate::model::seen;
 use crate::model::step::Answer;
+use crate::model::template::HANDLE;
 use crate::model::{Breach, ensure};
 use inkhook_server::domain::time::TimeMs;
 
@@ -57,7 +58,10 @@ impl World<'_> {
             auth_token: None,
         };
         match self.ask(self.life().store.create_subscription(self.admin(), new))? {
-            CreateSubscription::Created { subscription, .. } => {
+            CreateSubscription::Created { subscription, signing_key } => {
+                if let Some(key) = signing_key {
+                    self.bench.receiver.set_key(key.expose());
+                }
                 self.model.subscribe(subscription.no.0, types);
                 self.subscriptions.push((*subscription, owner));
             }
@@ -215,6 +219,13 @@ impl World<'_> {
         let auth_token = Patch::Set(Secret::new(token.clone()));
         self.patch(place, SubscriptionChange { auth_token, ..SubscriptionChange::default() })?;
         self.model.subscriptions[place].token = Some(token);
+        Ok(())
+    }
+
+    pub(super) fn new_key(&mut self) -> Result<(), Breach> {
+        let rotated = self.ask(self.life().store.rotate_identity_key(self.admin(), HANDLE.into()))?;
+        let rotated = rotated.ok_or("the identity is not there")?;
+        self.bench.receiver.set_key(rotated.key.expose());
         Ok(())
     }
 
