@@ -188,3 +188,41 @@ impl Faults {
         Some(run(&mut self.0.as_ref()?.script()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn only_what_was_asked_for_goes_wrong() {
+        let production = Faults::default();
+        production.push(Point::Commit, Fault::Full);
+        production.hold();
+        production.wait_until_resumed();
+        assert_eq!(production.take(Point::Commit), None);
+        for bug in Bug::ALL {
+            assert!(!production.has(bug) && !Faults::scripted().has(bug), "{bug:?}");
+            let found: Vec<Bug> =
+                Bug::ALL.into_iter().filter(|other| Faults::with_bug(Some(bug)).has(*other)).collect();
+            assert_eq!(found, [bug]);
+        }
+    }
+
+    #[test]
+    fn a_held_writer_goes_on_when_it_is_resumed() {
+        let (faults, is_resumed) = (Faults::scripted(), AtomicBool::new(false));
+        faults.hold();
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                faults.wait_until_resumed();
+                is_resumed.load(Ordering::SeqCst)
+            });
+            is_resumed.store(true, Ordering::SeqCst);
+            faults.resume();
+            assert!(writer.join().expect("no panic"), "not before");
+        });
+        faults.wait_until_resumed();
+    }
+}

@@ -43,7 +43,7 @@ pub(super) fn raise(
         super::rows::scalar(tx, EARLIEST, params![subscription.0, class.code()])?;
     match earliest.flatten() {
         Some(due) => {
-            let due = due.max(not_before.0) + too_late(tx);
+            let due = due.max(not_before.0).saturating_add(too_late(tx));
             tx.run(SET, params![subscription.0, class.code(), due])?
         }
         None => tx.run(REMOVE, params![subscription.0, class.code()])?,

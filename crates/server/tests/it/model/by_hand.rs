@@ -4,8 +4,8 @@ use super::hunt::replay;
 use super::step::Answer::{Bad, Busy, Gone, Good, Hold, Reset};
 use super::step::Step;
 use super::step::Step::{
-    Advance, Answer, Crash, CrashDuring, Create, Delete, Keyed, Mood, NewKey, NewToken, NewUrl, Pause,
-    Publish, Replay, Resume, Run, Select, Stop, Tidy, Together, Turn,
+    Advance, Answer, Crash, CrashDuring, Create, Delete, Keyed, LateSettle, Mood, NewKey, NewToken, NewUrl,
+    Pause, Publish, Replay, Resume, Run, Select, Stop, Tidy, Together, Turn,
 };
 use super::template;
 
@@ -48,6 +48,7 @@ fn the_worst_of_everything() {
         Run,
         Answer { held: 0, answer: Gone },
         Stop,
+        LateSettle { delivery: 0 },
         Advance { seconds: 3_600 },
         Turn,
         Delete { subscription: 0 },

@@ -82,6 +82,10 @@ pub enum Step {
     Replay {
         attempt: usize,
     },
+    /// A settle arrives whose claim stands no more: of a node that lost its lease, or once more.
+    LateSettle {
+        delivery: usize,
+    },
     Advance {
         seconds: u64,
     },
@@ -161,6 +165,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => place().prop_map(|subscription| Step::Resume { subscription }),
         2 => Just(Step::Tidy),
         2 => place().prop_map(|attempt| Step::Replay { attempt }),
+        1 => place().prop_map(|delivery| Step::LateSettle { delivery }),
         5 => prop_oneof![1 => Just(1), 1 => Just(10), 1 => Just(31), 2 => Just(36), 1 => Just(3_600)]
             .prop_map(|seconds| Step::Advance { seconds }),
     ]

@@ -110,6 +110,7 @@ impl<'a> World<'a> {
             Step::Resume { subscription } => self.resume(subscription)?,
             Step::Tidy => drop(self.ask(self.life().store.cancel_chunk())?),
             Step::Replay { attempt } => self.replay(attempt)?,
+            Step::LateSettle { delivery } => self.late_settle(delivery)?,
             Step::Advance { seconds } => self.ground.clock.advance(Duration::from_secs(seconds)),
         }
         self.model.now = self.ground.clock.wall();

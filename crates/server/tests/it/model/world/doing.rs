@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
+use inkhook_server::domain::number::DeliveryNo;
 use inkhook_server::domain::owner::Owner;
 use inkhook_server::domain::patch::Patch;
 use inkhook_server::domain::secret::Secret;
 use inkhook_server::domain::subscription::{EventTypes, NewSubscription, SubscriptionChange, WebhookUrl};
 use inkhook_server::store::accept::{Accept, Accepted, IDEMPOTENCY_KEY_KEPT_MS, NewEvent};
 use inkhook_server::store::replay::Replay;
+use inkhook_server::store::settle::{Next, Settled, Settlement};
 use inkhook_server::store::subscriptions::{CreateSubscription, PatchSubscription};
 use inkhook_wire::event::EventType;
 use inkhook_wire::id::{AttemptId, EventId, RequestId};
@@ -248,6 +250,26 @@ impl World<'_> {
         let resumed = self.ask(self.life().store.resume_subscription(self.admin(), id))?;
         ensure!(resumed.is_some(), "a subscription was not there");
         self.model.release(place);
+        Ok(())
+    }
+
+    pub(super) fn late_settle(&mut self, delivery: usize) -> Result<(), Breach> {
+        let rows = self.rows();
+        let stale = |(no, queued): (&i64, &seen::Queued)| {
+            // One that is held by nobody was settled under its last claim.
+            let claim_no =
+                if queued.boot.is_none() { queued.claim_no } else { queued.claim_no.checked_sub(1)? };
+            (claim_no > 0).then_some((DeliveryNo(*no), claim_no))
+        };
+        let stale: Vec<_> = rows.queued.iter().filter_map(stale).collect();
+        if stale.is_empty() {
+            return Ok(());
+        }
+        let (delivery, claim_no) = stale[delivery % stale.len()];
+        let next = Next::Release { maybe_received: true };
+        let settlement = Settlement { delivery, claim_no, attempt: None, next, hold_until: None };
+        let settled = self.ask(self.life().store.settle(settlement))?;
+        ensure!(settled == Settled::Nothing, "a late settle of delivery {delivery:?} did {settled:?}");
         Ok(())
     }
 
