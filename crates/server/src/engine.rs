@@ -5,6 +5,7 @@
 //! row, and a retry is a later due time in it.
 
 pub mod alerts;
+mod failpoint;
 pub mod janitor;
 pub mod order;
 pub mod pump;

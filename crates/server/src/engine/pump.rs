@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Parts;
+use super::failpoint::{self, Place};
 use crate::deliver::classify;
 use crate::deliver::prepare::prepare;
 use crate::deliver::send::{Permission, send};
@@ -183,6 +184,17 @@ impl Pump {
         }
     }
 
+    /// Attempts that were begun and have not ended.
+    #[must_use]
+    pub fn under_way(&self) -> usize {
+        self.attempts.len()
+    }
+
+    /// Resolves once an attempt has ended since the last call.
+    pub async fn freed(&self) {
+        self.slots.freed().await;
+    }
+
     fn wait_until(&self, due: Option<TimeMs>) -> Duration {
         let poll = self.parts.settings.poll.mul_f64(self.parts.entropy.jitter(JITTER));
         due.map_or(poll, |due| due.since(self.parts.clock.schedule()).min(poll))
@@ -192,7 +204,9 @@ impl Pump {
     async fn attempt(self, claimed: Claimed, mut slot: Slot, seated: bool) {
         let manual = claimed.class == Class::Manual;
         let started_at = self.parts.clock.wall();
+        failpoint::reach(Place::BeforeSend);
         let (claimed, outcome) = self.send_watched(claimed, &mut slot).await;
+        failpoint::reach(Place::BeforeSettle);
         slot.learn(&outcome);
         let around = Circumstances {
             schedule: claimed.target.retry_schedule.as_ref().unwrap_or(&self.parts.settings.retry_schedule),
@@ -201,16 +215,14 @@ impl Pump {
             jitter: self.parts.entropy.jitter(JITTER),
             attempt_id: self.parts.entropy.uuid_at(self.parts.clock.wall()),
         };
-        if let Some(settlement) = decide(&claimed, outcome, around) {
-            // With a seat the store frees the place, and may hand over what waits for it.
-            let (given, kept) = if seated { (Some(slot), None) } else { (None, Some(slot)) };
-            let settled = self.parts.store.settle_and_free(settlement, given).await;
-            if let Err(error) = settled {
-                // The lease will end, and the next claim writes the attempt as unknown.
-                tracing::error!(error = &error as &dyn std::error::Error, "an attempt could not be recorded");
-            }
-            drop(kept);
+        let settlement = decide(&claimed, outcome, around);
+        // With a seat the store frees the place, and may hand over what waits for it.
+        let (given, kept) = if seated { (Some(slot), None) } else { (None, Some(slot)) };
+        if let Err(error) = self.parts.store.settle_and_free(settlement, given).await {
+            // The lease will end, and the next claim writes the attempt as unknown.
+            tracing::error!(error = &error as &dyn std::error::Error, "an attempt could not be recorded");
         }
+        drop(kept);
         if manual {
             self.parts.bells.ended.ring();
         }

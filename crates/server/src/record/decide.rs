@@ -7,8 +7,8 @@
 //! | failure of a delivery made by hand | exhausted: it has one attempt |
 //! | failure, waits left in the schedule | retried after the wait ± 20 %, or when `Retry-After` says, if later |
 //! | failure, none left | exhausted |
-//! | failure of a probe before its own due time | due as before; the schedule has not moved |
-//! | cut off by shutdown, or the lease was over | due again; the schedule has not moved |
+//! | cut off by shutdown | due again; the schedule has not moved |
+//! | not sent: the gate refused, or the lease was over | the same, if nobody has taken it over |
 
 use uuid::Uuid;
 
@@ -33,9 +33,9 @@ pub struct Circumstances<'a> {
     pub attempt_id: Uuid,
 }
 
-/// Decides. `None` when there is nothing to write: somebody else holds the delivery by now.
+/// Decides. The settle is fenced: when somebody else holds the delivery by now it changes nothing.
 #[must_use]
-pub fn decide(claimed: &Claimed, outcome: Outcome, around: Circumstances<'_>) -> Option<Settlement> {
+pub fn decide(claimed: &Claimed, outcome: Outcome, around: Circumstances<'_>) -> Settlement {
     let (attempt, next, hold_until) = match outcome {
         Outcome::Made(attempt) => {
             let hold_until = attempt.retry_after.map(|wait| around.now.after(wait));
@@ -48,12 +48,13 @@ pub fn decide(claimed: &Claimed, outcome: Outcome, around: Circumstances<'_>) ->
         Outcome::CutOff { request_started: true } => {
             (Some(cut_off(around)), Next::Release { maybe_received: true }, None)
         }
-        Outcome::CutOff { request_started: false } | Outcome::Changed => {
+        // Written although nothing was sent: a delivery that was cancelled meanwhile waits for the end of its
+        // attempt, and one that was not need not wait for its lease.
+        Outcome::CutOff { request_started: false } | Outcome::Changed | Outcome::LeaseOver => {
             (None, Next::Release { maybe_received: false }, None)
         }
-        Outcome::LeaseOver => return None,
     };
-    Some(Settlement { delivery: claimed.delivery, claim_no: claimed.claim_no, attempt, next, hold_until })
+    Settlement { delivery: claimed.delivery, claim_no: claimed.claim_no, attempt, next, hold_until }
 }
 
 fn after_attempt(

@@ -1,8 +1,9 @@
-//! Errors on demand, for the tests of the failure rules, and commits that are slow on purpose, for
-//! measurements. A production store has neither.
+//! Errors and bugs on demand, for the tests of the failure rules and for the tests that must show that they
+//! would notice a broken promise, and commits that are slow on purpose, for measurements. A production store
+//! has none: only code can ask for errors and bugs, no setting does.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Where the writer asks whether to fail.
@@ -33,10 +34,52 @@ pub enum Fault {
     Unknown,
 }
 
-/// A script of faults, consumed in order at each point. Clones share it.
+/// A promise that the store breaks on purpose. What tests cannot find they do not test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bug {
+    /// A settle does not look at the claim's number.
+    NoFence,
+    /// The gate lets everything pass ([`Generations::that_never_refuse`]).
+    ///
+    /// [`Generations::that_never_refuse`]: crate::domain::generations::Generations::that_never_refuse
+    NoGate,
+    /// A delete leaves what is queued where it is.
+    CancelForgotten,
+    /// A claim raises a queue head beyond what is due next.
+    HeadTooLate,
+    /// A settle writes the delivery's state and not its attempt.
+    AttemptForgotten,
+    /// A start leaves the leases of earlier processes as they are.
+    LeaseKept,
+    /// A type that comes back brings back what its removal cancelled.
+    TypeRevives,
+    /// Of two equal publishes in one group, the second is not recognised.
+    TwinAccepted,
+}
+
+impl Bug {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::NoFence,
+        Self::NoGate,
+        Self::CancelForgotten,
+        Self::HeadTooLate,
+        Self::AttemptForgotten,
+        Self::LeaseKept,
+        Self::TypeRevives,
+        Self::TwinAccepted,
+    ];
+}
+
+/// A script of faults, consumed in order at each point, and a bug if any. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Faults {
-    script: Option<Arc<Mutex<Script>>>,
+pub struct Faults(Option<Arc<Hooks>>);
+
+#[derive(Debug, Default)]
+struct Hooks {
+    bug: Option<Bug>,
+    script: Mutex<Script>,
+    resumed: Condvar,
     commit_delay: Duration,
 }
 
@@ -44,6 +87,13 @@ pub struct Faults {
 struct Script {
     faults: VecDeque<Scripted>,
     page_limit: Option<u32>,
+    is_held: bool,
+}
+
+impl Hooks {
+    fn script(&self) -> MutexGuard<'_, Script> {
+        self.script.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[derive(Debug)]
@@ -60,20 +110,43 @@ impl Faults {
     /// A store that can be made to fail with [`Faults::push`].
     #[must_use]
     pub fn scripted() -> Self {
-        Self { script: Some(Arc::default()), commit_delay: Duration::ZERO }
+        Self(Some(Arc::default()))
+    }
+
+    /// The same with this bug.
+    #[must_use]
+    pub fn with_bug(bug: Option<Bug>) -> Self {
+        Self(Some(Arc::new(Hooks { bug, ..Hooks::default() })))
+    }
+
+    /// From now on the writer begins no group, until [`Faults::resume`]: what is asked for meanwhile goes
+    /// into one group.
+    pub fn hold(&self) {
+        self.script(|script| script.is_held = true);
+    }
+
+    /// The writer goes on.
+    pub fn resume(&self) {
+        self.script(|script| script.is_held = false);
+        if let Some(hooks) = &self.0 {
+            hooks.resumed.notify_all();
+        }
     }
 
     /// A store whose commits each take so much longer, as on a disk that is slow to sync.
     #[must_use]
     pub fn slow_commits(commit_delay: Duration) -> Self {
-        Self { script: None, commit_delay }
+        if commit_delay.is_zero() {
+            return Self::default();
+        }
+        Self(Some(Arc::new(Hooks { commit_delay, ..Hooks::default() })))
     }
 
     /// Takes the time that a slower disk would take; none by default.
     #[expect(clippy::disallowed_methods, reason = "it stands for the time that the disk takes")]
     pub(super) fn delay_commit(&self) {
-        if !self.commit_delay.is_zero() {
-            std::thread::sleep(self.commit_delay);
+        if let Some(hooks) = self.0.as_ref().filter(|hooks| !hooks.commit_delay.is_zero()) {
+            std::thread::sleep(hooks.commit_delay);
         }
     }
 
@@ -98,6 +171,21 @@ impl Faults {
         self.script(|script| script.faults.is_empty()).unwrap_or(true)
     }
 
+    /// Whether the store is to have this bug.
+    #[must_use]
+    pub(super) fn has(&self, bug: Bug) -> bool {
+        self.0.as_ref().is_some_and(|hooks| hooks.bug == Some(bug))
+    }
+
+    /// Waits as long as the writer is held.
+    pub(super) fn wait_until_resumed(&self) {
+        let Some(hooks) = &self.0 else { return };
+        let mut script = hooks.script();
+        while script.is_held {
+            script = hooks.resumed.wait(script).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
     /// Takes the next fault if it is for `point` and its turn has come.
     pub(super) fn take(&self, point: Point) -> Option<Fault> {
         self.script(|script| {
@@ -117,7 +205,44 @@ impl Faults {
     }
 
     fn script<T>(&self, run: impl FnOnce(&mut Script) -> T) -> Option<T> {
-        let script = self.script.as_ref()?;
-        Some(run(&mut script.lock().unwrap_or_else(PoisonError::into_inner)))
+        Some(run(&mut self.0.as_ref()?.script()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn only_what_was_asked_for_goes_wrong() {
+        let production = Faults::default();
+        production.push(Point::Commit, Fault::Full);
+        production.hold();
+        production.wait_until_resumed();
+        assert_eq!(production.take(Point::Commit), None);
+        for bug in Bug::ALL {
+            assert!(!production.has(bug) && !Faults::scripted().has(bug), "{bug:?}");
+            let found: Vec<Bug> =
+                Bug::ALL.into_iter().filter(|other| Faults::with_bug(Some(bug)).has(*other)).collect();
+            assert_eq!(found, [bug]);
+        }
+    }
+
+    #[test]
+    fn a_held_writer_goes_on_when_it_is_resumed() {
+        let (faults, is_resumed) = (Faults::scripted(), AtomicBool::new(false));
+        faults.hold();
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                faults.wait_until_resumed();
+                is_resumed.load(Ordering::SeqCst)
+            });
+            is_resumed.store(true, Ordering::SeqCst);
+            faults.resume();
+            assert!(writer.join().expect("no panic"), "not before");
+        });
+        faults.wait_until_resumed();
     }
 }

@@ -5,6 +5,7 @@ use inkhook_wire::id::RequestId;
 use rusqlite::{Connection, Row, params};
 
 use super::error::StoreError;
+use super::faults::Bug;
 use super::settle::AttemptRow;
 use super::writer::Tx;
 use super::{Store, ordering, rows, settle};
@@ -116,7 +117,9 @@ pub(super) fn end_claimed(tx: &mut Tx<'_>, row: &QueueRow, attempt: &AttemptRow)
     if tx.run(REMOVE_CLAIMED, params![row.no.0, row.claim_no, row.boot])? == 0 {
         return Ok(false);
     }
-    settle::write_attempt(tx, row, attempt)?;
+    if !tx.context.faults.has(Bug::AttemptForgotten) {
+        settle::write_attempt(tx, row, attempt)?;
+    }
     let ended = QueueRow { attempts: row.attempts + 1, ..row.clone() };
     add_ended(tx, &ended, End::Succeeded, false)?;
     ordering::ended(tx, row)?;

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::error::StoreError;
+use super::faults::Bug;
 use super::queue::{self, QueueRow};
 use super::writer::{Kind, Op, Tx};
 use super::{Store, alerts, claim, heads, health, ordering, rows};
@@ -191,11 +192,14 @@ fn settle(tx: &mut Tx<'_>, settlement: &Settlement) -> Result<Settled, StoreErro
     let Some(mut row) = queue::find(tx, settlement.delivery)? else {
         return settle_ended(tx, settlement);
     };
-    if row.claim_no != settlement.claim_no || row.boot.is_none() {
+    let is_fenced = !tx.context.faults.has(Bug::NoFence);
+    if is_fenced && (row.claim_no != settlement.claim_no || row.boot.is_none()) {
         return complete_lost(tx, settlement);
     }
     if let Some(attempt) = &settlement.attempt {
-        write_attempt(tx, &row, attempt)?;
+        if !tx.context.faults.has(Bug::AttemptForgotten) {
+            write_attempt(tx, &row, attempt)?;
+        }
         row.attempts += 1;
     }
     if let Some(until) = settlement.hold_until {

@@ -25,7 +25,7 @@ use super::StoreOptions;
 use super::backlog::Backlog;
 use super::effects::{Effect, Effects};
 use super::error::StoreError;
-use super::faults::{Faults, Point};
+use super::faults::{Bug, Faults, Point};
 use super::hand_over::{Seat, Seats};
 use super::health::Memory as Health;
 use super::inbox::Inbox;
@@ -140,6 +140,7 @@ pub(super) struct Context {
     pub(super) ordered: Ordered,
     pub(super) health: Health,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) faults: Faults,
 }
 
 impl Deref for Tx<'_> {
@@ -166,6 +167,11 @@ impl Tx<'_> {
     /// The newest acceptance number given out.
     pub(super) fn last_seq(&self) -> Seq {
         Seq(*self.next_seq - 1)
+    }
+
+    /// Whether the group has made or claimed deliveries already.
+    pub(super) fn has_rows(&self) -> bool {
+        self.rows.get() > 0
     }
 
     /// Counts delivery rows towards the group's bound.
@@ -260,6 +266,7 @@ impl Writer {
             ordered: Ordered::load(&connection)?,
             health: Health::default(),
             metrics: keeper.watch().metrics(),
+            faults: options.faults.clone(),
         };
         let seats = Seats::default();
         let (failed, watch_failed) = watch::channel(false);
@@ -435,6 +442,9 @@ impl Op for FreeLeases {
 
     fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
         let boot = tx.context.boot;
+        if tx.context.faults.has(Bug::LeaseKept) {
+            return Ok(());
+        }
         tx.run(FREE_HEADS, params![boot])?;
         if tx.run(FREE_LEASES, params![boot])? > 0 {
             super::cancel::start_over(tx)?;
@@ -506,6 +516,7 @@ impl Worker {
 
     fn run(mut self) {
         while self.inbox.wait() {
+            self.faults.wait_until_resumed();
             let inbox = self.inbox.clone();
             let rows = Cell::new(0);
             let (mut operations, mut bytes) = (0, 0);

@@ -1,6 +1,7 @@
 //! The built binary, started, stopped and killed: what a data directory and a command line go through.
 
 mod check;
+mod churn;
 mod commands;
 mod first_start;
 mod full_disk;

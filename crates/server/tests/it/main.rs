@@ -15,6 +15,7 @@ mod health;
 mod mail;
 mod measuring;
 mod misbehaving;
+mod model;
 mod openapi;
 mod process;
 mod routes;

@@ -2,7 +2,5 @@
 
 mod conformance;
 mod failures;
-mod invariants;
 mod log;
-mod model;
 mod ordering;

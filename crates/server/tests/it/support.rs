@@ -3,6 +3,7 @@
 
 pub mod ask;
 pub mod dice;
+pub mod invariants;
 mod organization;
 pub mod post;
 mod receiver;
@@ -267,7 +268,12 @@ impl TestServer {
 
 impl Drop for TestServer {
     fn drop(&mut self) {
-        if self.leave_queued || std::thread::panicking() {
+        if std::thread::panicking() {
+            return;
+        }
+        let rows = connect(&self.data_dir().join("inkhook.db"));
+        assert_eq!(invariants::breach(&rows), None, "what must never be in a store");
+        if self.leave_queued {
             return;
         }
         let queued: Vec<i64> = self.query("SELECT count(*) FROM queue");
@@ -275,7 +281,7 @@ impl Drop for TestServer {
     }
 }
 
-fn connect(path: &Path) -> rusqlite::Connection {
+pub fn connect(path: &Path) -> rusqlite::Connection {
     let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
     rusqlite::Connection::open_with_flags(path, flags).expect("the store's file opens")
 }

@@ -6,12 +6,13 @@ use rusqlite::params;
 
 use super::{collides, context_text, delivery_text, types_text};
 use crate::domain::caller::Scope;
-use crate::domain::number::{OrganizationNo, SubscriptionNo};
+use crate::domain::number::{OrganizationNo, Seq, SubscriptionNo};
 use crate::domain::owner::{self, Owner};
 use crate::domain::secret::Secret;
 use crate::domain::subscription::{HealthView, MAX_ACTIVE_PER_OWNER, NewSubscription, Subscription};
 use crate::domain::time::TimeMs;
 use crate::store::error::StoreError;
+use crate::store::faults::Bug;
 use crate::store::seal::Place;
 use crate::store::writer::Tx;
 use crate::store::{Store, facts, ordering, rows, signing_keys, urls};
@@ -135,7 +136,8 @@ pub(super) fn add_type(
     subscription: SubscriptionNo,
     event_type: EventType,
 ) -> Result<(), StoreError> {
-    tx.run(ADD_TYPE, params![subscription.0, event_type.code(), tx.last_seq().0])?;
+    let since = if tx.context.faults.has(Bug::TypeRevives) { Seq(0) } else { tx.last_seq() };
+    tx.run(ADD_TYPE, params![subscription.0, event_type.code(), since.0])?;
     Ok(())
 }
 

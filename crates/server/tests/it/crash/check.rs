@@ -3,43 +3,29 @@
 //! Each rule is a function that looks at the evidence and names what breaks it. The tests at the foot break
 //! each rule and see it named.
 
+mod record;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::path::Path;
+use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OpenFlags, Row};
 use serde_json::Value;
-use uuid::Uuid;
 
+pub(super) use self::record::Sort;
+use self::record::{AttemptRow, DeliveryRow};
+use super::churn::Ledger;
 use super::journal::{Entry, Kind, Said};
-use super::receiver::{Arrival, MOODS};
+use super::receiver::{Arrival, MOODS, RESET};
 
 /// An attempt's outcome on record.
 const SUCCEEDED: i64 = 1;
 const FAILED: i64 = 2;
 const UNKNOWN: i64 = 3;
-/// The only end that these deliveries can have: their receivers take everything in the end.
+/// How a delivery can have ended.
 const DELIVERED: i64 = 1;
-
-/// An ended delivery on record.
-#[derive(Debug, Clone)]
-pub(super) struct DeliveryRow {
-    pub(super) no: i64,
-    pub(super) request_id: String,
-    pub(super) state: i64,
-    pub(super) attempts: u32,
-}
-
-/// An attempt on record.
-#[derive(Debug, Clone)]
-pub(super) struct AttemptRow {
-    pub(super) delivery: i64,
-    pub(super) attempt_no: u32,
-    pub(super) outcome: i64,
-    pub(super) status: Option<u16>,
-    /// When it was claimed and when it was put on record, by the servers' clock.
-    pub(super) started_ms: i64,
-    pub(super) recorded_ms: i64,
-}
+const EXHAUSTED: i64 = 2;
+const CANCELLED: i64 = 3;
+/// How long a request may take to arrive whose first byte was written just before a change was answered.
+const UNDER_WAY: Duration = Duration::from_secs(1);
 
 /// A kill happened between these two times of the same clock.
 #[derive(Debug, Clone, Copy)]
@@ -64,40 +50,14 @@ pub(super) struct Evidence {
     pub(super) most_lost: u32,
     pub(super) deliveries: Vec<DeliveryRow>,
     pub(super) attempts: Vec<AttemptRow>,
+    /// What was answered to those who change subscriptions, and their mailbox.
+    pub(super) churn: Ledger,
+    pub(super) churned_mailbox: String,
+    /// What must never be in a store, or not in one that has nothing to do.
+    pub(super) broken: Vec<String>,
 }
 
 impl Evidence {
-    /// Reads what is on record, past the server.
-    pub(super) fn read_store(&mut self, data_dir: &Path) {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
-        let store = Connection::open_with_flags(data_dir.join("inkhook.db"), flags).expect("it opens");
-        self.queued = rows(&store, "SELECT no FROM queue", |row| row.get(0));
-        let most_lost = rows(&store, "SELECT coalesce(max(unknown), 0) FROM queue", |row| row.get(0));
-        self.most_lost = most_lost[0];
-        let deliveries = "SELECT no, request_id, state, attempts FROM deliveries";
-        self.deliveries = rows(&store, deliveries, |row| {
-            let request_id = Uuid::from_bytes(row.get(1)?);
-            Ok(DeliveryRow {
-                no: row.get(0)?,
-                request_id: format!("req_{request_id}"),
-                state: row.get(2)?,
-                attempts: row.get(3)?,
-            })
-        });
-        let attempts = "SELECT delivery, attempt_no, outcome, status, started_ms, created_ms FROM attempts
-            ORDER BY delivery, no";
-        self.attempts = rows(&store, attempts, |row| {
-            Ok(AttemptRow {
-                delivery: row.get(0)?,
-                attempt_no: row.get(1)?,
-                outcome: row.get(2)?,
-                status: row.get(3)?,
-                started_ms: row.get(4)?,
-                recorded_ms: row.get(5)?,
-            })
-        });
-    }
-
     /// Every breach of every rule; empty when all is well.
     pub(super) fn breaches(&self) -> Vec<String> {
         let rules = [
@@ -112,6 +72,9 @@ impl Evidence {
             self.only_what_was_in_flight_at_a_kill_comes_twice(),
             self.duplicates_say_so_and_nothing_else_does(),
             self.the_api_says_the_same(),
+            self.a_batch_is_all_or_nothing(),
+            self.what_was_left_gets_nothing(),
+            self.broken.clone(),
         ];
         rules.into_iter().flatten().collect()
     }
@@ -167,13 +130,12 @@ impl Evidence {
     fn one_request_is_one_event(&self) -> Vec<String> {
         let mut events: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         let mut moods: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-        for arrival in &self.arrivals {
+        for arrival in self.kept() {
             events.entry(&arrival.subject).or_default().insert(&arrival.event);
             moods.entry(&arrival.subject).or_default().insert(&arrival.mood);
         }
         let known: HashMap<_, _> = self.asked.iter().map(|entry| (&*entry.subject, entry.mailbox)).collect();
-        let strange =
-            self.arrivals.iter().filter(|arrival| known.get(&*arrival.subject) != Some(&arrival.mailbox));
+        let strange = self.kept().filter(|arrival| known.get(&*arrival.subject) != Some(&arrival.mailbox));
         let strange = strange.map(|arrival| format!("nobody asked for this there: {arrival:?}"));
         let several = events.iter().filter(|(_, events)| events.len() > 1);
         let several = several.map(|(subject, events)| format!("{subject} became {events:?}"));
@@ -198,8 +160,12 @@ impl Evidence {
 
     fn every_delivery_ended_once(&self) -> Vec<String> {
         let unended = self.queued.iter().map(|no| format!("delivery {no} never ended"));
-        let otherwise = self.deliveries.iter().filter(|delivery| delivery.state != DELIVERED);
-        let otherwise = otherwise.map(|delivery| format!("ended otherwise than delivered: {delivery:?}"));
+        let otherwise = self.deliveries.iter().filter(|delivery| match delivery.sort {
+            Sort::Kept => delivery.state != DELIVERED,
+            Sort::ByHand => ![DELIVERED, EXHAUSTED, CANCELLED].contains(&delivery.state),
+            Sort::Churned => ![DELIVERED, CANCELLED].contains(&delivery.state),
+        });
+        let otherwise = otherwise.map(|delivery| format!("ended as it could not: {delivery:?}"));
         let mut seen = HashSet::new();
         let twice = self.deliveries.iter().filter(move |delivery| !seen.insert(&delivery.request_id));
         unended.chain(otherwise).chain(twice.map(|delivery| format!("ended twice: {delivery:?}"))).collect()
@@ -226,7 +192,10 @@ impl Evidence {
             let attempts = by_delivery.get(&delivery.no).map_or(&[][..], |attempts| attempts);
             let good = attempts.iter().filter(|attempt| attempt.outcome == SUCCEEDED).count();
             let ends_well = attempts.last().is_some_and(|attempt| attempt.outcome == SUCCEEDED);
-            if attempts.len() != delivery.attempts as usize || good != 1 || !ends_well {
+            let is_delivered = delivery.state == DELIVERED;
+            let agree = good == usize::from(is_delivered) && ends_well == is_delivered;
+            let too_many = delivery.sort == Sort::ByHand && attempts.len() > 1;
+            if attempts.len() != delivery.attempts as usize || !agree || too_many {
                 breaches.push(format!("state and attempts differ: {delivery:?} {attempts:?}"));
             }
         }
@@ -251,13 +220,13 @@ impl Evidence {
             }
         }
         for (place, attempt) in recorded {
-            let expected = match attempt.outcome {
-                SUCCEEDED => 200,
-                FAILED => 500,
+            let got = arrived.get(&place).copied();
+            let is_right = match attempt.outcome {
+                SUCCEEDED => attempt.status == Some(200) && got == Some(200),
+                FAILED => matches!((attempt.status, got), (Some(500), Some(500)) | (None, Some(RESET))),
                 _ => continue,
             };
-            if attempt.status != Some(expected) || arrived.get(&place) != Some(&expected) {
-                let got = arrived.get(&place);
+            if !is_right {
                 breaches.push(format!("on record {attempt:?} of {place:?}, answered {got:?}"));
             }
         }
@@ -318,9 +287,20 @@ impl Evidence {
             let wrong = deliveries.iter().any(|delivery| {
                 let record = by_request.get(delivery["request_id"].as_str().unwrap_or_default());
                 let attempts = record.map(|record| u64::from(record.attempts));
-                delivery["state"] != "succeeded" || delivery["attempts"].as_u64() != attempts
+                let state = record.map(|record| match record.state {
+                    DELIVERED => "succeeded",
+                    EXHAUSTED => "exhausted",
+                    CANCELLED => "cancelled",
+                    _ => "expired",
+                });
+                delivery["state"].as_str() != state || delivery["attempts"].as_u64() != attempts
             });
-            if wrong || deliveries.len() != MOODS.len() {
+            let kept = deliveries.iter().filter(|delivery| {
+                let record = by_request.get(delivery["request_id"].as_str().unwrap_or_default());
+                record.is_some_and(|record| record.sort == Sort::Kept)
+            });
+            let expected = if event["mailbox_id"] == *self.churned_mailbox { 0 } else { MOODS.len() };
+            if wrong || kept.count() != expected {
                 breaches.push(format!("the API says otherwise: {event}"));
             }
         }
@@ -328,6 +308,38 @@ impl Evidence {
             breaches.push(format!("the API tells of {told} deliveries of {}", self.deliveries.len()));
         }
         breaches
+    }
+
+    /// A batch that was cut off is there whole or not at all.
+    fn a_batch_is_all_or_nothing(&self) -> Vec<String> {
+        let arrived: HashSet<&str> = self.arrivals.iter().map(|arrival| &*arrival.subject).collect();
+        let mut batches: BTreeMap<usize, Vec<(&str, bool)>> = BTreeMap::new();
+        for entry in &self.asked {
+            let Some(batch) = entry.batch else { continue };
+            batches.entry(batch).or_default().push((&entry.subject, arrived.contains(&*entry.subject)));
+        }
+        let is_torn = |batch: &&Vec<(&str, bool)>| batch.iter().any(|(_, came)| *came != batch[0].1);
+        batches.values().filter(is_torn).map(|batch| format!("a part of a batch: {batch:?}")).collect()
+    }
+
+    /// Where a subscription pointed before its URL was replaced or it was deleted, nothing comes once that
+    /// is answered, whoever was killed since. And what was accepted for such subscriptions is an event.
+    fn what_was_left_gets_nothing(&self) -> Vec<String> {
+        let left: HashMap<&str, Instant> =
+            self.churn.left.iter().map(|(name, since)| (&**name, *since)).collect();
+        let late = self
+            .arrivals
+            .iter()
+            .filter(|arrival| left.get(&*arrival.mood).is_some_and(|since| arrival.at > *since + UNDER_WAY));
+        let late = late.map(|arrival| format!("after its end was answered: {}", describe(arrival)));
+        let known: HashSet<&str> = self.events.iter().filter_map(|event| event["id"].as_str()).collect();
+        let lost = self.churn.accepted.iter().filter(|id| !known.contains(&***id));
+        late.chain(lost.map(|id| format!("accepted and not there: {id}"))).collect()
+    }
+
+    /// Arrivals at subscriptions that stay as they are.
+    fn kept(&self) -> impl Iterator<Item = &Arrival> {
+        self.arrivals.iter().filter(|arrival| MOODS.contains(&&*arrival.mood))
     }
 
     fn attempts_by_delivery(&self) -> BTreeMap<i64, Vec<AttemptRow>> {
@@ -357,12 +369,6 @@ fn is_taken(arrival: &Arrival) -> bool {
 fn describe(arrival: &Arrival) -> String {
     let Arrival { subject, mood, request_id, attempt, answered, .. } = arrival;
     format!("{subject} at {mood}, {request_id} attempt {attempt}, answered {answered:?}")
-}
-
-fn rows<T>(store: &Connection, sql: &str, read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>) -> Vec<T> {
-    let mut statement = store.prepare(sql).expect("a statement");
-    let rows = statement.query_map([], read).expect("it runs");
-    rows.collect::<Result<_, _>>().expect("it reads")
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ pub(super) enum Kind {
     Publish,
     /// Published with an Idempotency-Key, and again until it was answered.
     KeyedPublish,
+    /// Published with others, all of them or none, and perhaps again.
+    Batch,
     /// Sent by mail, and perhaps again.
     Mail,
     /// Something that the server must refuse.
@@ -33,6 +35,8 @@ pub(super) struct Entry {
     pub(super) subject: String,
     pub(super) kind: Kind,
     pub(super) mailbox: usize,
+    /// The first entry of the batch that it was sent in.
+    pub(super) batch: Option<usize>,
     pub(super) said: Vec<Said>,
 }
 
@@ -48,8 +52,19 @@ impl Journal {
     pub(super) fn begin(&self, kind: Kind, mailbox: usize) -> (usize, String) {
         let mut entries = self.entries.lock().expect("no panic");
         let subject = format!("subject-{}", entries.len());
-        entries.push(Entry { subject: subject.clone(), kind, mailbox, said: Vec::new() });
+        entries.push(Entry { subject: subject.clone(), kind, mailbox, batch: None, said: Vec::new() });
         (entries.len() - 1, subject)
+    }
+
+    /// The same for several that go together.
+    pub(super) fn begin_batch(&self, mailbox: usize, count: usize) -> Vec<(usize, String)> {
+        let begun: Vec<_> = (0..count).map(|_| self.begin(Kind::Batch, mailbox)).collect();
+        let mut entries = self.entries.lock().expect("no panic");
+        for (entry, _) in &begun {
+            entries[*entry].batch = begun.first().map(|(first, _)| *first);
+        }
+        drop(entries);
+        begun
     }
 
     pub(super) fn say(&self, entry: usize, said: Said) {

@@ -1,13 +1,15 @@
-//! A receiver that three kinds of subscription point to, and what it saw.
+//! A receiver that four kinds of subscription point to, and what it saw.
 //!
 //! `prompt` answers 200 at once, `slow` after a while, `moody` answers 500 to the first request of every
-//! second delivery of a mailbox and 200 from then on: not so often in a row that its subscription is failing.
+//! delivery and 200 from then on, `flaky` refuses the first and perhaps the second, with a 500 or a reset of
+//! the connection. Whatever else is pointed here is as flaky.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use socket2::SockRef;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -16,7 +18,9 @@ use crate::support::post::Post;
 use crate::support::time::{now, pass};
 
 /// The subscriptions of each mailbox.
-pub(super) const MOODS: [&str; 3] = ["prompt", "slow", "moody"];
+pub(super) const MOODS: [&str; 4] = ["prompt", "slow", "moody", "flaky"];
+/// What stands for a reset where a status is asked for.
+pub(super) const RESET: u16 = 0;
 
 /// One request as it arrived.
 #[derive(Debug, Clone)]
@@ -47,8 +51,8 @@ pub(super) struct Receiver {
 struct Shared {
     dice: Dice,
     arrivals: Mutex<Vec<Arrival>>,
-    /// Deliveries of each mailbox that `moody` has got.
-    seen: Mutex<HashMap<usize, HashSet<String>>>,
+    /// How often each delivery was refused.
+    refused: Mutex<HashMap<String, u32>>,
     secrets: Mutex<Vec<String>>,
 }
 
@@ -56,7 +60,7 @@ impl Receiver {
     pub(super) async fn start(dice: Dice) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let shared =
-            Shared { dice, arrivals: Mutex::default(), seen: Mutex::default(), secrets: Mutex::default() };
+            Shared { dice, arrivals: Mutex::default(), refused: Mutex::default(), secrets: Mutex::default() };
         let receiver = Self { address: listener.local_addr().expect("bound"), shared: Arc::new(shared) };
         let shared = receiver.shared.clone();
         tokio::spawn(async move {
@@ -100,6 +104,11 @@ async fn serve(shared: Arc<Shared>, mut stream: TcpStream) {
         if is_slow {
             pass(shared.dice.millis(50..400)).await;
         }
+        if status == RESET {
+            shared.arrivals.lock().expect("no panic")[place].answered = Some((now(), status));
+            SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("a socket");
+            return;
+        }
         let answer = format!("HTTP/1.1 {status} It Is\r\nContent-Length: 0\r\n\r\n");
         if stream.write_all(answer.as_bytes()).await.is_err() {
             return;
@@ -134,11 +143,23 @@ impl Shared {
     }
 
     fn status(&self, arrival: &Arrival) -> u16 {
-        let is_refused = || {
-            let mut seen = self.seen.lock().expect("no panic");
-            let seen = seen.entry(arrival.mailbox).or_default();
-            seen.insert(arrival.request_id.clone()) && seen.len() % 2 == 1
+        let is_refused = match &*arrival.mood {
+            "prompt" | "slow" => false,
+            "moody" => self.refused(arrival) == 0,
+            _ => match self.refused(arrival) {
+                0 => true,
+                1 => self.dice.once_in(2),
+                _ => false,
+            },
         };
-        if arrival.mood == "moody" && is_refused() { 500 } else { 200 }
+        if !is_refused {
+            return 200;
+        }
+        *self.refused.lock().expect("no panic").entry(arrival.request_id.clone()).or_default() += 1;
+        if arrival.mood != "moody" && self.dice.once_in(2) { RESET } else { 500 }
+    }
+
+    fn refused(&self, arrival: &Arrival) -> u32 {
+        self.refused.lock().expect("no panic").get(&arrival.request_id).copied().unwrap_or(0)
     }
 }

@@ -37,15 +37,20 @@ enum Request {
     Mail { to: String, message: String },
 }
 
+/// Events of one batch at most.
+const BATCH: u64 = 6;
+/// Where batches go.
+pub(super) const BATCH_PATH: &str = "/api/v1/events/batch";
+
 impl Client {
     /// Sends things of this kind, one after the other, until the last round.
     pub(super) async fn run(self, kind: Kind) {
         while !self.rounds.borrow().is_last {
             let mailbox = usize::try_from(self.dice.number(0..self.mailboxes.len() as u64)).expect("small");
-            if kind == Kind::Wrong {
-                self.send_wrong(mailbox).await;
-            } else {
-                self.send(kind, mailbox).await;
+            match kind {
+                Kind::Wrong => self.send_wrong(mailbox).await,
+                Kind::Batch => self.send_batch(mailbox).await,
+                _ => drop(self.send(kind, mailbox).await),
             }
         }
     }
@@ -65,10 +70,47 @@ impl Client {
         let repeats = match kind {
             Kind::KeyedPublish => true,
             Kind::Mail => self.dice.once_in(2),
-            Kind::Publish | Kind::Wrong => false,
+            Kind::Publish | Kind::Batch | Kind::Wrong => false,
         };
         self.insist(entry, &request, repeats).await;
         subject
+    }
+
+    /// Several events in one request; half of the time with a key, and then until it is answered.
+    async fn send_batch(&self, mailbox: usize) {
+        let count = usize::try_from(self.dice.number(1..BATCH + 1)).expect("small");
+        let begun = self.journal.begin_batch(mailbox, count);
+        let owner = &self.mailboxes[mailbox];
+        let events: Vec<Value> =
+            begun.iter().map(|(_, subject)| mail_event(owner, "message.received", subject)).collect();
+        let body = json!({"events": events});
+        let key = self.dice.once_in(2).then(|| format!("batch-{}", begun[0].1));
+        let headers: Vec<_> = key.iter().map(|key| ("Idempotency-Key", &**key)).collect();
+        let mut rounds = self.rounds.clone();
+        loop {
+            let round = rounds.borrow().clone();
+            let asked = round.api.ask("POST", BATCH_PATH, &headers, Some(&body));
+            match self.journal.out(asked).await {
+                Ok((202, answer)) => {
+                    for (place, (entry, _)) in begun.iter().enumerate() {
+                        let id = answer["events"][place]["id"].as_str().map(Into::into);
+                        self.journal.say(*entry, Said::Accepted(id));
+                    }
+                    return;
+                }
+                Ok(other) => panic!("a batch was not accepted: {other:?}"),
+                Err(Unanswered::CutOff) => {
+                    for (entry, _) in &begun {
+                        self.journal.say(*entry, Said::Nothing);
+                    }
+                    next_round(&mut rounds, round.number).await;
+                    if key.is_none() {
+                        return;
+                    }
+                }
+                Err(Unanswered::NotSent) => next_round(&mut rounds, round.number).await,
+            }
+        }
     }
 
     /// One of the things that must never become an event.
@@ -120,7 +162,7 @@ impl Client {
     }
 }
 
-async fn next_round(rounds: &mut watch::Receiver<Round>, after: u32) {
+pub(super) async fn next_round(rounds: &mut watch::Receiver<Round>, after: u32) {
     rounds.wait_for(|round| round.number > after).await.expect("the test goes on");
 }
 

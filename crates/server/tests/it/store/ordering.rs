@@ -24,7 +24,7 @@ use proptest::test_runner::Config;
 use rusqlite::types::Value;
 
 use super::conformance::ordering::in_thread;
-use super::invariants;
+use crate::support::invariants;
 use crate::support::store::{Agent, StoreBench, TIMEOUT};
 
 /// Schedules of a short run.

@@ -7,6 +7,14 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+/// The environment's seed, or a new one; it is printed.
+pub fn seed(test: &str) -> u64 {
+    let seed = std::env::var("INKHOOK_TEST_SEED").ok().map(|seed| seed.parse().expect("a number"));
+    let seed = seed.unwrap_or_else(|| getrandom::u64().expect("random bytes"));
+    println!("{test}: INKHOOK_TEST_SEED={seed}");
+    seed
+}
+
 /// One sequence of throws, shared by everyone who holds a clone.
 #[derive(Debug, Clone)]
 pub struct Dice(Arc<Mutex<StdRng>>);
@@ -14,10 +22,7 @@ pub struct Dice(Arc<Mutex<StdRng>>);
 impl Dice {
     /// From the environment's seed, or a new one.
     pub fn new(test: &str) -> Self {
-        let seed = std::env::var("INKHOOK_TEST_SEED").ok().map(|seed| seed.parse().expect("a number"));
-        let seed = seed.unwrap_or_else(|| getrandom::u64().expect("random bytes"));
-        println!("{test}: INKHOOK_TEST_SEED={seed}");
-        Self(Arc::new(Mutex::new(StdRng::seed_from_u64(seed))))
+        Self(Arc::new(Mutex::new(StdRng::seed_from_u64(seed(test)))))
     }
 
     pub fn number(&self, range: Range<u64>) -> u64 {

@@ -108,6 +108,11 @@ impl RunningServer {
         (self.child, self.api, self.smtp) = (child, api, smtp);
     }
 
+    /// Whether the process has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a process of ours").is_some()
+    }
+
     /// The directory of its store.
     pub fn data_dir(&self) -> &Path {
         self.data_dir.path()

@@ -37,7 +37,7 @@ use inkhook_wire::event::EventType;
 use inkhook_wire::id::{IdentityId, MailboxId, PhoneNumberId};
 use rusqlite::types::Value;
 
-use super::{MAIL_DOMAIN, START, any_disk, connect};
+use super::{MAIL_DOMAIN, START, any_disk, connect, invariants};
 
 /// The limit of an attempt, unless a test says otherwise.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
@@ -400,6 +400,15 @@ impl StoreBench {
             ref other => panic!("{other:?}"),
         };
         self.rows(&sql).iter().map(integer).collect()
+    }
+}
+
+impl Drop for StoreBench {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let rows = connect(&database_path(self.directory.path()));
+            assert_eq!(invariants::breach(&rows), None, "what must never be in a store");
+        }
     }
 }
 

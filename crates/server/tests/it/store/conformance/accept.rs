@@ -6,7 +6,7 @@ use inkhook_server::store::accept::{Accept, MAX_FAN_OUT, NewEvent};
 use inkhook_server::store::identities::IdentityChange;
 use inkhook_wire::event::EventType;
 
-use crate::store::invariants;
+use crate::support::invariants;
 use crate::support::store::StoreBench;
 
 const RECEIVED: EventType = EventType::MessageReceived;

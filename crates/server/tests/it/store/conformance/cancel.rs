@@ -5,7 +5,7 @@ use inkhook_server::store::cancel::{CHUNK_ROWS, Tidied};
 use inkhook_server::store::settle::Next;
 use inkhook_wire::event::EventType;
 
-use crate::store::invariants;
+use crate::support::invariants;
 use crate::support::store::{StoreBench, stored};
 
 const RECEIVED: EventType = EventType::MessageReceived;

@@ -12,7 +12,7 @@ use inkhook_server::store::replay::Replay;
 use inkhook_server::store::settle::Next;
 use inkhook_wire::event::EventType;
 
-use crate::store::invariants;
+use crate::support::invariants;
 use crate::support::store::{StoreBench, TIMEOUT, stored};
 
 const RECEIVED: EventType = EventType::MessageReceived;

@@ -7,7 +7,7 @@ use inkhook_wire::event::EventType;
 use rusqlite::types::Value;
 
 use super::lists::events_page;
-use crate::store::invariants;
+use crate::support::invariants;
 use crate::support::store::{Agent, StoreBench};
 
 const RECEIVED: EventType = EventType::MessageReceived;

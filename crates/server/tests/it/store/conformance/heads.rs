@@ -9,8 +9,8 @@ use inkhook_server::store::settle::Next;
 use inkhook_server::store::sweep::SweepPlace;
 use inkhook_wire::event::EventType;
 
-use crate::store::invariants;
 use crate::support::START;
+use crate::support::invariants;
 use crate::support::store::StoreBench;
 
 const RECEIVED: EventType = EventType::MessageReceived;

@@ -17,7 +17,7 @@ use inkhook_wire::event::EventType;
 use rusqlite::types::Value;
 
 use super::lists::page;
-use crate::store::invariants;
+use crate::support::invariants;
 use crate::support::store::{Agent, StoreBench, stored};
 
 const RECEIVED: EventType = EventType::MessageReceived;

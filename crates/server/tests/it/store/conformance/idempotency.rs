@@ -8,7 +8,7 @@ use inkhook_wire::event::EventType;
 use inkhook_wire::id::EventId;
 use uuid::Uuid;
 
-use crate::store::invariants;
+use crate::support::invariants;
 use crate::support::store::{Agent, StoreBench};
 
 async fn subscribed() -> (StoreBench, Agent) {

@@ -8,7 +8,7 @@ use inkhook_server::store::claim::{LEASE_SKEW, MAX_UNKNOWN};
 use inkhook_server::store::settle::{Next, Settled, Settlement};
 use inkhook_wire::event::EventType;
 
-use crate::store::invariants;
+use crate::support::invariants;
 use crate::support::store::{StoreBench, TIMEOUT, stored};
 
 const RECEIVED: EventType = EventType::MessageReceived;

@@ -14,7 +14,7 @@ use inkhook_wire::event::EventType;
 use inkhook_wire::id::EventId;
 
 use super::lists::page;
-use crate::store::invariants;
+use crate::support::invariants;
 use crate::support::store::{Agent, StoreBench};
 
 const RECEIVED: EventType = EventType::MessageReceived;

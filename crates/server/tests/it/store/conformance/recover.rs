@@ -15,7 +15,7 @@ use inkhook_wire::id::EventId;
 
 use super::lists::page;
 use super::ordering::in_thread;
-use crate::store::invariants;
+use crate::support::invariants;
 use crate::support::store::{Agent, StoreBench};
 
 const RECEIVED: EventType = EventType::MessageReceived;

@@ -12,7 +12,7 @@ use inkhook_wire::event::EventType;
 use inkhook_wire::id::AttemptId;
 
 use super::lists::page;
-use crate::store::invariants;
+use crate::support::invariants;
 use crate::support::store::{Agent, StoreBench, stored};
 
 const RECEIVED: EventType = EventType::MessageReceived;

@@ -15,7 +15,7 @@ use inkhook_wire::event::EventType;
 use tokio_util::sync::CancellationToken;
 
 use super::lists::page;
-use crate::store::invariants;
+use crate::support::invariants;
 use crate::support::store::{Agent, StoreBench};
 
 const RECEIVED: EventType = EventType::MessageReceived;

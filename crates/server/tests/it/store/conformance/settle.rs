@@ -7,7 +7,7 @@ use inkhook_server::domain::delivery::{Claimed, Class, End};
 use inkhook_server::store::settle::{Next, Settled, Settlement};
 use inkhook_wire::event::EventType;
 
-use crate::store::invariants;
+use crate::support::invariants;
 use crate::support::store::{Agent, StoreBench, stored};
 
 const RECEIVED: EventType = EventType::MessageReceived;

@@ -9,7 +9,7 @@ use inkhook_server::store::settle::{Next, Settled};
 use inkhook_server::store::waiting::{COUNTED, Place, Waiting, WaitingFilter, Why};
 use inkhook_wire::event::EventType;
 
-use crate::store::invariants;
+use crate::support::invariants;
 use crate::support::store::{Agent, StoreBench, stored};
 
 const RECEIVED: EventType = EventType::MessageReceived;

@@ -15,7 +15,7 @@ use inkhook_server::store::settle::{Next, Settled, Settlement};
 use inkhook_wire::event::EventType;
 
 use super::block_writer;
-use crate::store::invariants;
+use crate::support::invariants;
 use crate::support::store::{Agent, StoreBench, stored};
 
 /// Where the child of the test on a small disk works.

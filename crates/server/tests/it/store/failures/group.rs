@@ -12,7 +12,7 @@ use inkhook_server::store::settle::{Next, Settled};
 use inkhook_wire::event::EventType;
 
 use super::block_writer;
-use crate::store::invariants;
+use crate::support::invariants;
 use crate::support::store::{Agent, StoreBench, TIMEOUT, stored};
 
 async fn subscribed() -> (StoreBench, Agent) {

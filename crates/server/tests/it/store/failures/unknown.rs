@@ -10,7 +10,7 @@ use inkhook_server::store::settle::{Next, Settled};
 use inkhook_wire::event::EventType;
 
 use super::block_writer;
-use crate::store::invariants;
+use crate::support::invariants;
 use crate::support::store::{Agent, StoreBench, stored};
 
 /// Where the fault strikes, and whether the group was committed then.

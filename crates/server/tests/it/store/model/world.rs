@@ -10,16 +10,18 @@ use inkhook_server::domain::owner::Owner;
 use inkhook_server::domain::slots::MANUAL_EXTRA;
 use inkhook_server::domain::subscription::{Subscription, SubscriptionChange};
 use inkhook_server::domain::time::TimeMs;
+use inkhook_server::store::database_path;
 use inkhook_server::store::replay::Replay;
 use inkhook_server::store::settle::{Next, Settled, Settlement};
 use inkhook_wire::event::EventType;
 use inkhook_wire::id::{EventId, RequestId};
+use rusqlite::Connection;
 use rusqlite::types::Value;
 
 use super::schedule::{Action, Outcome};
 use crate::store::conformance::lists::page;
-use crate::store::invariants;
 use crate::support::store::{Agent, StoreBench};
+use crate::support::{connect, invariants};
 
 /// Subscriptions in one schedule at most.
 const SUBSCRIPTIONS: usize = 6;
@@ -31,6 +33,8 @@ const SUCCEEDED: i64 = 1;
 
 pub struct World {
     bench: StoreBench,
+    /// Looks at the rows, past the store.
+    rows: Connection,
     agent: Agent,
     subscriptions: Vec<Known>,
     deliveries: BTreeMap<DeliveryNo, Delivery>,
@@ -86,6 +90,7 @@ impl World {
         let bench = StoreBench::new();
         let agent = bench.agent("help").await;
         Self {
+            rows: connect(&database_path(bench.directory.path())),
             bench,
             agent,
             subscriptions: Vec::new(),
@@ -115,7 +120,7 @@ impl World {
 
     /// What holds after every action.
     pub fn check(&mut self) {
-        invariants::check(&self.bench);
+        assert_eq!(invariants::breach(&self.rows), None);
         for row in self.bench.rows("SELECT no, state FROM deliveries") {
             let (no, state) = numbers(&row);
             let delivery = &self.deliveries[&DeliveryNo(no)];

@@ -3,7 +3,7 @@
 use inkhook_server::domain::subscription::SubscriptionChange;
 
 use super::{HOUR, Ward};
-use crate::store::invariants;
+use crate::support::invariants;
 
 /// What may go out in each tenth of a second, until nothing is left or `tenths` are over.
 async fn drained(ward: &Ward, tenths: usize) -> Vec<usize> {

@@ -9,7 +9,7 @@ use inkhook_server::domain::number::DeliveryNo;
 use inkhook_server::store::settle::Next;
 
 use super::{HOUR, RECEIVED, SENT, Ward};
-use crate::store::invariants;
+use crate::support::invariants;
 
 /// The waits between probes, in seconds.
 const WAITS: [u64; 8] = [5, 10, 20, 40, 80, 160, 300, 300];

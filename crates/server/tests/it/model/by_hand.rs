@@ -1,0 +1,72 @@
+//! Schedules that are worth running each time: what a hunt found once, and what it rarely makes.
+
+use super::hunt::replay;
+use super::step::Answer::{Bad, Busy, Gone, Good, Hold, Reset};
+use super::step::Step;
+use super::step::Step::{
+    Advance, Answer, Crash, CrashDuring, Create, Delete, Keyed, LateSettle, Mood, NewKey, NewToken, NewUrl,
+    Pause, Publish, Replay, Resume, Run, Select, Stop, Tidy, Together, Turn,
+};
+use super::template;
+
+#[track_caller]
+fn holds(steps: &[Step]) {
+    let kept = replay(&template(), steps);
+    assert_eq!(kept, Ok(()));
+}
+
+#[test]
+fn the_worst_of_everything() {
+    holds(&[
+        Create { owner: 0, types: 3, answer: Hold },
+        Create { owner: 1, types: 1, answer: Bad },
+        Publish { owner: 0, sent: false, expires_s: None },
+        Together { count: 2, key: 0, twins: 2 },
+        Keyed { key: 0 },
+        Turn,
+        NewUrl { subscription: 0 },
+        NewToken { subscription: 0 },
+        NewKey,
+        Run,
+        Advance { seconds: 36 },
+        Run,
+        Answer { held: 0, answer: Good },
+        Answer { held: 0, answer: Reset },
+        Answer { held: 0, answer: Busy { wait_s: 60 } },
+        Mood { subscription: 1, answer: Good },
+        CrashDuring { events: 2 },
+        Select { subscription: 0, types: 2 },
+        Select { subscription: 0, types: 3 },
+        Publish { owner: 0, sent: true, expires_s: Some(40) },
+        Pause { subscription: 1 },
+        Run,
+        Replay { attempt: 0 },
+        Turn,
+        Crash,
+        Resume { subscription: 1 },
+        Publish { owner: 0, sent: false, expires_s: None },
+        Run,
+        Answer { held: 0, answer: Gone },
+        Stop,
+        LateSettle { delivery: 0 },
+        Advance { seconds: 3_600 },
+        Turn,
+        Delete { subscription: 0 },
+        Run,
+        Tidy,
+        Replay { attempt: 1 },
+    ]);
+}
+
+/// What a delete ended while its attempt was prepared stayed open for ever when the lease was over, too.
+#[test]
+fn an_attempt_whose_lease_is_over_before_it_starts_leaves_nothing_open() {
+    holds(&[
+        Create { owner: 0, types: 3, answer: Good },
+        Keyed { key: 0 },
+        Turn,
+        Delete { subscription: 0 },
+        Tidy,
+        Advance { seconds: 31 },
+    ]);
+}

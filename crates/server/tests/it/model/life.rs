@@ -1,0 +1,163 @@
+//! One life of a server: the real store, the real pump, and a runtime that moves only when it is told to.
+//!
+//! Verbs run beside that runtime, not in it. While one is answered, attempts stand where they are: a delete
+//! between a claim and its first byte is one step after another, and always the same one.
+
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use inkhook_egress::{Client, Limits, Policy, ResolverConfig, Roots};
+use inkhook_server::domain::entropy::Entropy;
+use inkhook_server::domain::generations::Generations;
+use inkhook_server::domain::retry::RetrySchedule;
+use inkhook_server::domain::time::Clock;
+use inkhook_server::engine::pump::Pump;
+use inkhook_server::engine::{EngineSettings, Parts};
+use inkhook_server::store::faults::{Bug, Faults};
+use inkhook_server::store::seal::Sealer;
+use inkhook_server::store::{Store, StoreOptions, database_path};
+use inkhook_server::wake::Bells;
+use rusqlite::{Connection, OpenFlags};
+use tokio::runtime::{Builder, Runtime};
+use tokio_util::sync::CancellationToken;
+
+use super::Breach;
+use super::receiver::Receiver;
+
+/// The waits between attempts, in seconds; shorter than the step that ends a schedule.
+pub const WAITS_S: [u64; 3] = [5, 30, 120];
+/// The limit of an attempt. On the machine's clock no attempt of a schedule takes as long.
+pub const TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a step may take on the machine's clock before it counts as stuck.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What outlives a process.
+#[derive(Debug, Clone)]
+pub struct Ground {
+    pub directory: PathBuf,
+    pub clock: Clock,
+    pub entropy: Entropy,
+    pub faults: Faults,
+    pub bug: Option<Bug>,
+}
+
+/// See the module.
+pub struct Life {
+    pub store: Store,
+    /// Looks at the rows, past the store.
+    pub rows: Connection,
+    pump: Pump,
+    cut_off: CancellationToken,
+    runtime: Runtime,
+}
+
+impl Life {
+    pub fn begin(ground: &Ground, receiver: &Receiver, boot: i64) -> Result<Self, Breach> {
+        let generations = Arc::new(match ground.bug {
+            Some(Bug::NoGate) => Generations::that_never_refuse(),
+            _ => Generations::default(),
+        });
+        let options = StoreOptions {
+            data_dir: ground.directory.clone(),
+            sealer: Sealer::new(&[7; 32]),
+            boot,
+            clock: ground.clock.clone(),
+            entropy: ground.entropy.clone(),
+            generations: generations.clone(),
+            faults: ground.faults.clone(),
+            limits: crate::support::any_disk(),
+        };
+        let store = Store::open(options).map_err(|error| format!("the store does not open: {error}"))?;
+        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let egress = {
+            let _inside = runtime.enter();
+            receiver.serve();
+            Client::new(
+                Policy::loopback_dev(),
+                Limits::default(),
+                Roots::Given(Vec::new()),
+                ResolverConfig::Nameservers(Vec::new()),
+            )
+            .expect("a client")
+        };
+        let cut_off = CancellationToken::new();
+        let parts = Parts {
+            store: store.clone(),
+            egress,
+            generations,
+            clock: ground.clock.clone(),
+            entropy: ground.entropy.clone(),
+            bells: Bells::default(),
+            settings: EngineSettings {
+                attempt_timeout: TIMEOUT,
+                manual_timeout: TIMEOUT,
+                retry_schedule: RetrySchedule::new(WAITS_S.map(Duration::from_secs).into()),
+                ..EngineSettings::default()
+            },
+        };
+        let pump = Pump::new(parts, cut_off.clone());
+        Ok(Self { store, rows: connect(&ground.directory), pump, cut_off, runtime })
+    }
+
+    /// Claims what is due; attempts are begun but do not move. How many.
+    pub fn turn(&self) -> Result<usize, Breach> {
+        let turn = self.runtime.block_on(self.pump.turn());
+        turn.map(|turn| turn.started).map_err(|error| format!("a claim failed: {error}"))
+    }
+
+    /// Lets attempts go as far as they come: each has ended, or waits for an answer.
+    pub fn let_run(&self, receiver: &Receiver) -> Result<(), Breach> {
+        self.runtime.block_on(async {
+            let quiet = tokio::time::timeout(PATIENCE, self.quiet(receiver, usize::MAX));
+            quiet.await.map_err(|_| "an attempt neither ends nor waits for its receiver".to_owned())
+        })
+    }
+
+    /// The same, but only until so many more things happened at the receiver.
+    pub fn let_run_until(&self, receiver: &Receiver, events: usize) -> Result<(), Breach> {
+        let last = receiver.happened() + events;
+        self.runtime.block_on(async {
+            let quiet = tokio::time::timeout(PATIENCE, self.quiet(receiver, last));
+            quiet.await.map_err(|_| "an attempt neither ends nor waits for its receiver".to_owned())
+        })
+    }
+
+    async fn quiet(&self, receiver: &Receiver, last: usize) {
+        while self.pump.under_way() > receiver.held().len() && receiver.happened() < last {
+            // Whichever comes first; neither is missed when it comes before it is waited for.
+            let (ended, changed) = (pin!(self.pump.freed()), pin!(receiver.changed()));
+            futures_util::future::select(ended, changed).await;
+        }
+    }
+
+    /// Ends it as a soft stop whose deadline has passed does: what is under way is cut off and recorded.
+    pub fn stop(self, receiver: &Receiver, control: &Runtime) -> Result<(), Breach> {
+        self.cut_off.cancel();
+        receiver.let_go();
+        self.let_run(receiver)?;
+        self.end(receiver, control);
+        Ok(())
+    }
+
+    /// Ends it where it stands.
+    pub fn kill(self, receiver: &Receiver, control: &Runtime) {
+        self.end(receiver, control);
+    }
+
+    fn end(self, receiver: &Receiver, control: &Runtime) {
+        // First the attempts: none of them moves any more.
+        drop(self.runtime);
+        drop(self.pump);
+        receiver.let_go();
+        control.block_on(self.store.close());
+    }
+}
+
+fn connect(directory: &Path) -> Connection {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(database_path(directory), flags).expect("it opens");
+    connection.set_prepared_statement_cache_capacity(32);
+    connection
+}

@@ -1,0 +1,165 @@
+//! What the store's rows say, and whether they should.
+
+use inkhook_server::domain::time::TimeMs;
+
+use super::{End, FAILING, Fate, Reference};
+use crate::model::seen::{Ended, Queued, Seen as Rows};
+use crate::model::step::Answer;
+use crate::model::{Breach, ensure};
+
+const SUCCEEDED: i64 = 1;
+const EXHAUSTED: i64 = 2;
+const CANCELLED: i64 = 3;
+const EXPIRED: i64 = 4;
+/// The class of what was asked for by hand, and of what has not failed.
+const MANUAL: i64 = 4;
+const LIVE: i64 = 1;
+
+impl Reference {
+    /// What holds whenever nothing moves.
+    pub fn check_rows(&mut self, rows: &Rows, boot: i64) -> Result<(), Breach> {
+        for (no, delivery) in &self.deliveries {
+            match (rows.queued.get(no), rows.ended.get(no)) {
+                (Some(queued), None) => self.check_queued(*no, queued, boot)?,
+                (None, Some(ended)) => self.check_ended(*no, ended)?,
+                (None, None) => return Err(format!("a delivery is nowhere: {no} {delivery:?}")),
+                (Some(_), Some(_)) => return Err(format!("a delivery waits and has ended: {no}")),
+            }
+        }
+        let known = |no: &&i64| !self.deliveries.contains_key(*no);
+        let strange = rows.queued.keys().chain(rows.ended.keys()).find(known);
+        ensure!(strange.is_none(), "a delivery that nobody asked for: {strange:?}");
+        for (no, ended) in &rows.ended {
+            let before = self.ended.insert(*no, ended.state).unwrap_or(ended.state);
+            let is_kept = before == ended.state || (before, ended.state) == (CANCELLED, SUCCEEDED);
+            ensure!(is_kept, "an end is an end: delivery {no} was {before} and is {}", ended.state);
+        }
+        self.check_log(rows)
+    }
+
+    fn check_queued(&self, no: i64, queued: &Queued, boot: i64) -> Result<(), Breach> {
+        let delivery = &self.deliveries[&no];
+        ensure!(delivery.end.is_none(), "delivery {no} waits although it ended: {:?}", delivery.end);
+        ensure!((queued.class == MANUAL) == delivery.is_manual, "delivery {no} has another class");
+        if delivery.is_cancelled {
+            return Ok(());
+        }
+        ensure!(
+            queued.failures == delivery.failures,
+            "delivery {no} failed {} times, on record {}",
+            delivery.failures,
+            queued.failures
+        );
+        if queued.boot == Some(boot) {
+            return Ok(());
+        }
+        // Put back at once is as good as due: its time had come when it was claimed.
+        let due = TimeMs(queued.due_ms);
+        let is_early = due < delivery.earliest && delivery.earliest > self.now;
+        ensure!(!is_early, "delivery {no} is due at {due}, before {}", delivery.earliest);
+        ensure!(due <= delivery.latest, "delivery {no} is due at {due}, after {}", delivery.latest);
+        Ok(())
+    }
+
+    fn check_ended(&self, no: i64, ended: &Ended) -> Result<(), Breach> {
+        let delivery = &self.deliveries[&no];
+        let is_right = match ended.state {
+            SUCCEEDED => delivery.end == Some(End::Succeeded),
+            _ if delivery.end == Some(End::Succeeded) => false,
+            CANCELLED => delivery.is_cancelled,
+            _ if delivery.is_cancelled => false,
+            EXHAUSTED if ended.reason.as_deref() == Some("lost") => {
+                delivery.is_manual && delivery.end.is_none()
+            }
+            EXHAUSTED => delivery.end == Some(End::Exhausted),
+            EXPIRED => delivery.end.is_none() && delivery.is_expired(self.now.max(delivery.latest)),
+            _ => false,
+        };
+        ensure!(is_right, "delivery {no} ended as {ended:?} and should be {delivery:?}");
+        Ok(())
+    }
+
+    /// What was answered is on record with that answer, and nothing else is.
+    fn check_log(&self, rows: &Rows) -> Result<(), Breach> {
+        let mut known = 0;
+        for seen in &self.arrivals {
+            let (place, answer) = match seen.state {
+                Fate::Open => continue,
+                Fate::Answered(answer) => ((seen.delivery, seen.arrival.attempt), Some(answer)),
+                Fate::Lost => ((seen.delivery, seen.arrival.attempt), None),
+            };
+            let Some(line) = rows.log.get(&place) else {
+                // The claim that follows a lost attempt writes it.
+                let waits = rows.queued.get(&place.0).is_some_and(|queued| queued.boot.is_some());
+                ensure!(answer.is_none() && waits, "an attempt is not on record: {place:?} {answer:?}");
+                continue;
+            };
+            let expected = match answer {
+                None => (3, None),
+                Some(Answer::Good) => (1, Some(200)),
+                Some(Answer::Bad) => (2, Some(500)),
+                Some(Answer::Gone) => (2, Some(410)),
+                Some(Answer::Busy { .. }) => (2, Some(429)),
+                Some(Answer::Reset | Answer::Hold) => (2, None),
+            };
+            ensure!(
+                (line.outcome, line.status) == expected,
+                "attempt {place:?} was {answer:?}, on record {line:?}"
+            );
+            let path = format!("/{}/{}", seen.arrival.subscription, seen.arrival.url);
+            ensure!(line.url.ends_with(&path), "attempt {place:?} went to {path}, on record {}", line.url);
+            known += usize::from(answer.is_some());
+        }
+        let ended = rows.log.values().filter(|line| line.outcome != 3).count();
+        ensure!(ended == known, "{ended} attempts are on record as answered, {known} were");
+        Ok(())
+    }
+
+    /// When nothing more happens by itself: what is due was sent, and first attempts were made in the order
+    /// in which their events were accepted.
+    pub fn check_quiet(&self, rows: &Rows) -> Result<(), Breach> {
+        for (no, queued) in &rows.queued {
+            let delivery = &self.deliveries[no];
+            let known = &self.subscriptions[delivery.subscription];
+            let is_held = known.is_paused || known.not_before > self.now;
+            let may_go = self.is_selected(delivery)
+                && !delivery.is_cancelled
+                && (delivery.is_manual || (!is_held && known.failures_in_a_row < FAILING));
+            let has_lease = queued.boot.is_some() && queued.due_ms > self.now.0;
+            let is_due = delivery.latest <= self.now && !has_lease;
+            ensure!(
+                !(may_go && is_due) || self.open_of(delivery.subscription) > 0,
+                "delivery {no} is due and nothing was sent: {queued:?} {delivery:?}"
+            );
+        }
+        self.check_order(rows)
+    }
+
+    fn check_order(&self, rows: &Rows) -> Result<(), Breach> {
+        for (no, queued) in &rows.queued {
+            let delivery = &self.deliveries[no];
+            if queued.class != LIVE || queued.claim_no > 0 || delivery.is_cancelled {
+                continue;
+            }
+            let overtakes = |seen: &&super::Seen| {
+                let other = &self.deliveries[&seen.delivery];
+                seen.delivery > *no && other.subscription == delivery.subscription && !other.is_manual
+            };
+            let first = self.arrivals.iter().find(overtakes);
+            ensure!(first.is_none(), "delivery {no} waits and was overtaken by {first:?}");
+        }
+        Ok(())
+    }
+
+    /// When all has been given time: everything has ended, and well where nothing was against it.
+    pub fn check_end(&self, rows: &Rows) -> Result<(), Breach> {
+        for (no, delivery) in &self.deliveries {
+            let Some(ended) = rows.ended.get(no) else {
+                return Err(format!("delivery {no} never ended: {delivery:?}"));
+            };
+            let is_explained = ended.state != EXHAUSTED || delivery.end.is_some() || delivery.is_manual;
+            ensure!(is_explained, "delivery {no} ended in vain: {ended:?} {delivery:?}");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,126 @@
+//! What the store's rows say, read past the store.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, Row};
+use uuid::Uuid;
+
+/// A delivery that has not ended.
+#[derive(Debug, Clone)]
+pub struct Queued {
+    pub class: i64,
+    pub due_ms: i64,
+    pub failures: u32,
+    pub attempts: u32,
+    pub claim_no: u32,
+    /// Who holds the lease.
+    pub boot: Option<i64>,
+}
+
+/// A delivery that has.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    pub state: i64,
+    pub reason: Option<String>,
+    pub attempts: u32,
+    /// An attempt that is still under way.
+    pub open_claim: Option<u32>,
+}
+
+/// One line of the log.
+#[derive(Debug, Clone)]
+pub struct Line {
+    pub id: Uuid,
+    pub delivery: i64,
+    pub outcome: i64,
+    pub status: Option<u16>,
+    pub url: String,
+}
+
+/// The three of them.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    pub queued: BTreeMap<i64, Queued>,
+    pub ended: BTreeMap<i64, Ended>,
+    /// By delivery and number.
+    pub log: BTreeMap<(i64, u32), Line>,
+}
+
+const QUEUED: &str = "SELECT no, class, due_ms, failures, attempts, claim_no, boot FROM queue";
+const ENDED: &str = "SELECT no, state, reason, attempts, open_claim FROM deliveries";
+const LOG: &str = "SELECT a.delivery, a.attempt_no, a.id, a.outcome, a.status, u.url FROM attempts a
+    JOIN urls u ON u.no = a.url";
+const MADE: &str =
+    "SELECT q.no, q.subscription, q.request_id FROM queue q JOIN events e ON e.seq = q.event_seq
+    WHERE e.id = ?1 ORDER BY q.no";
+const LEASED_BY_THE_DEAD: &str =
+    "SELECT count(*) FROM queue WHERE boot IS NOT NULL AND boot <> ?1 AND due_ms > 0";
+
+impl Seen {
+    pub fn read(rows: &Connection) -> Self {
+        let queued = all(rows, QUEUED, |row| {
+            let queued = Queued {
+                class: row.get(1)?,
+                due_ms: row.get(2)?,
+                failures: row.get(3)?,
+                attempts: row.get(4)?,
+                claim_no: row.get(5)?,
+                boot: row.get(6)?,
+            };
+            Ok((row.get(0)?, queued))
+        });
+        let ended = all(rows, ENDED, |row| {
+            let ended = Ended {
+                state: row.get(1)?,
+                reason: row.get(2)?,
+                attempts: row.get(3)?,
+                open_claim: row.get(4)?,
+            };
+            Ok((row.get(0)?, ended))
+        });
+        let log = all(rows, LOG, |row| {
+            let line = Line {
+                delivery: row.get(0)?,
+                id: Uuid::from_bytes(row.get(2)?),
+                outcome: row.get(3)?,
+                status: row.get(4)?,
+                url: row.get(5)?,
+            };
+            Ok(((line.delivery, row.get(1)?), line))
+        });
+        Self {
+            queued: queued.into_iter().collect(),
+            ended: ended.into_iter().collect(),
+            log: log.into_iter().collect(),
+        }
+    }
+
+    /// The number of the attempt that a delivery has under way, if it has one.
+    pub fn under_way(&self, delivery: i64) -> Option<u32> {
+        if let Some(queued) = self.queued.get(&delivery) {
+            return queued.boot.map(|_| queued.attempts + 1);
+        }
+        let ended = self.ended.get(&delivery)?;
+        ended.open_claim.map(|_| ended.attempts + 1)
+    }
+}
+
+/// The deliveries that wait of an event: number, subscription, request id.
+pub fn made(rows: &Connection, event: Uuid) -> Vec<(i64, i64, Uuid)> {
+    let mut statement = rows.prepare_cached(MADE).expect("a statement");
+    let made = statement
+        .query_map([event.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?, Uuid::from_bytes(row.get(2)?))));
+    made.expect("it runs").collect::<Result<_, _>>().expect("it reads")
+}
+
+/// Leases of processes that are gone, and not free.
+pub fn leased_by_the_dead(rows: &Connection, boot: i64) -> i64 {
+    let mut statement = rows.prepare_cached(LEASED_BY_THE_DEAD).expect("a statement");
+    statement.query_row([boot], |row| row.get(0)).expect("it reads")
+}
+
+fn all<T>(rows: &Connection, sql: &str, read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>) -> Vec<T> {
+    let mut statement = rows.prepare_cached(sql).expect("a statement");
+    let found = statement.query_map([], read).expect("it runs");
+    found.collect::<Result<_, _>>().expect("it reads")
+}
