@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use inkhook_server::domain::delivery::{Class, End};
+use inkhook_server::domain::health::FAILURES_TO_FAILING;
 use inkhook_server::domain::subscription::Subscription;
 use inkhook_server::store::cancel::CHUNK_ROWS;
 use inkhook_server::store::settle::{Next, Settled};
@@ -73,12 +74,25 @@ async fn each_reason_to_wait_has_its_name() {
     bench.store().pause_subscription(help.admin(), subscription.id).await.unwrap();
     assert_eq!(only(&bench).await.why, Why::Paused { reason: "by_hand".into(), since: began });
     bench.store().resume_subscription(help.admin(), subscription.id).await.unwrap();
-    let live = bench.claim_one().await;
-    bench.succeed(&live).await;
-    assert_eq!(only(&bench).await.why, Why::DueAt(until));
-    bench.clock.advance(Duration::from_mins(1));
-    let last = bench.claim_one().await;
-    bench.succeed(&last).await;
+    assert_eq!(only(&bench).await.why, Why::Draining);
+    let waited = bench.claim().await;
+    assert_eq!(waited.len(), 2, "what waited for it is due, whatever its own time");
+    for claimed in &waited {
+        bench.succeed(claimed).await;
+    }
+    assert!(bench.claim().await.is_empty());
+
+    bench.accept_mails(help, 1).await;
+    for failures in 1..=FAILURES_TO_FAILING {
+        let claimed = bench.claim_one().await;
+        let due = bench.clock.schedule().after(Duration::from_mins(1));
+        bench.fail(&claimed, Next::Retry { due, maybe_received: false }).await;
+        let expected = if failures < FAILURES_TO_FAILING { Why::DueAt(due) } else { Why::Failing };
+        assert_eq!(only(&bench).await.why, expected, "after {failures}");
+        bench.clock.advance(Duration::from_mins(1));
+    }
+    let probe = bench.claim_one().await;
+    bench.succeed(&probe).await;
     assert!(list(&bench, WaitingFilter { limit: 50, ..WaitingFilter::default() }).await.is_empty());
 }
 
