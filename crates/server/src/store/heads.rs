@@ -122,7 +122,9 @@ pub(super) fn set_automatic(
     if let Some(heads) = tx.memory.heads(subscription) {
         let automatic = Class::ALL.into_iter().filter(|class| *class != Class::Manual);
         let queued: Vec<_> = automatic.filter(|class| heads.get(*class).is_some()).collect();
-        queued.into_iter().for_each(|class| heads.set(class, Some(look)));
+        for class in queued {
+            heads.set(class, Some(look));
+        }
     }
     Ok(())
 }
@@ -144,7 +146,9 @@ pub(super) fn open_all(tx: &mut Tx<'_>, subscription: SubscriptionNo) -> Result<
     tx.run(OPEN_ALL, params![subscription.0])?;
     if let Some(heads) = tx.memory.heads(subscription) {
         let queued: Vec<_> = Class::ALL.into_iter().filter(|class| heads.get(*class).is_some()).collect();
-        queued.into_iter().for_each(|class| heads.set(class, Some(TimeMs::ZERO)));
+        for class in queued {
+            heads.set(class, Some(TimeMs::ZERO));
+        }
     }
     Ok(())
 }
