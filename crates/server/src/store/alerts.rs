@@ -43,6 +43,8 @@ pub(super) struct NewAlert {
     pub(super) subscription: SubscriptionNo,
     /// What happened.
     pub(super) kind: AlertKind,
+    /// How often.
+    pub(super) count: usize,
     /// With which event.
     pub(super) event: Option<Seq>,
     /// The rest; the event's id is filled in.
@@ -53,11 +55,11 @@ const WANTED: &str = "SELECT alerts_url IS NOT NULL FROM organizations WHERE no 
 const NEWEST: &str = "SELECT no, opens_ms, state = 1 AND payload IS NULL AS is_open FROM alerts
     WHERE subscription = $1 AND kind = $2 ORDER BY no DESC LIMIT 1";
 const ADD_UP: &str =
-    "UPDATE alerts SET count = count + 1, detail = $2, happened_ms = $3, url = $4 WHERE no = $1";
+    "UPDATE alerts SET count = count + $5, detail = $2, happened_ms = $3, url = $4 WHERE no = $1";
 const WAITING: &str =
     "SELECT count(*) FROM (SELECT 1 FROM alerts WHERE organization_id = $1 AND state = 1 LIMIT $2)";
 const ADD: &str = "INSERT INTO alerts (id, organization_id, subscription, subscription_id, url, kind, count,
-    detail, happened_ms, opens_ms, due_ms) VALUES ($1, $2, $3, $4, $5, $6, 1, $7, $8, $9, $9)";
+    detail, happened_ms, opens_ms, due_ms) VALUES ($1, $2, $3, $4, $5, $6, $10, $7, $8, $9, $9)";
 const SUBSCRIPTION: &str =
     "SELECT s.id, u.url FROM subscriptions s JOIN urls u ON u.no = s.url WHERE s.no = $1";
 const EVENT_ID: &str = "SELECT id FROM events WHERE seq = $1";
@@ -87,7 +89,7 @@ pub(super) fn note(tx: &Tx<'_>, mut alert: NewAlert) -> Result<(), StoreError> {
     })?;
     let opens = match newest {
         Some((no, _, true)) => {
-            tx.run(ADD_UP, params![no, detail, happened.0, url])?;
+            tx.run(ADD_UP, params![no, detail, happened.0, url, alert.count])?;
             return Ok(());
         }
         Some((_, opened, false)) => opened.after(COALESCED).max(now),
@@ -113,7 +115,8 @@ pub(super) fn note(tx: &Tx<'_>, mut alert: NewAlert) -> Result<(), StoreError> {
             kind,
             detail,
             happened.0,
-            opens.0
+            opens.0,
+            alert.count
         ],
     )?;
     Ok(())
@@ -134,6 +137,7 @@ pub(super) fn note_end(
         organization: row.organization,
         subscription: row.subscription,
         kind: AlertKind::DeliveryExhausted,
+        count: 1,
         event: Some(row.event),
         detail: AlertDetail {
             event_type: Some(row.event_type),

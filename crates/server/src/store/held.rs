@@ -53,35 +53,36 @@ fn next(
 
 fn end_chunk(tx: &mut Tx<'_>, cutoff: TimeMs) -> Result<usize, StoreError> {
     let Some((subscription, organization)) = next(tx, cutoff)? else { return Ok(0) };
-    let mut ended = 0;
+    let (mut ended, mut held) = (0, 0);
     for class in [Class::Live, Class::Retry, Class::Recover] {
         let params = params![subscription.0, class.code(), CHUNK_ROWS - ended];
         for mut row in rows::all(tx, OLDEST, params, queue::read)? {
             if row.created_at > cutoff {
                 break;
             }
-            end(tx, &mut row)?;
+            held += usize::from(end(tx, &mut row)? == End::HeldTooLong);
             ended += 1;
         }
     }
     tx.count_rows(ended);
-    if ended > 0 {
-        noted(tx, organization, subscription, News::HeldTooLong(ended))?;
+    if held > 0 {
+        noted(tx, organization, subscription, News::HeldTooLong(held))?;
     }
     Ok(ended)
 }
 
-fn end(tx: &mut Tx<'_>, row: &mut QueueRow) -> Result<(), StoreError> {
+fn end(tx: &mut Tx<'_>, row: &mut QueueRow) -> Result<End, StoreError> {
     // Narrowing and deleting may have cancelled it before it was held too long: reads have said so since.
     let end = queue::cancelled(tx, row)?.unwrap_or(End::HeldTooLong);
     match row.boot {
-        None => queue::end(tx, row, end),
-        Some(boot) if boot == tx.context.boot => queue::end_under_way(tx, row, end),
+        None => queue::end(tx, row, end)?,
+        Some(boot) if boot == tx.context.boot => queue::end_under_way(tx, row, end)?,
         Some(_) => {
             claim::write_lost_attempt(tx, row)?;
-            queue::end(tx, row, end)
+            queue::end(tx, row, end)?;
         }
     }
+    Ok(end)
 }
 
 #[cfg(test)]

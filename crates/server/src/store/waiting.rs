@@ -56,9 +56,9 @@ pub struct Waiting {
 /// Why deliveries wait.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Why {
-    /// Held by hand, or because the receiver answered 410: until it is resumed.
+    /// Held by hand, because the receiver answered 410, or because it failed for days: until it is resumed.
     Paused {
-        /// `by_hand` or `gone`.
+        /// `by_hand`, `gone` or `failing`.
         reason: String,
         /// Since then.
         since: TimeMs,

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod coalescing;
+mod kinds;
 mod sending;
 
 use inkhook_server::engine::alerts::Alerts;

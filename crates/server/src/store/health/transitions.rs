@@ -24,6 +24,7 @@ pub(in crate::store) fn noted(
     news: News,
 ) -> Result<(), StoreError> {
     tracing::info!(organization = organization.0, subscription = subscription.0, ?news, "subscription");
+    let count = if let News::HeldTooLong(count) = news { count } else { 1 };
     let (kind, detail) = match news {
         News::Health(Transition::Failing { failures }) => (
             AlertKind::SubscriptionFailing,
@@ -41,5 +42,5 @@ pub(in crate::store) fn noted(
             AlertDetail { reason: Some("held_too_long".into()), ..AlertDetail::default() },
         ),
     };
-    alerts::note(tx, NewAlert { organization, subscription, kind, event: None, detail })
+    alerts::note(tx, NewAlert { organization, subscription, kind, count, event: None, detail })
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use inkhook_server::engine::janitor::House;
 use inkhook_server::store::cancel::Tidied;
 use inkhook_server::store::conversations::{CHUNK_ROWS, WALK_ROWS, WalkPlace};
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::Post;
@@ -60,7 +61,13 @@ async fn a_conversation_is_forgotten_when_its_last_mail_is_old() {
     post.keep(30).await;
     assert_eq!(post.remembered(), [1, participants], "the first mail's id leads nowhere any more");
     assert_eq!(thread(&post, "q3", ANA, "", "q2").await, first, "but the second's does");
+    // An organisation that keeps its history for longer keeps them, too.
+    let own = |days: Value| post.server.patch("/api/v1/organization").by(&post.acme).json(days);
+    own(json!({"retention_days": 60})).send().await.expect(200);
     post.server.advance(30 * DAY);
+    post.keep(30).await;
+    assert_eq!(post.remembered()[0], 2);
+    own(json!({"retention_days": null})).send().await.expect(200);
     post.keep(30).await;
     assert_eq!(post.remembered(), [0, 0]);
     assert_ne!(thread(&post, "q4", ANA, "", "q3").await, first);
