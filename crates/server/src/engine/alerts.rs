@@ -141,9 +141,11 @@ impl Alerts {
     /// The store could not be asked.
     pub async fn run_until_idle(&self) -> Result<(), StoreError> {
         loop {
+            // Asked before the look: what ends during it was left out by it.
+            let is_idle = self.lock().under_way.is_empty();
             let turn = self.turn().await?;
             if turn.started == 0 && !turn.more {
-                if self.lock().under_way.is_empty() {
+                if is_idle {
                     return Ok(());
                 }
                 self.freed.notified().await;
