@@ -9,9 +9,10 @@
 //! groups only, and nothing in the rest had been answered.
 
 mod recovery;
+mod start;
+mod tx;
 
 use std::cell::Cell;
-use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,24 +22,22 @@ use rusqlite::{Connection, params};
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 
+use self::start::{FreeLeases, LAST_SEQ};
+pub(super) use self::tx::Context;
+pub use self::tx::Tx;
 use super::StoreOptions;
 use super::backlog::Backlog;
 use super::effects::{Effect, Effects};
 use super::error::StoreError;
-use super::faults::{Bug, Faults, Point};
-use super::hand_over::{Seat, Seats};
+use super::faults::{Faults, Point};
+use super::hand_over::Seats;
 use super::health::Memory as Health;
 use super::inbox::Inbox;
 use super::keeper::{self, Keeper, Watch};
 use super::memory::Memory;
 use super::ordering::Ordered;
-use super::seal::Sealer;
 use super::tally::Tally;
-use crate::domain::delivery::Leased;
-use crate::domain::entropy::Entropy;
-use crate::domain::metrics::Metrics;
-use crate::domain::number::{OrganizationNo, Seq, SubscriptionNo};
-use crate::domain::time::Clock;
+use crate::domain::number::{OrganizationNo, Seq};
 
 /// Operations in one group at most.
 const GROUP_OPERATIONS: usize = 1_024;
@@ -106,121 +105,6 @@ where
         }
     }
 }
-
-/// The group's transaction, as one operation sees it.
-pub struct Tx<'a> {
-    connection: &'a Connection,
-    next_seq: &'a mut i64,
-    effects: &'a mut Vec<Effect>,
-    rows: &'a Cell<usize>,
-    handed: &'a mut Vec<Leased>,
-    /// What was read and written before, while it stands.
-    pub(super) memory: &'a mut Memory,
-    /// The engine's, if one has taken it.
-    pub(super) seat: &'a Option<Seat>,
-    /// Told of every row that the queue gains or loses, and of what the metrics count.
-    pub(super) tally: &'a Tally,
-    pub(super) context: &'a Context,
-}
-
-impl std::fmt::Debug for Tx<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Tx")
-    }
-}
-
-/// What every transaction may use.
-#[derive(Debug, Clone)]
-pub(super) struct Context {
-    pub(super) clock: Clock,
-    pub(super) entropy: Entropy,
-    pub(super) sealer: Sealer,
-    pub(super) boot: i64,
-    pub(super) head_repairs: Arc<AtomicU64>,
-    pub(super) ordered: Ordered,
-    pub(super) health: Health,
-    pub(super) metrics: Arc<Metrics>,
-    pub(super) faults: Faults,
-}
-
-impl Deref for Tx<'_> {
-    type Target = Connection;
-
-    fn deref(&self) -> &Connection {
-        self.connection
-    }
-}
-
-impl Tx<'_> {
-    /// Runs a statement through the cache and tells how many rows it changed.
-    pub(super) fn run(&self, sql: &'static str, params: impl rusqlite::Params) -> Result<usize, StoreError> {
-        Ok(super::rows::prepare(self.connection, sql)?.execute(params)?)
-    }
-
-    /// The next acceptance number.
-    pub(super) fn next_seq(&mut self) -> Seq {
-        let seq = *self.next_seq;
-        *self.next_seq += 1;
-        Seq(seq)
-    }
-
-    /// The newest acceptance number given out.
-    pub(super) fn last_seq(&self) -> Seq {
-        Seq(*self.next_seq - 1)
-    }
-
-    /// Whether the group has made or claimed deliveries already.
-    pub(super) fn has_rows(&self) -> bool {
-        self.rows.get() > 0
-    }
-
-    /// Counts delivery rows towards the group's bound.
-    pub(super) fn count_rows(&mut self, rows: usize) {
-        self.rows.set(self.rows.get() + rows);
-    }
-
-    /// After the commit, attempts prepared under an older generation must not start.
-    pub(super) fn raise_generation(&mut self, subscription: SubscriptionNo, generation: u64) {
-        self.memory.forget_target(subscription);
-        self.effects.push(Effect::Generation(subscription, generation));
-    }
-
-    /// After the commit, operational events prepared under an older generation must not be sent.
-    pub(super) fn raise_alerts(&mut self, organization: OrganizationNo, generation: u64) {
-        self.effects.push(Effect::Alerts(organization, generation));
-    }
-
-    /// After the commit, cached API keys are looked up again.
-    pub(super) fn forget_keys(&mut self) {
-        self.effects.push(Effect::Keys);
-    }
-
-    /// After the commit, who stands behind an owner or a name is looked up again.
-    pub(super) fn forget_names(&mut self) {
-        self.memory.forget_identities();
-        self.effects.push(Effect::Names);
-    }
-
-    /// A queue head had to be put right.
-    pub(super) fn count_repair(&mut self) {
-        self.context.head_repairs.fetch_add(1, Ordering::Relaxed);
-        self.context.metrics.head_repairs.add(1);
-    }
-
-    /// After the commit, these go to the engine.
-    pub(super) fn hand_over(&mut self, leased: impl IntoIterator<Item = Leased>) {
-        self.handed.extend(leased);
-    }
-
-    /// Writes something that changes nothing.
-    pub(super) fn touch(&mut self) -> Result<(), StoreError> {
-        self.run(TOUCH, [])?;
-        Ok(())
-    }
-}
-
-const TOUCH: &str =
-    "INSERT INTO meta (key, value) VALUES ('touched', x'') ON CONFLICT (key) DO UPDATE SET value = x''";
 
 /// The handle that the store keeps.
 pub(super) struct Writer {
@@ -413,47 +297,7 @@ impl Drop for Writer {
     }
 }
 
-// The last lines: a number may have been given out and never written, or its rows may be gone. Given out
-// again, it would count as accepted before the type was selected, and its deliveries as cancelled; or before
-// the order was turned on, and its delivery as nothing to wait for.
-const LAST_SEQ: &str = "SELECT max(
-        (SELECT coalesce(max(seq), 0) FROM events),
-        (SELECT coalesce(max(no), 0) / 64 FROM queue),
-        (SELECT coalesce(max(no), 0) / 64 FROM deliveries),
-        (SELECT coalesce(max(since_seq), 0) FROM subscription_types),
-        (SELECT coalesce(max(ordering_since_seq), 0) FROM subscriptions WHERE ordering_since_seq IS NOT NULL))";
-
 const GENERATION: &str = "SELECT generation FROM subscriptions WHERE no = $1";
-
-/// Leases of earlier processes are free: the lock on the directory proves that their owner is gone.
-/// `boot` stays, so that the next claim writes the attempt that was lost.
-const FREE_LEASES: &str = "UPDATE queue SET due_ms = 0 WHERE boot IS NOT NULL AND boot <> $1";
-const FREE_HEADS: &str = "INSERT INTO queue_heads (subscription, class, due_ms)
-    SELECT DISTINCT subscription, class, 0 FROM queue WHERE boot IS NOT NULL AND boot <> $1
-    ON CONFLICT (subscription, class) DO UPDATE SET due_ms = 0";
-
-/// The first operation of every start.
-struct FreeLeases;
-
-impl Op for FreeLeases {
-    fn kind(&self) -> Kind {
-        Kind::Change
-    }
-
-    fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
-        let boot = tx.context.boot;
-        if tx.context.faults.has(Bug::LeaseKept) {
-            return Ok(());
-        }
-        tx.run(FREE_HEADS, params![boot])?;
-        if tx.run(FREE_LEASES, params![boot])? > 0 {
-            super::cancel::start_over(tx)?;
-        }
-        super::settle::close_left_open(tx)
-    }
-
-    fn finish(self: Box<Self>, _: Result<(), StoreError>) {}
-}
 
 /// A panic is a bug, but it must not leave callers waiting for a thread that is gone: whoever waits is
 /// answered, and the process is told to end as after a failed sync.

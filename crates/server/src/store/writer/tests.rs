@@ -1,5 +1,7 @@
 use super::*;
-use crate::domain::time::TimeMs;
+use crate::domain::entropy::Entropy;
+use crate::domain::time::{Clock, TimeMs};
+use crate::store::seal::Sealer;
 use crate::store::{StoreLimits, migrate};
 
 fn touch(tx: &mut Tx<'_>) -> Result<(), StoreError> {

@@ -1,0 +1,143 @@
+//! The transaction that a group of operations shares, as one of them sees it.
+
+use std::cell::Cell;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rusqlite::Connection;
+
+use crate::domain::delivery::Leased;
+use crate::domain::entropy::Entropy;
+use crate::domain::metrics::Metrics;
+use crate::domain::number::{OrganizationNo, Seq, SubscriptionNo};
+use crate::domain::time::Clock;
+use crate::store::effects::Effect;
+use crate::store::error::StoreError;
+use crate::store::faults::Faults;
+use crate::store::hand_over::Seat;
+use crate::store::health::Memory as Health;
+use crate::store::memory::Memory;
+use crate::store::ordering::Ordered;
+use crate::store::rows;
+use crate::store::seal::Sealer;
+use crate::store::tally::Tally;
+
+/// The group's transaction, as one operation sees it.
+pub struct Tx<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) next_seq: &'a mut i64,
+    pub(super) effects: &'a mut Vec<Effect>,
+    pub(super) rows: &'a Cell<usize>,
+    pub(super) handed: &'a mut Vec<Leased>,
+    /// What was read and written before, while it stands.
+    pub(in crate::store) memory: &'a mut Memory,
+    /// The engine's, if one has taken it.
+    pub(in crate::store) seat: &'a Option<Seat>,
+    /// Told of every row that the queue gains or loses, and of what the metrics count.
+    pub(in crate::store) tally: &'a Tally,
+    pub(in crate::store) context: &'a Context,
+}
+
+impl std::fmt::Debug for Tx<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tx")
+    }
+}
+
+/// What every transaction may use.
+#[derive(Debug, Clone)]
+pub(in crate::store) struct Context {
+    pub(in crate::store) clock: Clock,
+    pub(in crate::store) entropy: Entropy,
+    pub(in crate::store) sealer: Sealer,
+    pub(in crate::store) boot: i64,
+    pub(in crate::store) head_repairs: Arc<AtomicU64>,
+    pub(in crate::store) ordered: Ordered,
+    pub(in crate::store) health: Health,
+    pub(in crate::store) metrics: Arc<Metrics>,
+    pub(in crate::store) faults: Faults,
+}
+
+impl Deref for Tx<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.connection
+    }
+}
+
+impl Tx<'_> {
+    /// Runs a statement through the cache and tells how many rows it changed.
+    pub(in crate::store) fn run(
+        &self,
+        sql: &'static str,
+        params: impl rusqlite::Params,
+    ) -> Result<usize, StoreError> {
+        Ok(rows::prepare(self.connection, sql)?.execute(params)?)
+    }
+
+    /// The next acceptance number.
+    pub(in crate::store) fn next_seq(&mut self) -> Seq {
+        let seq = *self.next_seq;
+        *self.next_seq += 1;
+        Seq(seq)
+    }
+
+    /// The newest acceptance number given out.
+    pub(in crate::store) fn last_seq(&self) -> Seq {
+        Seq(*self.next_seq - 1)
+    }
+
+    /// Whether the group has made or claimed deliveries already.
+    pub(in crate::store) fn has_rows(&self) -> bool {
+        self.rows.get() > 0
+    }
+
+    /// Counts delivery rows towards the group's bound.
+    pub(in crate::store) fn count_rows(&mut self, rows: usize) {
+        self.rows.set(self.rows.get() + rows);
+    }
+
+    /// After the commit, attempts prepared under an older generation must not start.
+    pub(in crate::store) fn raise_generation(&mut self, subscription: SubscriptionNo, generation: u64) {
+        self.memory.forget_target(subscription);
+        self.effects.push(Effect::Generation(subscription, generation));
+    }
+
+    /// After the commit, operational events prepared under an older generation must not be sent.
+    pub(in crate::store) fn raise_alerts(&mut self, organization: OrganizationNo, generation: u64) {
+        self.effects.push(Effect::Alerts(organization, generation));
+    }
+
+    /// After the commit, cached API keys are looked up again.
+    pub(in crate::store) fn forget_keys(&mut self) {
+        self.effects.push(Effect::Keys);
+    }
+
+    /// After the commit, who stands behind an owner or a name is looked up again.
+    pub(in crate::store) fn forget_names(&mut self) {
+        self.memory.forget_identities();
+        self.effects.push(Effect::Names);
+    }
+
+    /// A queue head had to be put right.
+    pub(in crate::store) fn count_repair(&mut self) {
+        self.context.head_repairs.fetch_add(1, Ordering::Relaxed);
+        self.context.metrics.head_repairs.add(1);
+    }
+
+    /// After the commit, these go to the engine.
+    pub(in crate::store) fn hand_over(&mut self, leased: impl IntoIterator<Item = Leased>) {
+        self.handed.extend(leased);
+    }
+
+    /// Writes something that changes nothing.
+    pub(in crate::store) fn touch(&mut self) -> Result<(), StoreError> {
+        self.run(TOUCH, [])?;
+        Ok(())
+    }
+}
+
+const TOUCH: &str =
+    "INSERT INTO meta (key, value) VALUES ('touched', x'') ON CONFLICT (key) DO UPDATE SET value = x''";
