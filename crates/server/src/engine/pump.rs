@@ -17,7 +17,7 @@ use crate::deliver::send::{Permission, send};
 use crate::domain::attempt::Outcome;
 use crate::domain::delivery::{Claimed, Class, Leased};
 use crate::domain::retry::JITTER;
-use crate::domain::slots::{SLOW_AFTER, Slot, Slots};
+use crate::domain::slots::{self, SLOW_AFTER, Slot, Slots};
 use crate::domain::time::TimeMs;
 use crate::record::decide::{Circumstances, decide};
 use crate::store::claim::{ClaimRequest, LEASE_SKEW};
@@ -230,7 +230,7 @@ impl Pump {
 
     /// Sends, and moves the attempt to the slow share when it has had no answer for a while.
     async fn send_watched(&self, claimed: Claimed, slot: &mut Slot) -> (Claimed, Outcome) {
-        let mut sent = std::pin::pin!(self.send_current(claimed));
+        let mut sent = std::pin::pin!(self.send_current(claimed, slot.turn()));
         tokio::select! {
             done = &mut sent => return done,
             () = pause(SLOW_AFTER) => slot.slow_down(),
@@ -239,9 +239,9 @@ impl Pump {
     }
 
     /// Sends with the subscription's settings as they are when the first byte is written.
-    async fn send_current(&self, mut claimed: Claimed) -> (Claimed, Outcome) {
+    async fn send_current(&self, mut claimed: Claimed, turn: Option<Arc<slots::Turn>>) -> (Claimed, Outcome) {
         for _ in 0..MAX_RETARGETS {
-            let outcome = self.send_once(&claimed).await;
+            let outcome = self.send_once(&claimed, turn.clone()).await;
             if !matches!(outcome, Outcome::Changed) {
                 return (claimed, outcome);
             }
@@ -260,7 +260,7 @@ impl Pump {
         (claimed, Outcome::Changed)
     }
 
-    async fn send_once(&self, claimed: &Claimed) -> Outcome {
+    async fn send_once(&self, claimed: &Claimed, turn: Option<Arc<slots::Turn>>) -> Outcome {
         let parts = &self.parts;
         let Some(deadline) = self.deadline(claimed) else { return Outcome::LeaseOver };
         let trace = parts.entropy.uuid();
@@ -289,7 +289,7 @@ impl Pump {
             }
         };
         let keep = parts.settings.keep_inside_bodies;
-        send(&parts.egress, request, may_write, &parts.clock, &self.cut_off, keep).await
+        send(&parts.egress, request, may_write, turn, &parts.clock, &self.cut_off, keep).await
     }
 
     /// The attempt's timeout, or what is left of the lease without the skew, whichever is shorter.
