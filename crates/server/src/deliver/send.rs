@@ -47,17 +47,22 @@ impl<F: Fn(&mut dyn FnMut()) -> Permission + Send + 'static> Gate for Asked<F> {
             Permission::LeaseOver => (LEASE_OVER, GateDecision::Closed),
         };
         self.said.store(said, Ordering::Release);
-        if said == GRANTED
-            && let Some(turn) = &self.turn
-        {
-            turn.pass();
-        }
         decision
     }
 
     fn turn(&self) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
-        let turn = self.turn.as_ref().filter(|turn| !turn.has_come())?.clone();
-        Some(Box::pin(async move { turn.come().await }))
+        let turn = self.turn.as_ref()?;
+        if turn.has_come() {
+            turn.pass();
+            return None;
+        }
+        let turn = turn.clone();
+        Some(Box::pin(async move {
+            turn.come().await;
+            // The request goes to its connection next, without a pause: to wait for the first byte itself would
+            // make a chain of wake-ups of all attempts of a subscription.
+            turn.pass();
+        }))
     }
 }
 
