@@ -102,7 +102,6 @@ pub struct Slots {
     bounds: Bounds,
     state: Arc<Mutex<State>>,
     freed: Arc<Notify>,
-    ended: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
@@ -155,7 +154,7 @@ impl Slots {
     /// Nothing is under way.
     #[must_use]
     pub fn new(bounds: Bounds) -> Self {
-        Self { bounds, state: Arc::default(), freed: Arc::default(), ended: Arc::default() }
+        Self { bounds, state: Arc::default(), freed: Arc::default() }
     }
 
     /// A place for one more attempt, or why there is none.
@@ -245,11 +244,6 @@ impl Slots {
     /// Resolves once a place has been freed that somebody was refused.
     pub async fn freed(&self) {
         self.freed.notified().await;
-    }
-
-    /// Resolves once a place has been freed, whoever wants it.
-    pub async fn ended(&self) {
-        self.ended.notified().await;
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -446,7 +440,6 @@ impl Drop for Slot {
             }
         }
         drop(state);
-        self.slots.ended.notify_one();
         if ring {
             self.slots.freed.notify_one();
         }

@@ -4,8 +4,10 @@
 //! their leases released. On a crash the leases end by themselves.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -34,6 +36,10 @@ const CLAIM_ERROR_WAIT: Duration = Duration::from_secs(1);
 pub struct Pump {
     parts: Arc<Parts>,
     slots: Slots,
+    /// Attempts that were started and are not recorded yet.
+    under_way: Arc<AtomicUsize>,
+    /// Rung when one has been recorded.
+    ended: Arc<Notify>,
     attempts: TaskTracker,
     cut_off: CancellationToken,
 }
@@ -54,7 +60,14 @@ impl Pump {
     #[must_use]
     pub fn new(parts: Parts, cut_off: CancellationToken) -> Self {
         let slots = Slots::new(parts.settings.bounds);
-        Self { parts: Arc::new(parts), slots, attempts: TaskTracker::new(), cut_off }
+        Self {
+            parts: Arc::new(parts),
+            slots,
+            under_way: Arc::default(),
+            ended: Arc::default(),
+            attempts: TaskTracker::new(),
+            cut_off,
+        }
     }
 
     /// Claims until the soft stop, then waits for what is under way.
@@ -137,7 +150,14 @@ impl Pump {
     /// handed over.
     fn start_all(&self, leased: Vec<Leased>, seated: bool) {
         for Leased { claimed, slot } in leased {
-            self.attempts.spawn(self.clone().attempt(claimed, slot, seated));
+            self.under_way.fetch_add(1, Ordering::SeqCst);
+            let pump = self.clone();
+            self.attempts.spawn(async move {
+                let (under_way, ended) = (pump.under_way.clone(), pump.ended.clone());
+                pump.attempt(claimed, slot, seated).await;
+                under_way.fetch_sub(1, Ordering::SeqCst);
+                ended.notify_one();
+            });
         }
     }
 
@@ -148,14 +168,14 @@ impl Pump {
     pub async fn run_until_idle(&self) -> Result<(), StoreError> {
         loop {
             // Asked first: what ends during the turn may leave something that the turn did not see.
-            let idle = self.slots.idle();
+            let idle = self.under_way() == 0;
             let turn = self.turn().await?;
             let more = turn.next_due.is_some_and(|due| due <= self.parts.clock.schedule());
             if turn.started == 0 && !more {
                 if idle {
                     return Ok(());
                 }
-                self.slots.ended().await;
+                self.ended.notified().await;
             }
         }
     }
@@ -169,7 +189,7 @@ impl Pump {
             while let Some(leased) = handed.ready() {
                 self.start_all(leased, true);
             }
-            let idle = self.slots.idle();
+            let idle = self.under_way() == 0;
             let turn = self.turn_of(true).await?;
             let more = turn.next_due.is_some_and(|due| due <= self.parts.clock.schedule());
             if turn.started == 0 && !more {
@@ -178,7 +198,7 @@ impl Pump {
                 }
                 tokio::select! {
                     Some(leased) = handed.next() => self.start_all(leased, true),
-                    () = self.slots.ended() => {}
+                    () = self.ended.notified() => {}
                 }
             }
         }
@@ -216,13 +236,19 @@ impl Pump {
             attempt_id: self.parts.entropy.uuid_at(self.parts.clock.wall()),
         };
         let settlement = decide(&claimed, outcome, around);
-        // With a seat the store frees the place, and may hand over what waits for it.
-        let (given, kept) = if seated { (Some(slot), None) } else { (None, Some(slot)) };
-        if let Err(error) = self.parts.store.settle_and_free(settlement, given).await {
+        // The receiver has answered: its place is free for another attempt while this one is recorded. With a
+        // seat the store hands over what waits for it.
+        let subscription = slot.subscription();
+        let next = if seated {
+            slot.free().then_some(subscription)
+        } else {
+            drop(slot);
+            None
+        };
+        if let Err(error) = self.parts.store.settle_and_claim(settlement, next).await {
             // The lease will end, and the next claim writes the attempt as unknown.
             tracing::error!(error = &error as &dyn std::error::Error, "an attempt could not be recorded");
         }
-        drop(kept);
         if manual {
             self.parts.bells.ended.ring();
         }

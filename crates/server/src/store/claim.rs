@@ -334,7 +334,7 @@ pub(super) fn claim_row(
             Err(full) => return Ok(Row::Refused(full)),
         },
     };
-    let claimed = take(tx, request, row, event, target)?;
+    let claimed = take(tx, request, &row, event, target)?;
     claims.claimed.push(Leased { claimed, slot });
     Ok(Row::Taken)
 }
@@ -402,7 +402,7 @@ fn take_place(
 fn take(
     tx: &mut Tx<'_>,
     request: &ClaimRequest,
-    row: QueueRow,
+    row: &QueueRow,
     event: ClaimedEvent,
     target: &Arc<DeliveryTarget>,
 ) -> Result<Claimed, StoreError> {
@@ -413,7 +413,7 @@ fn take(
         claimed_at: Some(tx.context.clock.wall()),
         claimed_url: Some(target.url_no),
         due_at: lease_until,
-        ..row
+        ..row.clone()
     };
     let claimed_ms = row.claimed_at.map(|time| time.0);
     tx.run(LEASE, params![row.no.0, row.claim_no, row.boot, claimed_ms, lease_until.0, target.url_no.0])?;

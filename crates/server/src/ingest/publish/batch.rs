@@ -59,7 +59,7 @@ pub async fn publish_batch(
             if accepted.iter().any(|event| event.waiting) {
                 parts.queued.ring();
             }
-            return Ok(accepted.into_iter().map(published).collect());
+            return Ok(accepted.iter().map(published).collect());
         }
         AcceptBatch::KeyReused => return Err(BatchError::KeyReused),
         AcceptBatch::Refused { index, refusal: BatchRefusal::IdRepeated } => {
@@ -74,6 +74,6 @@ pub async fn publish_batch(
     Err(BatchError::Event { index, error })
 }
 
-fn published(accepted: Accepted) -> Published {
+fn published(accepted: &Accepted) -> Published {
     Published { id: accepted.id, deliveries: accepted.deliveries, duplicate: accepted.duplicate }
 }

@@ -1,9 +1,11 @@
 //! A claim that comes with the commit: a new delivery leased in the transaction that makes it.
 
+use std::sync::Arc;
+
 use rusqlite::params;
 
 use super::{NewDelivery, NewEvent, enqueue_held};
-use crate::domain::delivery::{ClaimedEvent, Leased};
+use crate::domain::delivery::{Claimed, ClaimedEvent, DeliveryTarget, Leased};
 use crate::domain::slots::Full;
 use crate::domain::time::TimeMs;
 use crate::store::claim;
@@ -59,7 +61,20 @@ pub(super) fn with_commit(
             return Ok(!matches!(full, Full::Closed | Full::Rate(_)));
         }
     };
-    let lease_until = claim::lease_end(&target, schedule);
+    let leased = lease(tx, delivery, event, (now, schedule), &target)?;
+    tx.hand_over([Leased { claimed: leased, slot }]);
+    Ok(true)
+}
+
+/// Writes the delivery as one that this process holds.
+fn lease(
+    tx: &mut Tx<'_>,
+    delivery: &NewDelivery,
+    event: &NewEvent,
+    (now, schedule): (TimeMs, TimeMs),
+    target: &Arc<DeliveryTarget>,
+) -> Result<Claimed, StoreError> {
+    let lease_until = claim::lease_end(target, schedule);
     let row = QueueRow {
         no: delivery.no,
         organization: delivery.organization,
@@ -106,8 +121,7 @@ pub(super) fn with_commit(
         event_type: row.event_type,
         payload: event.payload.clone(),
     };
-    let claimed = claim::claimed(&row, lease_until, schedule, event, None, &target);
+    let claimed = claim::claimed(&row, lease_until, schedule, event, None, target);
     tx.memory.leased(row);
-    tx.hand_over([Leased { claimed, slot }]);
-    Ok(true)
+    Ok(claimed)
 }
