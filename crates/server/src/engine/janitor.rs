@@ -115,8 +115,9 @@ impl House {
             return Ok(());
         }
         self.kept = Some(now);
-        let own_days = store.own_retention_days().await?;
-        delete_history(store, clock, &Retention { own_days, ..retention.clone() }, soft).await?;
+        let mut retention = retention.clone();
+        retention.own_days.extend(store.own_retention_days().await?);
+        delete_history(store, clock, &retention, soft).await?;
         while !soft.is_cancelled() && store.forget_names_chunk(clock.wall()).await? == Tidied::More {}
         while !soft.is_cancelled() && store.forget_mailbox_chunk().await? == Tidied::More {}
         if self.walked.is_none_or(|walked| now.since(walked) >= WALK_EVERY) {

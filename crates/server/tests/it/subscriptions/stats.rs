@@ -88,6 +88,7 @@ async fn attempts_are_counted_by_outcome_within_the_window() {
 async fn more_than_may_be_counted_is_said_to_be_cut() {
     let mut scene = Scene::new().await;
     scene.server.leave_queued();
+    scene.server.written_by_hand();
     let now = scene.server.app.clock.wall().0;
     // The oldest failed and is the one too many.
     let attempts = |count: u32| {

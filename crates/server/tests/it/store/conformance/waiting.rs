@@ -73,13 +73,22 @@ async fn each_reason_to_wait_has_its_name() {
     bench.store().pause_subscription(help.admin(), subscription.id).await.unwrap();
     assert_eq!(only(&bench).await.why, Why::Paused { reason: "by_hand".into(), since: began });
     bench.store().resume_subscription(help.admin(), subscription.id).await.unwrap();
-    let live = bench.claim_one().await;
-    bench.succeed(&live).await;
-    assert_eq!(only(&bench).await.why, Why::DueAt(until));
-    bench.clock.advance(Duration::from_mins(1));
-    let last = bench.claim_one().await;
-    bench.succeed(&last).await;
+    assert_eq!(only(&bench).await.why, Why::Draining);
+    for claimed in bench.claim().await {
+        bench.succeed(&claimed).await;
+    }
     assert!(list(&bench, WaitingFilter { limit: 50, ..WaitingFilter::default() }).await.is_empty());
+
+    let (bench, help, _) = subscribed().await;
+    let due = bench.clock.schedule().after(Duration::from_mins(1));
+    for failures in 1..=5 {
+        bench.accept_mails(help, 1).await;
+        for claimed in bench.claim().await {
+            bench.fail(&claimed, Next::Retry { due, maybe_received: false }).await;
+        }
+        let why = if failures < 5 { Why::DueAt(due) } else { Why::Failing };
+        assert_eq!(only(&bench).await.why, why, "{failures}");
+    }
 }
 
 #[tokio::test]
