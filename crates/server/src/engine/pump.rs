@@ -204,15 +204,15 @@ impl Pump {
         }
     }
 
-    /// Attempts that were begun and have not ended.
+    /// Attempts that were begun and are not recorded yet.
     #[must_use]
     pub fn under_way(&self) -> usize {
-        self.attempts.len()
+        self.under_way.load(Ordering::SeqCst)
     }
 
-    /// Resolves once an attempt has ended since the last call.
+    /// Resolves once an attempt has been recorded since the last call.
     pub async fn freed(&self) {
-        self.slots.freed().await;
+        self.ended.notified().await;
     }
 
     fn wait_until(&self, due: Option<TimeMs>) -> Duration {
