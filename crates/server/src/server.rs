@@ -19,7 +19,6 @@ use crate::config::security::MasterKeyError;
 use crate::config::{Config, ConfigError};
 use crate::domain::entropy::Entropy;
 use crate::domain::generations::Generations;
-use crate::domain::retention::Retention;
 use crate::domain::time::Clock;
 use crate::engine::{
     EngineSettings, Parts,
@@ -164,10 +163,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         first_key,
         shutdown_timeout: Duration::from_secs(config.server.shutdown_timeout_s),
     };
-    let rules = Rules {
-        hold: config.delivery.hold(),
-        retention: Retention { days: config.storage.retention_days, ..Retention::default() },
-    };
+    let rules = Rules { hold: config.delivery.hold(), retention_days: config.storage.retention_days };
     running.spawn(parts, rules, listener, smtp);
     Ok(running)
 }

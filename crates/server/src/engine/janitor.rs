@@ -43,8 +43,8 @@ pub struct House {
 pub struct Rules {
     /// What paused subscriptions hold.
     pub hold: Duration,
-    /// What has ended.
-    pub retention: Retention,
+    /// What has ended, in days; an organisation may have its own.
+    pub retention_days: u32,
 }
 
 /// Tidies up until the soft stop.
@@ -60,7 +60,7 @@ pub async fn run(store: Store, clock: Clock, rules: Rules, bells: Bells, soft: C
                 sweep(&store, &soft).await?;
                 sweep_at = clock.schedule().after(SWEEP);
             }
-            house.keep(&store, &clock, &rules.retention, &soft).await
+            house.keep(&store, &clock, rules.retention_days, &soft).await
         };
         match tidied.await {
             Ok(()) => {}
@@ -99,7 +99,8 @@ pub async fn sweep(store: &Store, soft: &CancellationToken) -> Result<(), StoreE
 }
 
 impl House {
-    /// Deletes what is old, if it is time to look; tests call it by hand.
+    /// Deletes what is old, if it is time to look: older than `days`, or than an organisation's own. Tests
+    /// call it by hand.
     ///
     /// # Errors
     /// The store could not be read or written.
@@ -107,7 +108,7 @@ impl House {
         &mut self,
         store: &Store,
         clock: &Clock,
-        retention: &Retention,
+        days: u32,
         soft: &CancellationToken,
     ) -> Result<(), StoreError> {
         let now = clock.schedule();
@@ -115,8 +116,7 @@ impl House {
             return Ok(());
         }
         self.kept = Some(now);
-        let mut retention = retention.clone();
-        retention.own_days.extend(store.own_retention_days().await?);
+        let retention = Retention { days, own_days: store.own_retention_days().await? };
         delete_history(store, clock, &retention, soft).await?;
         while !soft.is_cancelled() && store.forget_names_chunk(clock.wall()).await? == Tidied::More {}
         while !soft.is_cancelled() && store.forget_mailbox_chunk().await? == Tidied::More {}

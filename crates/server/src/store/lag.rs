@@ -2,9 +2,10 @@
 //! holds back.
 //!
 //! Found from the queue heads, which are in the order of their due time, so nothing that waits is scanned:
-//! the heads that are due, except those of subscriptions that are paused or held by a `Retry-After`, and of
-//! each the first row. A subscription with an attempt under way does not count either: it is being served,
-//! and what makes the rest of it wait is its own bound. That is what keeps one dead URL, with four attempts
+//! the heads that are due, except those of subscriptions that are paused, failing or held by a `Retry-After`,
+//! and of each the first row. One that drains is left out, too: its rows say since when they are due, not that
+//! its rate lets them through. A subscription with an attempt under way does not count either: it is being
+//! served, and what makes the rest of it wait is its own bound. That is what keeps one dead URL, with four attempts
 //! that hang and a million deliveries behind them, from making a node look ill. What is left waits for us
 //! alone.
 //!

@@ -8,6 +8,7 @@ mod gate;
 mod health;
 mod late;
 mod ordering;
+mod rate;
 mod recover;
 mod retries;
 mod settings;

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use inkhook_server::domain::metrics::Refusal;
-use inkhook_server::domain::retry::RetrySchedule;
-use inkhook_server::engine::EngineSettings;
+use inkhook_server::domain::retry::{JITTER, RetrySchedule};
 use inkhook_server::store::faults::{Fault, Faults, Point};
 use inkhook_server::store::keeper::DiskLimit;
 use serde_json::json;
@@ -65,7 +64,6 @@ async fn what_only_we_hold_up_is_degraded_and_what_its_own_receiver_holds_up_is_
     let help = acme.identity("help").await;
     let subscription = subscribe(&server, &acme, &help).await;
     publish(&server, &acme, &help).await.expect(202);
-    let pause = format!("/api/v1/webhooks/subscriptions/{subscription}");
     let oldest = async || server.app.store.oldest_due(server.app.clock.schedule()).await.unwrap();
     let turn = || server.app.store.metrics().turn(server.app.clock.schedule());
     assert_eq!(oldest().await, Some(Duration::ZERO));
@@ -76,14 +74,6 @@ async fn what_only_we_hold_up_is_degraded_and_what_its_own_receiver_holds_up_is_
     let json = ready(&server).await.expect(200).json;
     assert_eq!(json["status"], "degraded");
     assert!(json["reasons"][0].as_str().unwrap().ends_with("has been due for 60 s"), "{json}");
-
-    // A pause holds it back.
-    let scope = acme.scope();
-    let id = subscription.parse().expect("an id");
-    server.app.store.pause_subscription(scope, id).await.unwrap();
-    assert_eq!(oldest().await, None, "{pause}");
-    server.app.store.resume_subscription(scope, id).await.unwrap();
-    assert_eq!(oldest().await, None, "what waited goes out at a rate of its own");
 
     // An attempt under way, and more behind it: its own bound holds the rest back.
     publish(&server, &acme, &help).await.expect(202);
@@ -97,6 +87,30 @@ async fn what_only_we_hold_up_is_degraded_and_what_its_own_receiver_holds_up_is_
     turn();
     assert_eq!(oldest().await, None);
     assert_eq!(ready(&server).await.expect(200).json, json!({"status": "ok"}));
+    // Its lease ends, and nothing holds it back any more.
+    server.advance(Duration::from_mins(4));
+    turn();
+    assert_eq!(ready(&server).await.expect(200).json["status"], "degraded");
+
+    // A pause holds it back, and so does the rate at which it goes out afterwards.
+    let scope = acme.scope();
+    let id = subscription.parse().expect("an id");
+    server.app.store.pause_subscription(scope, id).await.unwrap();
+    assert_eq!(oldest().await, None);
+    server.app.store.resume_subscription(scope, id).await.unwrap();
+    assert_eq!(oldest().await, None);
+    assert_eq!(ready(&server).await.expect(200).json, json!({"status": "ok"}));
+
+    // When all that waited has gone out, the next claim finds that it is like any other.
+    server.advance(Duration::from_millis(1));
+    let pump = server.pump();
+    pump.run_until_idle().await.expect("the store works");
+    publish(&server, &acme, &help).await.expect(202);
+    pump.run_until_idle().await.expect("the store works");
+    drop(pump);
+    publish(&server, &acme, &help).await.expect(202);
+    server.advance(Duration::from_mins(2));
+    assert_eq!(oldest().await, Some(Duration::from_mins(2)));
     server.leave_queued();
 }
 
@@ -147,10 +161,12 @@ async fn metrics_are_for_operators_and_name_nobody() {
     for secret in ["acme", "help", "127.0.0.1", &acme.key, &operator, &acme.id.to_string()] {
         assert!(!text.contains(secret), "{secret} is in\n{text}");
     }
-    server.advance(Duration::from_hours(48));
-    let settings =
-        EngineSettings { retry_schedule: RetrySchedule::new(Vec::new()), ..EngineSettings::default() };
-    server.pump_with(settings).run_until_idle().await.expect("the store works");
+    // Each at its time: five days of failures pause it, and then nothing ends.
+    let schedule = RetrySchedule::default();
+    for wait in (1..).map_while(|failures| schedule.wait_after(failures, 1.0 + JITTER)) {
+        server.advance(wait);
+        server.pump().run_until_idle().await.expect("the store works");
+    }
     let text = server.get("/metrics").key(&operator).send().await.body_text();
     assert!(text.contains("inkhook_deliveries_ended_total{state=\"exhausted\"} 1\n"), "{text}");
     assert!(text.contains("inkhook_deliveries_queued 0\n"), "{text}");

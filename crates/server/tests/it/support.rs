@@ -91,7 +91,6 @@ pub struct TestServer {
     router: Router,
     directory: tempfile::TempDir,
     leave_queued: bool,
-    written_by_hand: bool,
 }
 
 impl TestServer {
@@ -130,17 +129,12 @@ impl TestServer {
         let egress = egress.expect("a client");
         let app = App::new(store, setup.clock, entropy, Bells::default(), egress, settings);
         let router = api::router(app.clone());
-        Self { app, generations, router, directory, leave_queued: false, written_by_hand: false }
+        Self { app, generations, router, directory, leave_queued: false }
     }
 
     /// The test ends with work in the queue, on purpose.
     pub fn leave_queued(&mut self) {
         self.leave_queued = true;
-    }
-
-    /// The test writes rows itself, on purpose, that no store would have.
-    pub fn written_by_hand(&mut self) {
-        self.written_by_hand = true;
     }
 
     /// An engine whose loop is turned by hand.
@@ -278,9 +272,7 @@ impl Drop for TestServer {
             return;
         }
         let rows = connect(&self.data_dir().join("inkhook.db"));
-        if !self.written_by_hand {
-            assert_eq!(invariants::breach(&rows), None, "what must never be in a store");
-        }
+        assert_eq!(invariants::breach(&rows), None, "what must never be in a store");
         if self.leave_queued {
             return;
         }

@@ -1,11 +1,9 @@
 //! A claim that comes with the commit: a new delivery leased in the transaction that makes it.
 
-use std::sync::Arc;
-
 use rusqlite::params;
 
 use super::{NewDelivery, NewEvent, enqueue_held};
-use crate::domain::delivery::{Claimed, ClaimedEvent, DeliveryTarget, Leased};
+use crate::domain::delivery::{ClaimedEvent, DeliveryTarget, Leased};
 use crate::domain::slots::Full;
 use crate::domain::time::TimeMs;
 use crate::store::claim;
@@ -61,21 +59,23 @@ pub(super) fn with_commit(
             return Ok(!matches!(full, Full::Closed | Full::Rate(_)));
         }
     };
-    let leased = lease(tx, delivery, event, (now, schedule), &target)?;
-    tx.hand_over([Leased { claimed: leased, slot }]);
+    let row = leased_row(tx, delivery, &target, now);
+    insert(tx, &row)?;
+    let event = ClaimedEvent {
+        seq: row.event,
+        id: event.id,
+        event_type: row.event_type,
+        payload: event.payload.clone(),
+    };
+    let claimed = claim::claimed(&row, row.due_at, schedule, event, None, &target);
+    tx.memory.leased(row);
+    tx.hand_over([Leased { claimed, slot }]);
     Ok(true)
 }
 
-/// Writes the delivery as one that this process holds.
-fn lease(
-    tx: &mut Tx<'_>,
-    delivery: &NewDelivery,
-    event: &NewEvent,
-    (now, schedule): (TimeMs, TimeMs),
-    target: &Arc<DeliveryTarget>,
-) -> Result<Claimed, StoreError> {
-    let lease_until = claim::lease_end(target, schedule);
-    let row = QueueRow {
+/// The delivery as a row of the queue that is leased for its first attempt.
+fn leased_row(tx: &Tx<'_>, delivery: &NewDelivery, target: &DeliveryTarget, now: TimeMs) -> QueueRow {
+    QueueRow {
         no: delivery.no,
         organization: delivery.organization,
         subscription: delivery.subscription,
@@ -83,7 +83,7 @@ fn lease(
         event_type: delivery.event_type,
         class: delivery.class,
         request_id: tx.context.entropy.uuid().into(),
-        due_at: lease_until,
+        due_at: claim::lease_end(target, tx.context.clock.schedule()),
         expires_at: delivery.expires_at,
         created_at: now,
         failures: 0,
@@ -94,7 +94,10 @@ fn lease(
         boot: Some(tx.context.boot),
         claimed_at: Some(now),
         claimed_url: Some(target.url_no),
-    };
+    }
+}
+
+fn insert(tx: &mut Tx<'_>, row: &QueueRow) -> Result<(), StoreError> {
     let request_id = row.request_id.as_uuid();
     tx.run(
         ADD_LEASED,
@@ -106,22 +109,13 @@ fn lease(
             row.event_type.code(),
             row.class.code(),
             request_id.as_bytes(),
-            lease_until.0,
+            row.due_at.0,
             row.expires_at.map(|time| time.0),
-            now.0,
+            row.created_at.0,
             row.boot,
-            target.url_no.0
+            row.claimed_url.map(|url| url.0)
         ],
     )?;
     tx.tally.queued(row.organization);
-    heads::lower(tx, row.subscription, row.class, lease_until)?;
-    let event = ClaimedEvent {
-        seq: row.event,
-        id: event.id,
-        event_type: row.event_type,
-        payload: event.payload.clone(),
-    };
-    let claimed = claim::claimed(&row, lease_until, schedule, event, None, target);
-    tx.memory.leased(row);
-    Ok(claimed)
+    heads::lower(tx, row.subscription, row.class, row.due_at)
 }

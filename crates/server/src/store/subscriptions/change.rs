@@ -133,6 +133,10 @@ fn write(tx: &mut Tx<'_>, before: &Stored, after: &mut Subscription) -> Result<(
     if after.delivery.ordering != before.subscription.delivery.ordering {
         ordering::set_ordering(tx, no, after.delivery.ordering)?;
     }
+    if after.delivery.max_per_second != before.subscription.delivery.max_per_second {
+        // What waits was put off by the old rate.
+        heads::open_all(tx, no)?;
+    }
     if is_new_url {
         // Whatever was wrong with the old one says nothing about the new one.
         after.health = health::moved(tx, no)?;

@@ -96,6 +96,37 @@ async fn attempts_that_are_under_way_together_were_started_in_accepted_order() {
 }
 
 #[tokio::test]
+async fn order_is_turned_on_and_off_over_the_api() {
+    let (scene, subscription) = Scene::subscribed().await;
+    let set = async |ordering: &str| {
+        let change = json!({"delivery": {"ordering": ordering}});
+        let patched = scene.server.patch(&path_of(&subscription)).by(&scene.acme).json(change).send().await;
+        assert_eq!(patched.expect(200).json["delivery"]["ordering"], ordering);
+    };
+    set("conversation").await;
+    scene.receiver.answer(500);
+    for subject in ["first", "second", "third"] {
+        scene.publish_in(ONE, subject).await;
+    }
+    scene.turn().await;
+    assert_eq!(subjects(&scene.receiver), ["first"]);
+    // Off again: what was parked need not wait for the retry.
+    set("none").await;
+    scene.keep().await;
+    scene.turn().await;
+    assert_eq!(subjects(&scene.receiver), ["first", "second", "third"]);
+    scene.receiver.answer(500);
+    for subject in ["fourth", "fifth"] {
+        scene.publish_in(ONE, subject).await;
+        scene.turn().await;
+    }
+    assert_eq!(subjects(&scene.receiver)[3..], ["fourth", "fifth"], "nothing waits for anything");
+    scene.server.advance(Duration::from_secs(7));
+    scene.turn().await;
+    assert_eq!(subjects(&scene.receiver).len(), 7);
+}
+
+#[tokio::test]
 async fn a_thread_waits_for_the_retry_of_its_first_and_another_does_not() {
     let (scene, _) = Scene::in_order().await;
     scene.receiver.answer(500);

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use inkhook_server::domain::retention::Retention;
 use inkhook_server::engine::janitor::House;
 use inkhook_server::store::cancel::Tidied;
 use inkhook_server::store::conversations::{CHUNK_ROWS, WALK_ROWS, WalkPlace};
@@ -15,10 +14,9 @@ const DAY: Duration = Duration::from_hours(24);
 
 impl Post {
     async fn keep(&self, days: u32) {
-        let retention = Retention { days, ..Retention::default() };
         let (store, clock) = (&self.server.app.store, &self.server.app.clock);
         let soft = CancellationToken::new();
-        House::default().keep(store, clock, &retention, &soft).await.expect("the store works");
+        House::default().keep(store, clock, days, &soft).await.expect("the store works");
     }
 
     /// References and participants.

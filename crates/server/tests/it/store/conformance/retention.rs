@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use inkhook_server::domain::delivery::End;
 use inkhook_server::domain::metrics::Swept;
-use inkhook_server::domain::retention::Retention;
+use inkhook_server::domain::organization::OrganizationChange;
+use inkhook_server::domain::patch::Patch;
 use inkhook_server::engine::janitor::House;
 use inkhook_server::store::accept::{Accept, NewEvent};
 use inkhook_server::store::cancel::Tidied;
@@ -42,13 +43,9 @@ async fn delivered(bench: &StoreBench, agent: Agent, count: usize) {
 }
 
 /// One look of a janitor that has just begun.
-async fn keep(bench: &StoreBench, retention: &Retention) {
+async fn keep(bench: &StoreBench, days: u32) {
     let soft = CancellationToken::new();
-    House::default().keep(bench.store(), &bench.clock, retention, &soft).await.expect("the store works");
-}
-
-fn days(days: u32) -> Retention {
-    Retention { days, ..Retention::default() }
+    House::default().keep(bench.store(), &bench.clock, days, &soft).await.expect("the store works");
 }
 
 /// Events, ended deliveries and attempts.
@@ -63,11 +60,11 @@ async fn what_is_as_old_as_the_retention_goes_and_what_is_younger_stays() {
     bench.clock.advance(Duration::from_millis(1));
     delivered(&bench, help, 3).await;
     bench.clock.advance(almost(30 * DAY, 2));
-    keep(&bench, &days(30)).await;
+    keep(&bench, 30).await;
     let all = i64::try_from(CHUNK_ROWS).unwrap() + 4;
     assert_eq!(kept(&bench), [all; 3], "a millisecond too young");
     bench.clock.advance(Duration::from_millis(1));
-    keep(&bench, &days(30)).await;
+    keep(&bench, 30).await;
     assert_eq!(kept(&bench), [3, 3, 3]);
     let removed = u64::try_from(CHUNK_ROWS).unwrap() + 1;
     for what in [Swept::Events, Swept::Deliveries, Swept::Attempts] {
@@ -107,7 +104,7 @@ async fn what_has_not_ended_is_never_deleted_and_hides_nothing() {
     bench.fail(&waiting, Next::Retry { due, maybe_received: false }).await;
     delivered(&bench, help, 2).await;
     bench.clock.advance(31 * DAY);
-    keep(&bench, &days(30)).await;
+    keep(&bench, 30).await;
     assert_eq!(kept(&bench), [1, 0, 0], "the lines of its log are as old as any");
     assert_eq!(bench.queued(), 1);
     assert_eq!(bench.number("SELECT count(*) FROM retention_late"), 1);
@@ -117,10 +114,10 @@ async fn what_has_not_ended_is_never_deleted_and_hides_nothing() {
     let waiting = bench.claim_one().await;
     bench.succeed(&waiting).await;
     bench.clock.advance(almost(30 * DAY, 1));
-    keep(&bench, &days(30)).await;
+    keep(&bench, 30).await;
     assert_eq!(kept(&bench), [1, 1, 1], "an old number, but it ended lately");
     bench.clock.advance(LOOK_AGAIN);
-    keep(&bench, &days(30)).await;
+    keep(&bench, 30).await;
     assert_eq!(kept(&bench), [0, 0, 0]);
     assert_eq!(bench.number("SELECT count(*) FROM retention_late"), 0);
     invariants::check_at_rest(&bench);
@@ -131,15 +128,15 @@ async fn what_must_stay_is_looked_at_once_a_day() {
     let (bench, help) = subscribed().await;
     bench.accept_mails(help, 1).await;
     bench.clock.advance(31 * DAY);
-    keep(&bench, &days(30)).await;
+    keep(&bench, 30).await;
     let look = || bench.number("SELECT look_ms FROM retention_late");
     assert_eq!(look(), bench.clock.wall().after(LOOK_AGAIN).0);
     let before = look();
     bench.clock.advance(almost(LOOK_AGAIN, 1));
-    keep(&bench, &days(30)).await;
+    keep(&bench, 30).await;
     assert_eq!(look(), before, "not yet");
     bench.clock.advance(Duration::from_millis(1));
-    keep(&bench, &days(30)).await;
+    keep(&bench, 30).await;
     assert_eq!(look(), before + 24 * 3600 * 1000);
     let claimed = bench.claim_one().await;
     bench.succeed(&claimed).await;
@@ -154,15 +151,15 @@ async fn a_replay_keeps_its_event_until_it_is_old_itself() {
     let replay = bench.store().replay(help.admin(), attempt).await.unwrap();
     assert!(matches!(replay, Replay::Queued(..)), "{replay:?}");
     bench.clock.advance(2 * DAY);
-    keep(&bench, &days(30)).await;
+    keep(&bench, 30).await;
     assert_eq!(kept(&bench), [1, 1, 0], "queued");
     let claimed = bench.claim_one().await;
     bench.succeed(&claimed).await;
     bench.clock.advance(29 * DAY);
-    keep(&bench, &days(30)).await;
+    keep(&bench, 30).await;
     assert_eq!(kept(&bench), [1, 2, 1], "ended lately");
     bench.clock.advance(DAY);
-    keep(&bench, &days(30)).await;
+    keep(&bench, 30).await;
     assert_eq!(kept(&bench), [0, 0, 0]);
     invariants::check_at_rest(&bench);
 }
@@ -177,17 +174,20 @@ async fn each_organisation_has_its_own_days_and_a_deleted_one_those_of_everybody
     for agent in [other, help, gone, other] {
         delivered(&bench, agent, 1).await;
     }
+    for agent in [other, gone] {
+        let change = OrganizationChange { retention_days: Patch::Set(20), ..OrganizationChange::default() };
+        bench.store().patch_organization(agent.organization, change).await.unwrap().expect("it is there");
+    }
     let organizations = bench.store().organizations().await.unwrap();
     let found = organizations.iter().find(|one| one.no == gone.organization).expect("it is there");
     assert!(bench.store().delete_organization(found.id).await.unwrap());
     bench.tidy().await;
     bench.clock.advance(10 * DAY);
-    let retention = Retention { days: 5, own_days: [(other.organization, 20)].into() };
-    keep(&bench, &retention).await;
+    keep(&bench, 5).await;
     assert_eq!(bench.rows("SELECT DISTINCT organization_id FROM events"), [[other.organization.0.into()]]);
     assert_eq!(kept(&bench), [2, 2, 2]);
     bench.clock.advance(10 * DAY);
-    keep(&bench, &retention).await;
+    keep(&bench, 5).await;
     assert_eq!(kept(&bench), [0, 0, 0]);
 }
 
@@ -199,11 +199,11 @@ async fn a_publishers_id_is_kept_as_long_as_its_event() {
     let claimed = bench.claim_one().await;
     bench.succeed(&claimed).await;
     bench.clock.advance(29 * DAY);
-    keep(&bench, &days(30)).await;
+    keep(&bench, 30).await;
     let again = bench.store().accept(event.clone()).await.unwrap();
     assert!(matches!(again, Accept::Accepted(ref accepted) if accepted.duplicate), "{again:?}");
     bench.clock.advance(DAY);
-    keep(&bench, &days(30)).await;
+    keep(&bench, 30).await;
     assert_eq!(bench.number("SELECT count(*) FROM dedupe"), 0);
     let again = bench.store().accept(event).await.unwrap();
     assert!(matches!(again, Accept::Accepted(ref accepted) if !accepted.duplicate), "{again:?}");
@@ -225,7 +225,7 @@ async fn the_space_is_given_back() {
     let full = pages();
     assert!(full > 1_000, "{full}");
     bench.clock.advance(30 * DAY);
-    keep(&bench, &days(30)).await;
+    keep(&bench, 30).await;
     assert_eq!(kept(&bench), [0, 0, 0]);
     assert!(pages() < 400, "{} of {full} pages are left", pages());
     assert_eq!(bench.rows("PRAGMA integrity_check"), [[rusqlite::types::Value::from("ok".to_owned())]]);
@@ -238,9 +238,9 @@ async fn reserved_names_end() {
     assert!(bench.store().delete_identity(help.admin(), "help".into()).await.unwrap());
     let reserved = || bench.number("SELECT count(*) FROM reserved_names");
     bench.clock.advance(almost(90 * DAY, 1));
-    keep(&bench, &days(30)).await;
+    keep(&bench, 30).await;
     assert_eq!(reserved(), 3);
     bench.clock.advance(Duration::from_millis(1));
-    keep(&bench, &days(30)).await;
+    keep(&bench, 30).await;
     assert_eq!(reserved(), 0);
 }
