@@ -30,7 +30,7 @@ async fn a_fifth_of_a_second_goes_out_at_once_and_then_one_at_a_time() {
     }
     assert_eq!(scene.arrived_by_now().await, 2, "the burst");
     for expected in 3..=6 {
-        scene.server.advance(STEP - Duration::from_millis(1));
+        scene.server.advance(STEP.saturating_sub(Duration::from_millis(1)));
         assert_eq!(scene.arrived_by_now().await, expected - 1, "a millisecond too soon");
         scene.server.advance(Duration::from_millis(1));
         assert_eq!(scene.arrived_by_now().await, expected);
