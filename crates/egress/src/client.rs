@@ -170,6 +170,9 @@ impl Inner {
             if !conn.ready().await {
                 continue;
             }
+            if let Some(turn) = gate.turn() {
+                turn.await;
+            }
             match attempt.send(&mut conn, message.copy(), gate, true).await {
                 Ok(response) => {
                     let body = response.into_body();
@@ -181,6 +184,9 @@ impl Inner {
             }
         }
         let mut conn = self.open(attempt, &target, &addresses).await?;
+        if let Some(turn) = gate.turn() {
+            turn.await;
+        }
         match attempt.send(&mut conn, message.into_request(), gate, false).await {
             Ok(response) => {
                 let body = response.into_body();

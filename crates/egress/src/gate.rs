@@ -46,6 +46,12 @@ pub trait Gate: Send + 'static {
     /// again and must not count on being called once. It runs on the thread of
     /// an async runtime: it must not wait for anything but a short-held lock.
     fn enter(&self, write: &mut dyn FnMut()) -> GateDecision;
+
+    /// What to wait for when the connection is ready, before the request is
+    /// put on it; nothing unless a gate says so. The deadline goes on.
+    fn turn(&self) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
+        None
+    }
 }
 
 /// A gate for requests that nothing can stop.

@@ -155,3 +155,38 @@ async fn whoever_holds_the_lock_knows_that_nothing_starts_later() {
     assert_eq!(door.passed(), passed);
     assert_eq!(started, passed);
 }
+
+#[tokio::test]
+async fn nothing_is_sent_before_the_turn_has_come_and_the_deadline_goes_on() {
+    struct Later(std::sync::Mutex<Option<tokio::sync::oneshot::Receiver<()>>>);
+    impl Gate for Later {
+        fn enter(&self, write: &mut dyn FnMut()) -> GateDecision {
+            write();
+            GateDecision::Pass
+        }
+
+        fn turn(&self) -> Option<std::pin::Pin<Box<dyn Future<Output = ()> + Send>>> {
+            let turn = self.0.lock().unwrap().take()?;
+            Some(Box::pin(async move { drop(turn.await) }))
+        }
+    }
+    let (receiver, client) = (Receiver::bind().await, client());
+    let (come, turn) = tokio::sync::oneshot::channel();
+    let post = within(client.post(request(&client, &receiver.url()), Later(Some(turn).into())));
+    let peer = async {
+        let mut peer = receiver.accept().await;
+        let unread = peer.stream().try_read(&mut [0]).unwrap_err();
+        assert_eq!(unread.kind(), std::io::ErrorKind::WouldBlock, "connected, and nothing is written");
+        come.send(()).unwrap();
+        peer.request().await;
+        peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(post, peer);
+    assert_eq!(answer.unwrap().status, 200);
+
+    let (_never, turn) = tokio::sync::oneshot::channel();
+    let mut late = request(&client, &receiver.url());
+    late.deadline = std::time::Duration::from_millis(50);
+    let failure = within(client.post(late, Later(Some(turn).into()))).await.unwrap_err();
+    assert!(!failure.request_started, "{failure:?}");
+}

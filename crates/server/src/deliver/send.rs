@@ -3,6 +3,7 @@
 //! The right to write is a function that the caller gives: it is handed the write of the first byte, and
 //! either makes it or says why not. The database is behind that function, or is not; nothing here knows.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -11,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::classify;
 use crate::domain::attempt::Outcome;
+use crate::domain::slots::Turn;
 use crate::domain::time::Clock;
 
 /// What the gate said.
@@ -33,6 +35,7 @@ const LEASE_OVER: u8 = 3;
 struct Asked<F> {
     may_write: F,
     said: Arc<AtomicU8>,
+    turn: Option<Arc<Turn>>,
 }
 
 impl<F: Fn(&mut dyn FnMut()) -> Permission + Send + 'static> Gate for Asked<F> {
@@ -46,21 +49,37 @@ impl<F: Fn(&mut dyn FnMut()) -> Permission + Send + 'static> Gate for Asked<F> {
         self.said.store(said, Ordering::Release);
         decision
     }
+
+    fn turn(&self) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
+        let turn = self.turn.as_ref()?;
+        if turn.has_come() {
+            turn.pass();
+            return None;
+        }
+        let turn = turn.clone();
+        Some(Box::pin(async move {
+            turn.come().await;
+            // The request goes to its connection next, without a pause: to wait for the first byte itself would
+            // make a chain of wake-ups of all attempts of a subscription.
+            turn.pass();
+        }))
+    }
 }
 
 /// Sends one request and reports what came of it. `cut_off` ends it at once. Bodies from addresses that
-/// only the operator opened are kept when `keep_inside_bodies` says so.
+/// only the operator opened are kept when `keep_inside_bodies` says so. It begins when its `turn` has come.
 pub async fn send(
     client: &Client,
     request: Request,
     may_write: impl Fn(&mut dyn FnMut()) -> Permission + Send + 'static,
+    turn: Option<Arc<Turn>>,
     clock: &Clock,
     cut_off: &CancellationToken,
     keep_inside_bodies: bool,
 ) -> Outcome {
     let started_at = clock.wall();
     let said = Arc::new(AtomicU8::new(NOT_ASKED));
-    let gate = Asked { may_write, said: said.clone() };
+    let gate = Asked { may_write, said: said.clone(), turn };
     let result = tokio::select! {
         result = client.post(request, gate) => result,
         () = cut_off.cancelled() => {

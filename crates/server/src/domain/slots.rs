@@ -17,6 +17,7 @@
 
 mod bounds;
 mod subscription;
+mod turn;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -29,6 +30,7 @@ use tokio::sync::Notify;
 use self::bounds::ClassUse;
 pub use self::bounds::{Bounds, MANUAL_EXTRA};
 use self::subscription::Subscription;
+pub use self::turn::Turn;
 use super::attempt::{Attempt, Outcome, Verdict};
 use super::delivery::Class;
 use super::number::{OrganizationNo, SubscriptionNo};
@@ -100,7 +102,6 @@ pub struct Slots {
     bounds: Bounds,
     state: Arc<Mutex<State>>,
     freed: Arc<Notify>,
-    ended: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
@@ -146,13 +147,14 @@ pub struct Slot {
     slots: Slots,
     want: Want,
     share: Share,
+    turn: Option<Arc<Turn>>,
 }
 
 impl Slots {
     /// Nothing is under way.
     #[must_use]
     pub fn new(bounds: Bounds) -> Self {
-        Self { bounds, state: Arc::default(), freed: Arc::default(), ended: Arc::default() }
+        Self { bounds, state: Arc::default(), freed: Arc::default() }
     }
 
     /// A place for one more attempt, or why there is none.
@@ -162,7 +164,13 @@ impl Slots {
     pub fn try_take(&self, want: Want) -> Result<Slot, Full> {
         let mut state = self.lock();
         match state.take(&self.bounds, want) {
-            Ok(share) => Ok(Slot { slots: self.clone(), want, share }),
+            Ok(share) => {
+                let known =
+                    state.subscriptions.get_mut(&want.subscription).filter(|_| want.class == Class::Live);
+                let number = known.map(|known| known.turns.give());
+                let turn = number.map(|number| Arc::new(Turn::new(self.clone(), want.subscription, number)));
+                Ok(Slot { slots: self.clone(), want, share, turn })
+            }
             Err(full) => {
                 state.starve(want.subscription, full);
                 Err(full)
@@ -236,11 +244,6 @@ impl Slots {
     /// Resolves once a place has been freed that somebody was refused.
     pub async fn freed(&self) {
         self.freed.notified().await;
-    }
-
-    /// Resolves once a place has been freed, whoever wants it.
-    pub async fn ended(&self) {
-        self.ended.notified().await;
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -328,8 +331,18 @@ impl State {
 }
 
 impl Slot {
-    /// There is no answer yet: from now on it counts in the slow share, as far as that has room for it.
+    /// Its turn among the fresh deliveries of its subscription, if it is one.
+    #[must_use]
+    pub fn turn(&self) -> Option<Arc<Turn>> {
+        self.turn.clone()
+    }
+
+    /// There is no answer yet: from now on it counts in the slow share, as far as that has room for it. Nobody
+    /// waits for its turn any more.
     pub fn slow_down(&mut self) {
+        if let Some(turn) = &self.turn {
+            turn.pass();
+        }
         if self.share == Share::Slow {
             return;
         }
@@ -385,6 +398,9 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
+        if let Some(turn) = self.turn.take() {
+            turn.pass();
+        }
         let want = self.want;
         let mut state = self.slots.lock();
         let slow = self.share == Share::Slow;
@@ -424,7 +440,6 @@ impl Drop for Slot {
             }
         }
         drop(state);
-        self.slots.ended.notify_one();
         if ring {
             self.slots.freed.notify_one();
         }

@@ -190,7 +190,7 @@ impl Alerts {
                 Permission::Changed
             }
         };
-        send(&parts.egress, request, may_write, &parts.clock, &self.cut_off, false).await
+        send(&parts.egress, request, may_write, None, &parts.clock, &self.cut_off, false).await
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

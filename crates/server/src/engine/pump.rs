@@ -4,8 +4,10 @@
 //! their leases released. On a crash the leases end by themselves.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -17,7 +19,7 @@ use crate::deliver::send::{Permission, send};
 use crate::domain::attempt::Outcome;
 use crate::domain::delivery::{Claimed, Class, Leased};
 use crate::domain::retry::JITTER;
-use crate::domain::slots::{SLOW_AFTER, Slot, Slots};
+use crate::domain::slots::{self, SLOW_AFTER, Slot, Slots};
 use crate::domain::time::TimeMs;
 use crate::record::decide::{Circumstances, decide};
 use crate::store::claim::{ClaimRequest, LEASE_SKEW};
@@ -34,6 +36,10 @@ const CLAIM_ERROR_WAIT: Duration = Duration::from_secs(1);
 pub struct Pump {
     parts: Arc<Parts>,
     slots: Slots,
+    /// Attempts that were started and are not recorded yet.
+    under_way: Arc<AtomicUsize>,
+    /// Rung when one has been recorded.
+    ended: Arc<Notify>,
     attempts: TaskTracker,
     cut_off: CancellationToken,
 }
@@ -54,7 +60,14 @@ impl Pump {
     #[must_use]
     pub fn new(parts: Parts, cut_off: CancellationToken) -> Self {
         let slots = Slots::new(parts.settings.bounds);
-        Self { parts: Arc::new(parts), slots, attempts: TaskTracker::new(), cut_off }
+        Self {
+            parts: Arc::new(parts),
+            slots,
+            under_way: Arc::default(),
+            ended: Arc::default(),
+            attempts: TaskTracker::new(),
+            cut_off,
+        }
     }
 
     /// Claims until the soft stop, then waits for what is under way.
@@ -137,7 +150,14 @@ impl Pump {
     /// handed over.
     fn start_all(&self, leased: Vec<Leased>, seated: bool) {
         for Leased { claimed, slot } in leased {
-            self.attempts.spawn(self.clone().attempt(claimed, slot, seated));
+            self.under_way.fetch_add(1, Ordering::SeqCst);
+            let pump = self.clone();
+            self.attempts.spawn(async move {
+                let (under_way, ended) = (pump.under_way.clone(), pump.ended.clone());
+                pump.attempt(claimed, slot, seated).await;
+                under_way.fetch_sub(1, Ordering::SeqCst);
+                ended.notify_one();
+            });
         }
     }
 
@@ -148,14 +168,14 @@ impl Pump {
     pub async fn run_until_idle(&self) -> Result<(), StoreError> {
         loop {
             // Asked first: what ends during the turn may leave something that the turn did not see.
-            let idle = self.slots.idle();
+            let idle = self.under_way() == 0;
             let turn = self.turn().await?;
             let more = turn.next_due.is_some_and(|due| due <= self.parts.clock.schedule());
             if turn.started == 0 && !more {
                 if idle {
                     return Ok(());
                 }
-                self.slots.ended().await;
+                self.ended.notified().await;
             }
         }
     }
@@ -169,7 +189,7 @@ impl Pump {
             while let Some(leased) = handed.ready() {
                 self.start_all(leased, true);
             }
-            let idle = self.slots.idle();
+            let idle = self.under_way() == 0;
             let turn = self.turn_of(true).await?;
             let more = turn.next_due.is_some_and(|due| due <= self.parts.clock.schedule());
             if turn.started == 0 && !more {
@@ -178,21 +198,21 @@ impl Pump {
                 }
                 tokio::select! {
                     Some(leased) = handed.next() => self.start_all(leased, true),
-                    () = self.slots.ended() => {}
+                    () = self.ended.notified() => {}
                 }
             }
         }
     }
 
-    /// Attempts that were begun and have not ended.
+    /// Attempts that were begun and are not recorded yet.
     #[must_use]
     pub fn under_way(&self) -> usize {
-        self.attempts.len()
+        self.under_way.load(Ordering::SeqCst)
     }
 
-    /// Resolves once an attempt has ended since the last call.
+    /// Resolves once an attempt has been recorded since the last call.
     pub async fn freed(&self) {
-        self.slots.freed().await;
+        self.ended.notified().await;
     }
 
     fn wait_until(&self, due: Option<TimeMs>) -> Duration {
@@ -216,13 +236,19 @@ impl Pump {
             attempt_id: self.parts.entropy.uuid_at(self.parts.clock.wall()),
         };
         let settlement = decide(&claimed, outcome, around);
-        // With a seat the store frees the place, and may hand over what waits for it.
-        let (given, kept) = if seated { (Some(slot), None) } else { (None, Some(slot)) };
-        if let Err(error) = self.parts.store.settle_and_free(settlement, given).await {
+        // The receiver has answered: its place is free for another attempt while this one is recorded. With a
+        // seat the store hands over what waits for it.
+        let subscription = slot.subscription();
+        let next = if seated {
+            slot.free().then_some(subscription)
+        } else {
+            drop(slot);
+            None
+        };
+        if let Err(error) = self.parts.store.settle_and_claim(settlement, next).await {
             // The lease will end, and the next claim writes the attempt as unknown.
             tracing::error!(error = &error as &dyn std::error::Error, "an attempt could not be recorded");
         }
-        drop(kept);
         if manual {
             self.parts.bells.ended.ring();
         }
@@ -230,7 +256,7 @@ impl Pump {
 
     /// Sends, and moves the attempt to the slow share when it has had no answer for a while.
     async fn send_watched(&self, claimed: Claimed, slot: &mut Slot) -> (Claimed, Outcome) {
-        let mut sent = std::pin::pin!(self.send_current(claimed));
+        let mut sent = std::pin::pin!(self.send_current(claimed, slot.turn()));
         tokio::select! {
             done = &mut sent => return done,
             () = pause(SLOW_AFTER) => slot.slow_down(),
@@ -239,9 +265,9 @@ impl Pump {
     }
 
     /// Sends with the subscription's settings as they are when the first byte is written.
-    async fn send_current(&self, mut claimed: Claimed) -> (Claimed, Outcome) {
+    async fn send_current(&self, mut claimed: Claimed, turn: Option<Arc<slots::Turn>>) -> (Claimed, Outcome) {
         for _ in 0..MAX_RETARGETS {
-            let outcome = self.send_once(&claimed).await;
+            let outcome = self.send_once(&claimed, turn.clone()).await;
             if !matches!(outcome, Outcome::Changed) {
                 return (claimed, outcome);
             }
@@ -260,7 +286,7 @@ impl Pump {
         (claimed, Outcome::Changed)
     }
 
-    async fn send_once(&self, claimed: &Claimed) -> Outcome {
+    async fn send_once(&self, claimed: &Claimed, turn: Option<Arc<slots::Turn>>) -> Outcome {
         let parts = &self.parts;
         let Some(deadline) = self.deadline(claimed) else { return Outcome::LeaseOver };
         let trace = parts.entropy.uuid();
@@ -289,7 +315,7 @@ impl Pump {
             }
         };
         let keep = parts.settings.keep_inside_bodies;
-        send(&parts.egress, request, may_write, &parts.clock, &self.cut_off, keep).await
+        send(&parts.egress, request, may_write, turn, &parts.clock, &self.cut_off, keep).await
     }
 
     /// The attempt's timeout, or what is left of the lease without the skew, whichever is shorter.

@@ -413,7 +413,7 @@ fn take(
         claimed_at: Some(tx.context.clock.wall()),
         claimed_url: Some(target.url_no),
         due_at: lease_until,
-        ..*row
+        ..row.clone()
     };
     let claimed_ms = row.claimed_at.map(|time| time.0);
     tx.run(LEASE, params![row.no.0, row.claim_no, row.boot, claimed_ms, lease_until.0, target.url_no.0])?;

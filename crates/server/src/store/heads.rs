@@ -120,10 +120,10 @@ pub(super) fn set_automatic(
 ) -> Result<(), StoreError> {
     tx.run(SET_AUTOMATIC, params![subscription.0, look.0])?;
     if let Some(heads) = tx.memory.heads(subscription) {
-        let automatic = Class::ALL.into_iter().filter(|class| *class != Class::Manual);
-        let queued: Vec<_> = automatic.filter(|class| heads.get(*class).is_some()).collect();
-        for class in queued {
-            heads.set(class, Some(look));
+        for class in Class::ALL.into_iter().filter(|class| *class != Class::Manual) {
+            if heads.get(class).is_some() {
+                heads.set(class, Some(look));
+            }
         }
     }
     Ok(())
@@ -145,9 +145,10 @@ pub(super) fn remove_all(tx: &mut Tx<'_>, subscription: SubscriptionNo) -> Resul
 pub(super) fn open_all(tx: &mut Tx<'_>, subscription: SubscriptionNo) -> Result<(), StoreError> {
     tx.run(OPEN_ALL, params![subscription.0])?;
     if let Some(heads) = tx.memory.heads(subscription) {
-        let queued: Vec<_> = Class::ALL.into_iter().filter(|class| heads.get(*class).is_some()).collect();
-        for class in queued {
-            heads.set(class, Some(TimeMs::ZERO));
+        for class in Class::ALL {
+            if heads.get(class).is_some() {
+                heads.set(class, Some(TimeMs::ZERO));
+            }
         }
     }
     Ok(())

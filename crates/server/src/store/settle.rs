@@ -16,8 +16,7 @@ use super::writer::{Kind, Op, Tx};
 use super::{Store, alerts, claim, heads, health, ordering, rows};
 use crate::domain::attempt::Recorded;
 use crate::domain::delivery::{Class, End};
-use crate::domain::number::DeliveryNo;
-use crate::domain::slots::Slot;
+use crate::domain::number::{DeliveryNo, SubscriptionNo};
 use crate::domain::time::TimeMs;
 
 /// How an attempt is to be recorded and what happens next.
@@ -130,25 +129,25 @@ const CLOSE_UNSTARTED: &str =
 impl Store {
     /// Records an attempt. Kept and written again when the store cannot write just now.
     pub async fn settle(&self, settlement: Settlement) -> Result<Settled, StoreError> {
-        self.settle_and_free(settlement, None).await
+        self.settle_and_claim(settlement, None).await
     }
 
-    /// The same, and frees the attempt's place in the same transaction: what waits for it may be claimed
-    /// there and handed over with the commit.
-    pub async fn settle_and_free(
+    /// The same, and claims what waits for a subscription whose attempt has freed a place that it was refused:
+    /// it is handed over with the commit.
+    pub async fn settle_and_claim(
         &self,
         settlement: Settlement,
-        slot: Option<Slot>,
+        next: Option<SubscriptionNo>,
     ) -> Result<Settled, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.writer.settle(Box::new(SettleOp { settlement, slot, settled: Settled::Nothing, reply }));
+        self.writer.settle(Box::new(SettleOp { settlement, next, settled: Settled::Nothing, reply }));
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 }
 
 struct SettleOp {
     settlement: Settlement,
-    slot: Option<Slot>,
+    next: Option<SubscriptionNo>,
     settled: Settled,
     reply: oneshot::Sender<Result<Settled, StoreError>>,
 }
@@ -160,10 +159,7 @@ impl Op for SettleOp {
 
     fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
         self.settled = settle(tx, &self.settlement)?;
-        let Some(slot) = self.slot.take() else { return Ok(()) };
-        let subscription = slot.subscription();
-        let next_may_start = slot.free();
-        if next_may_start { claim::claim_next_of(tx, subscription) } else { Ok(()) }
+        self.next.map_or(Ok(()), |next| claim::claim_next_of(tx, next))
     }
 
     /// Leaves out what a receiver or the network had to say.

@@ -1,6 +1,7 @@
 //! What is known of one subscription's receiver, and what it has under way.
 
 use super::bounds::{Bounds, ClassUse, MANUAL_EXTRA};
+use super::turn::Turns;
 use super::{Class, Want};
 use crate::domain::rate::TokenBucket;
 use crate::domain::time::TimeMs;
@@ -18,6 +19,8 @@ pub(super) struct Subscription {
     pub(super) is_slow: bool,
     /// It was refused a place since one of its own was freed.
     pub(super) starved: bool,
+    /// In which order its fresh deliveries begin.
+    pub(super) turns: Turns,
     /// What is left of its own rate, if it has one.
     rate: Option<(u32, TokenBucket)>,
 }
@@ -33,6 +36,7 @@ impl Subscription {
             slow: 0,
             is_slow: false,
             starved: false,
+            turns: Turns::default(),
             rate: None,
         }
     }

@@ -238,3 +238,45 @@ fn what_is_remembered_has_a_bound() {
     }
     assert_eq!(slots.lock().subscriptions.len(), MAX_REMEMBERED);
 }
+
+#[tokio::test]
+async fn fresh_deliveries_begin_in_the_order_in_which_they_were_claimed() {
+    let slots = Slots::new(wide());
+    let begun = Arc::new(Mutex::new(Vec::new()));
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..50_usize {
+        let slot = slots.try_take(want(1)).expect("a place");
+        let begun = begun.clone();
+        tasks.spawn(async move {
+            // Connections take as long as they take: the last are there first.
+            for _ in 0..(50 - number) {
+                tokio::task::yield_now().await;
+            }
+            let turn = slot.turn().expect("a fresh delivery has one");
+            // Every seventh ends before it begins.
+            if number % 7 == 3 {
+                return;
+            }
+            turn.come().await;
+            begun.lock().unwrap().push(number);
+            turn.pass();
+        });
+    }
+    while tasks.join_next().await.is_some() {}
+    let expected: Vec<usize> = (0..50).filter(|number| number % 7 != 3).collect();
+    assert_eq!(*begun.lock().unwrap(), expected);
+    assert!(slots.lock().subscriptions.is_empty(), "and nothing is left of it");
+}
+
+#[test]
+fn whoever_is_slow_to_begin_lets_the_others_pass_and_retries_have_no_turn() {
+    let slots = Slots::new(wide());
+    let mut first = slots.try_take(want(1)).expect("a place");
+    let second = slots.try_take(want(1)).expect("a place");
+    let turn = second.turn().expect("it is fresh");
+    assert!(first.turn().is_some_and(|turn| turn.has_come()) && !turn.has_come());
+    first.slow_down();
+    assert!(turn.has_come());
+    let retry = slots.try_take(Want { class: Class::Retry, ..want(1) }).expect("a place");
+    assert!(retry.turn().is_none());
+}

@@ -58,6 +58,8 @@ impl Allowance {
             write(tx, subscription, &mut entry)?;
             tx.context.health.remember(subscription, entry);
             tx.context.health.forget_bucket(subscription);
+            // Some heads say when the rate has room again, which is nothing to wait for any more.
+            heads::open_all(tx, subscription)?;
             return Ok(None);
         }
         let rate = entry.health.drain_per_second();

@@ -2,7 +2,8 @@
 //!
 //! `prompt` answers 200 at once, `slow` after a while, `moody` answers 500 to the first request of every
 //! delivery and 200 from then on, `flaky` refuses the first and perhaps the second, with a 500 or a reset of
-//! the connection. Whatever else is pointed here is as flaky.
+//! the connection. Whatever else is pointed here is as flaky. Nobody is refused three times in a row, because a
+//! subscription that is failing would wait for minutes between its probes.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -53,14 +54,21 @@ struct Shared {
     arrivals: Mutex<Vec<Arrival>>,
     /// How often each delivery was refused.
     refused: Mutex<HashMap<String, u32>>,
+    /// Requests of a mailbox and a mood that were refused one after the other.
+    in_a_row: Mutex<HashMap<(usize, String), u32>>,
     secrets: Mutex<Vec<String>>,
 }
 
 impl Receiver {
     pub(super) async fn start(dice: Dice) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let shared =
-            Shared { dice, arrivals: Mutex::default(), refused: Mutex::default(), secrets: Mutex::default() };
+        let shared = Shared {
+            dice,
+            arrivals: Mutex::default(),
+            refused: Mutex::default(),
+            in_a_row: Mutex::default(),
+            secrets: Mutex::default(),
+        };
         let receiver = Self { address: listener.local_addr().expect("bound"), shared: Arc::new(shared) };
         let shared = receiver.shared.clone();
         tokio::spawn(async move {
@@ -152,9 +160,15 @@ impl Shared {
                 _ => false,
             },
         };
-        if !is_refused {
+        let place = (arrival.mailbox, arrival.mood.clone());
+        let mut in_a_row = self.in_a_row.lock().expect("no panic");
+        let in_a_row = in_a_row.entry(place).or_default();
+        // So many in a row would make the subscription failing: a test of its own.
+        if !is_refused || *in_a_row == 2 {
+            *in_a_row = 0;
             return 200;
         }
+        *in_a_row += 1;
         *self.refused.lock().expect("no panic").entry(arrival.request_id.clone()).or_default() += 1;
         if arrival.mood != "moody" && self.dice.once_in(2) { RESET } else { 500 }
     }

@@ -140,6 +140,15 @@ impl Reference {
         if known.failures_in_a_row >= FAILING {
             known.failures_in_a_row = 0;
         }
+        self.hurry(subscription);
+    }
+
+    /// What waits of a subscription is due, whatever its own time.
+    fn hurry(&mut self, subscription: usize) {
+        let now = self.now;
+        for delivery in self.deliveries.values_mut().filter(|it| it.subscription == subscription) {
+            delivery.earliest = delivery.earliest.min(now);
+        }
     }
 
     /// The sender is gone.

@@ -1,6 +1,6 @@
 //! What the store's rows say, read past the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, Row};
 use uuid::Uuid;
@@ -37,13 +37,15 @@ pub struct Line {
     pub url: String,
 }
 
-/// The three of them.
+/// All of them.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
     pub queued: BTreeMap<i64, Queued>,
     pub ended: BTreeMap<i64, Ended>,
     /// By delivery and number.
     pub log: BTreeMap<(i64, u32), Line>,
+    /// Subscriptions that are given what waits at a rate, or one at a time.
+    pub throttled: BTreeSet<i64>,
 }
 
 const QUEUED: &str = "SELECT no, class, due_ms, failures, attempts, claim_no, boot FROM queue";
@@ -53,6 +55,7 @@ const LOG: &str = "SELECT a.delivery, a.attempt_no, a.id, a.outcome, a.status, u
 const MADE: &str =
     "SELECT q.no, q.subscription, q.request_id FROM queue q JOIN events e ON e.seq = q.event_seq
     WHERE e.id = ?1 ORDER BY q.no";
+const THROTTLED: &str = "SELECT no FROM subscriptions WHERE drain_since_ms IS NOT NULL OR health = 2";
 const LEASED_BY_THE_DEAD: &str =
     "SELECT count(*) FROM queue WHERE boot IS NOT NULL AND boot <> ?1 AND due_ms > 0";
 
@@ -92,6 +95,7 @@ impl Seen {
             queued: queued.into_iter().collect(),
             ended: ended.into_iter().collect(),
             log: log.into_iter().collect(),
+            throttled: all(rows, THROTTLED, |row| row.get(0)).into_iter().collect(),
         }
     }
 

@@ -137,6 +137,12 @@ impl<'a> World<'a> {
             if self.rows().queued.is_empty() {
                 break;
             }
+            // What waited for a subscription to come back comes at a rate.
+            for _ in 0..10 {
+                self.ground.clock.advance(Duration::from_secs(1));
+                self.model.now = self.ground.clock.wall();
+                self.run()?;
+            }
             self.ground.clock.advance(Duration::from_hours(1));
             self.model.now = self.ground.clock.wall();
         }

@@ -75,7 +75,10 @@ impl Reference {
             delivery.is_manual || held_until <= self.now,
             "a request to a subscription that is held: delivery {no}, {arrival:?}"
         );
-        ensure!(delivery.earliest <= self.now, "a retry before its time: delivery {no}");
+        // A probe need not wait for it.
+        let is_failing = self.subscriptions[delivery.subscription].failures_in_a_row >= super::FAILING;
+        let in_time = is_failing || delivery.earliest <= self.now;
+        ensure!(in_time, "a retry before its time: delivery {no}");
         Ok(())
     }
 
@@ -126,6 +129,7 @@ impl Reference {
             return;
         }
         let known = &mut self.subscriptions[delivery.subscription];
+        let came_back = answer == Answer::Good && known.failures_in_a_row >= super::FAILING;
         known.failures_in_a_row = if answer == Answer::Good { 0 } else { known.failures_in_a_row + 1 };
         let mut hold_s = 0;
         match answer {
@@ -145,6 +149,10 @@ impl Reference {
             _ if delivery.is_cancelled => {}
             Answer::Gone => delivery.end = Some(End::Exhausted),
             _ => delivery.fail(self.now, hold_s),
+        }
+        if came_back {
+            let subscription = delivery.subscription;
+            self.hurry(subscription);
         }
     }
 

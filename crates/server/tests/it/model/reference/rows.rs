@@ -124,7 +124,10 @@ impl Reference {
             let is_held = known.is_paused || known.not_before > self.now;
             let may_go = self.is_selected(delivery)
                 && !delivery.is_cancelled
-                && (delivery.is_manual || (!is_held && known.failures_in_a_row < FAILING));
+                && (delivery.is_manual
+                    || (!is_held
+                        && known.failures_in_a_row < FAILING
+                        && !rows.throttled.contains(&known.no)));
             let has_lease = queued.boot.is_some() && queued.due_ms > self.now.0;
             let is_due = delivery.latest <= self.now && !has_lease;
             ensure!(
