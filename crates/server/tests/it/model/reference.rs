@@ -17,6 +17,7 @@ use inkhook_wire::id::EventId;
 
 use super::life::{TIMEOUT, WAITS_S};
 use super::receiver::Arrival;
+use super::seen::Seen as Rows;
 use super::step::Answer;
 
 /// Failures in a row from which on a subscription is only probed.
@@ -35,6 +36,8 @@ pub struct Subscription {
     pub is_paused: bool,
     pub not_before: TimeMs,
     failures_in_a_row: u32,
+    /// When everything that waited was last made due.
+    hurried_at: Option<TimeMs>,
 }
 
 /// How a delivery must end, once that is known.
@@ -62,6 +65,17 @@ pub struct Delivery {
     latest: TimeMs,
     /// An attempt may have been received without an answer that was read.
     maybe_received: bool,
+    /// What it was before its last failure, when that may have been a probe ahead of its time, which does not
+    /// count.
+    before_probe: Option<BeforeProbe>,
+}
+
+/// See [`Delivery::before_probe`].
+#[derive(Debug, Clone, Copy)]
+struct BeforeProbe {
+    failures: u32,
+    earliest: TimeMs,
+    latest: TimeMs,
 }
 
 /// A request that came, and what became of it.
@@ -69,7 +83,7 @@ pub struct Delivery {
 struct Seen {
     arrival: Arrival,
     delivery: i64,
-    at: TimeMs,
+    leased_until: TimeMs,
     state: Fate,
 }
 
@@ -113,6 +127,7 @@ impl Reference {
             is_paused: false,
             not_before: TimeMs::ZERO,
             failures_in_a_row: 0,
+            hurried_at: None,
         });
     }
 
@@ -133,19 +148,23 @@ impl Reference {
         }
     }
 
-    /// Whatever held a subscription back no longer does.
-    pub fn release(&mut self, subscription: usize) {
+    /// Whatever held a subscription back no longer does. One that is failing and not paused is still failing,
+    /// unless it has another URL.
+    pub fn release(&mut self, subscription: usize, is_new_url: bool) {
         let known = &mut self.subscriptions[subscription];
+        let is_probed = known.failures_in_a_row >= FAILING && !known.is_paused && !is_new_url;
         (known.is_paused, known.not_before) = (false, TimeMs::ZERO);
-        if known.failures_in_a_row >= FAILING {
-            known.failures_in_a_row = 0;
+        if is_probed {
+            return;
         }
+        known.failures_in_a_row = 0;
         self.hurry(subscription);
     }
 
     /// What waits of a subscription is due, whatever its own time.
     fn hurry(&mut self, subscription: usize) {
         let now = self.now;
+        self.subscriptions[subscription].hurried_at = Some(now);
         for delivery in self.deliveries.values_mut().filter(|it| it.subscription == subscription) {
             delivery.earliest = delivery.earliest.min(now);
         }
@@ -172,9 +191,11 @@ impl Reference {
         known.is_active && types_of(known.types).contains(&delivery.event_type)
     }
 
-    /// Whether a lease taken then still stands.
-    fn is_leased(&self, since: TimeMs) -> bool {
-        self.now < since.after(TIMEOUT).after(LEASE_SKEW)
+    /// When the lease ends of a delivery whose request came now, as far as its row still says so.
+    fn leased_until(&self, no: i64, rows: &Rows) -> TimeMs {
+        let latest = self.now.after(TIMEOUT).after(LEASE_SKEW);
+        let row = rows.queued.get(&no).filter(|row| row.boot.is_some());
+        row.map_or(latest, |row| latest.min(TimeMs(row.due_ms)))
     }
 
     /// Requests of a subscription that nobody has answered.
@@ -201,6 +222,7 @@ impl Delivery {
             failures: 0,
             earliest: TimeMs::ZERO,
             latest: TimeMs::ZERO,
+            before_probe: None,
             maybe_received: false,
         }
     }

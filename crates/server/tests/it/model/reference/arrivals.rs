@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use inkhook_server::domain::time::TimeMs;
 
-use super::{End, Fate, Reference, Seen};
+use super::{BeforeProbe, End, Fate, Reference, Seen};
 use crate::model::receiver::Arrival;
 use crate::model::seen::Seen as Rows;
 use crate::model::step::Answer;
@@ -31,7 +31,8 @@ impl Reference {
         self.check_settings(no, &arrival)?;
         self.check_time(no, &arrival, holds)?;
         self.check_repeat(no, &arrival, rows)?;
-        self.arrivals.push(Seen { arrival, delivery: no, at: self.now, state: Fate::Open });
+        let leased_until = self.leased_until(no, rows);
+        self.arrivals.push(Seen { arrival, delivery: no, leased_until, state: Fate::Open });
         Ok(())
     }
 
@@ -96,7 +97,10 @@ impl Reference {
                     ensure!(was_lost, "delivery {no} came again after it was taken");
                 }
                 Fate::Open => {
-                    ensure!(!self.is_leased(earlier.at), "two requests of delivery {no} at the same time");
+                    ensure!(
+                        earlier.leased_until <= self.now,
+                        "two requests of delivery {no} at the same time"
+                    );
                     self.deliveries.get_mut(&no).expect("it is known").maybe_received = true;
                 }
                 Fate::Answered(_) | Fate::Lost => {}
@@ -129,12 +133,21 @@ impl Reference {
             return;
         }
         let known = &mut self.subscriptions[delivery.subscription];
-        let came_back = answer == Answer::Good && known.failures_in_a_row >= super::FAILING;
-        known.failures_in_a_row = if answer == Answer::Good { 0 } else { known.failures_in_a_row + 1 };
+        // What an earlier URL answered says nothing about the one that is in force now.
+        let is_here = seen.arrival.url == known.url;
+        let may_be_early = known.failures_in_a_row >= super::FAILING && self.now < delivery.latest;
+        let came_back = is_here && answer == Answer::Good && known.failures_in_a_row >= super::FAILING;
+        match answer {
+            Answer::Good if is_here => known.failures_in_a_row = 0,
+            // It asked for time, or somebody asked for the attempt: neither counts.
+            Answer::Busy { .. } => {}
+            _ if delivery.is_manual || !is_here => {}
+            _ => known.failures_in_a_row += 1,
+        }
         let mut hold_s = 0;
         match answer {
             Answer::Good => delivery.end = Some(End::Succeeded),
-            Answer::Gone if !was_ended => known.is_paused = true,
+            Answer::Gone => known.is_paused |= is_here && known.is_active,
             Answer::Busy { wait_s } => {
                 hold_s = wait_s;
                 if !was_ended {
@@ -142,13 +155,22 @@ impl Reference {
                 }
             }
             Answer::Reset => delivery.maybe_received = true,
-            Answer::Bad | Answer::Gone | Answer::Hold => {}
+            Answer::Bad | Answer::Hold => {}
         }
         match answer {
             Answer::Good => {}
             _ if delivery.is_cancelled => {}
             Answer::Gone => delivery.end = Some(End::Exhausted),
-            _ => delivery.fail(self.now, hold_s),
+            _ => {
+                let (failures, earliest, latest) = (delivery.failures, delivery.earliest, delivery.latest);
+                delivery.before_probe = may_be_early.then_some(BeforeProbe { failures, earliest, latest });
+                delivery.fail(self.now, hold_s);
+                // What was claimed before all was made due counts as having waited.
+                let lease = super::TIMEOUT + super::LEASE_SKEW;
+                if known.hurried_at.is_some_and(|at| seen.leased_until <= at.after(lease)) {
+                    delivery.earliest = delivery.earliest.min(self.now.after(Duration::from_secs(hold_s)));
+                }
+            }
         }
         if came_back {
             let subscription = delivery.subscription;

@@ -18,6 +18,13 @@ const LIVE: i64 = 1;
 impl Reference {
     /// What holds whenever nothing moves.
     pub fn check_rows(&mut self, rows: &Rows, boot: i64) -> Result<(), Breach> {
+        for (no, delivery) in &mut self.deliveries {
+            let Some(before) = delivery.before_probe.take() else { continue };
+            if rows.queued.get(no).is_some_and(|row| row.failures == before.failures) {
+                delivery.failures = before.failures;
+                (delivery.earliest, delivery.latest, delivery.end) = (before.earliest, before.latest, None);
+            }
+        }
         for (no, delivery) in &self.deliveries {
             match (rows.queued.get(no), rows.ended.get(no)) {
                 (Some(queued), None) => self.check_queued(*no, queued, boot)?,
@@ -55,7 +62,9 @@ impl Reference {
         }
         // Put back at once is as good as due: its time had come when it was claimed.
         let due = TimeMs(queued.due_ms);
-        let is_early = due < delivery.earliest && delivery.earliest > self.now;
+        // So is what a probe ahead of its time left when its sender was lost.
+        let is_failing = self.subscriptions[delivery.subscription].failures_in_a_row >= FAILING;
+        let is_early = !is_failing && due < delivery.earliest && delivery.earliest > self.now;
         ensure!(!is_early, "delivery {no} is due at {due}, before {}", delivery.earliest);
         ensure!(due <= delivery.latest, "delivery {no} is due at {due}, after {}", delivery.latest);
         Ok(())

@@ -213,7 +213,7 @@ impl World<'_> {
         let url = Some(self.url(place, version));
         self.patch(place, SubscriptionChange { url, ..SubscriptionChange::default() })?;
         self.model.subscriptions[place].url = version;
-        self.model.release(place);
+        self.model.release(place, true);
         Ok(())
     }
 
@@ -252,7 +252,7 @@ impl World<'_> {
         let id = self.subscriptions[place].0.id;
         let resumed = self.ask(self.life().store.resume_subscription(self.admin(), id))?;
         ensure!(resumed.is_some(), "a subscription was not there");
-        self.model.release(place);
+        self.model.release(place, false);
         Ok(())
     }
 
