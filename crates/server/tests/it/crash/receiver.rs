@@ -1,8 +1,8 @@
 //! A receiver that four kinds of subscription point to, and what it saw.
 //!
-//! `prompt` answers 200 at once, `slow` after a while, `moody` answers 500 to the first request of every
+//! `prompt` answers 200 at once, `slow` after a while, `moody` may answer 500 to the first request of a
 //! delivery and 200 from then on, `flaky` refuses the first and perhaps the second, with a 500 or a reset of
-//! the connection. Whatever else is pointed here is as flaky. Nobody is refused three times in a row, because a
+//! the connection. Whatever else is pointed here is as flaky. Between two refusals some are taken, because a
 //! subscription that is failing would wait for minutes between its probes.
 
 use std::collections::HashMap;
@@ -20,6 +20,9 @@ use crate::support::time::{now, pass};
 
 /// The subscriptions of each mailbox.
 pub(super) const MOODS: [&str; 4] = ["prompt", "slow", "moody", "flaky"];
+/// Requests of a mailbox and a mood that are taken between two that are refused. Answers of attempts that run side
+/// by side overtake each other, so one would not be enough to keep five failures from coming in a row.
+const TAKEN_BETWEEN: u32 = 3;
 /// What stands for a reset where a status is asked for.
 pub(super) const RESET: u16 = 0;
 
@@ -54,8 +57,8 @@ struct Shared {
     arrivals: Mutex<Vec<Arrival>>,
     /// How often each delivery was refused.
     refused: Mutex<HashMap<String, u32>>,
-    /// Requests of a mailbox and a mood that were refused one after the other.
-    in_a_row: Mutex<HashMap<(usize, String), u32>>,
+    /// Requests of a mailbox and a mood that are to be taken before one is refused again.
+    to_take: Mutex<HashMap<(usize, String), u32>>,
     secrets: Mutex<Vec<String>>,
 }
 
@@ -66,7 +69,7 @@ impl Receiver {
             dice,
             arrivals: Mutex::default(),
             refused: Mutex::default(),
-            in_a_row: Mutex::default(),
+            to_take: Mutex::default(),
             secrets: Mutex::default(),
         };
         let receiver = Self { address: listener.local_addr().expect("bound"), shared: Arc::new(shared) };
@@ -161,14 +164,13 @@ impl Shared {
             },
         };
         let place = (arrival.mailbox, arrival.mood.clone());
-        let mut in_a_row = self.in_a_row.lock().expect("no panic");
-        let in_a_row = in_a_row.entry(place).or_default();
-        // So many in a row would make the subscription failing: a test of its own.
-        if !is_refused || *in_a_row == 2 {
-            *in_a_row = 0;
+        let mut to_take = self.to_take.lock().expect("no panic");
+        let to_take = to_take.entry(place).or_default();
+        if !is_refused || *to_take > 0 {
+            *to_take = to_take.saturating_sub(1);
             return 200;
         }
-        *in_a_row += 1;
+        *to_take = TAKEN_BETWEEN;
         *self.refused.lock().expect("no panic").entry(arrival.request_id.clone()).or_default() += 1;
         if arrival.mood != "moody" && self.dice.once_in(2) { RESET } else { 500 }
     }
