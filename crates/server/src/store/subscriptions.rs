@@ -140,7 +140,7 @@ struct Stored {
     organization: OrganizationNo,
     subscription: Subscription,
     generation: u64,
-    /// Something holds its queue back: somebody, the receiver's wish, or its failures.
+    /// Something holds its queue back, or may soon: somebody, the receiver's wish, or its failures.
     is_held: bool,
 }
 
@@ -188,7 +188,7 @@ fn read(row: &Row<'_>, sealer: &Sealer) -> Result<Stored, StoreError> {
         updated_at: rows::time(row, "updated_ms")?,
     };
     let not_before: i64 = row.get("not_before_ms")?;
-    let is_held = paused_at.is_some() || not_before > 0 || health.is_failing;
+    let is_held = paused_at.is_some() || not_before > 0 || health.consecutive_failures > 0;
     Ok(Stored { organization, subscription, generation: row.get("generation")?, is_held })
 }
 

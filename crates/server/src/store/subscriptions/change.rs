@@ -9,7 +9,7 @@ use crate::domain::caller::Scope;
 use crate::domain::subscription::{EventTypesRefusal, PauseReason, Subscription, SubscriptionChange};
 use crate::store::error::StoreError;
 use crate::store::writer::Tx;
-use crate::store::{Store, cancel, heads, health, ordering, urls};
+use crate::store::{Store, cancel, heads, health, ordering, rows, urls};
 
 /// What became of a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +32,7 @@ const PAUSE: &str = "UPDATE subscriptions SET paused_ms = $2, pause_reason = $3,
     updated_ms = $2 WHERE no = $1";
 const RELEASE: &str = "UPDATE subscriptions SET paused_ms = NULL, pause_reason = NULL, not_before_ms = 0,
     generation = $2, updated_ms = $3 WHERE no = $1";
+const RETRIES: &str = "SELECT 1 FROM queue WHERE subscription = $1 AND class = 2 LIMIT 1";
 
 impl Store {
     /// Changes what is given. A change that leaves everything as it is writes nothing.
@@ -164,7 +165,7 @@ fn pause(tx: &mut Tx<'_>, stored: Stored) -> Result<Subscription, StoreError> {
 
 fn resume(tx: &mut Tx<'_>, stored: Stored) -> Result<Subscription, StoreError> {
     let mut subscription = stored.subscription;
-    if !stored.is_held {
+    if !stored.is_held && rows::scalar::<i64>(tx, RETRIES, params![subscription.no.0])?.is_none() {
         return Ok(subscription);
     }
     let generation = stored.generation + 1;

@@ -110,3 +110,21 @@ async fn another_url_and_resume_begin_anew_and_drain() {
         invariants::check_at_rest(&ward.bench);
     }
 }
+
+#[tokio::test]
+async fn resume_of_a_healthy_one_makes_its_retries_due_and_without_any_changes_nothing() {
+    let ward = Ward::new().await;
+    ward.bench.accept_mails(ward.help, 2).await;
+    let before = ward.shown().await;
+    ward.resume().await;
+    assert_eq!(ward.shown().await, before, "nothing holds it back");
+    let [first, second] = ward.bench.claim().await.try_into().expect("two");
+    ward.fail(&first, HOUR).await;
+    ward.bench.succeed(&second).await;
+    ward.none().await;
+    ward.resume().await;
+    let again = ward.bench.claim_one().await;
+    assert_eq!(again.delivery, first.delivery);
+    ward.bench.succeed(&again).await;
+    invariants::check_at_rest(&ward.bench);
+}
