@@ -183,18 +183,13 @@ impl Slots {
         self.lock().closed = true;
     }
 
-    /// Whether no place is left that anybody could have.
+    /// Whether no place is left that anybody could have; if so, [`Slots::freed`] is rung when that changes.
     #[must_use]
     pub fn exhausted(&self) -> bool {
-        let state = self.lock();
-        state.closed || (state.fast >= self.bounds.fast && state.slow >= self.bounds.slow)
-    }
-
-    /// Whether nothing is under way.
-    #[must_use]
-    pub fn idle(&self) -> bool {
-        let state = self.lock();
-        state.fast + state.slow == 0
+        let mut state = self.lock();
+        let full = state.fast >= self.bounds.fast && state.slow >= self.bounds.slow;
+        state.starved |= full;
+        state.closed || full
     }
 
     /// How full everything is.
@@ -202,12 +197,6 @@ impl Slots {
     pub fn in_use(&self) -> InUse {
         let state = self.lock();
         InUse { fast: state.fast, slow: state.slow, bytes: state.bytes }
-    }
-
-    /// Whether this subscription was refused a place since one of its own was freed last.
-    #[must_use]
-    pub fn is_starved(&self, subscription: SubscriptionNo) -> bool {
-        self.lock().subscriptions.get(&subscription).is_some_and(|known| known.starved)
     }
 
     /// Whether this subscription has all under way that it may, as far as it alone is concerned; if so,

@@ -22,7 +22,7 @@ use crate::domain::retry::JITTER;
 use crate::domain::slots::{self, SLOW_AFTER, Slot, Slots};
 use crate::domain::time::TimeMs;
 use crate::record::decide::{Circumstances, decide};
-use crate::store::claim::{ClaimRequest, LEASE_SKEW};
+use crate::store::claim::{ClaimRequest, Followed, LEASE_SKEW};
 use crate::store::error::StoreError;
 use crate::store::hand_over::HandedOver;
 
@@ -49,8 +49,6 @@ pub struct Pump {
 pub struct Turn {
     /// Attempts started.
     pub started: usize,
-    /// Something is due that found no place.
-    pub refused: bool,
     /// When something else becomes due, if anything waits.
     pub next_due: Option<TimeMs>,
 }
@@ -110,12 +108,6 @@ impl Pump {
         self.parts.store.take_seat(self.slots.clone(), self.parts.settings.attempt_timeout)
     }
 
-    /// How many attempts are under way, and for whom.
-    #[must_use]
-    pub fn slots(&self) -> &Slots {
-        &self.slots
-    }
-
     /// Looks at the queue once and starts what it may.
     ///
     /// # Errors
@@ -130,7 +122,7 @@ impl Pump {
         let in_use = self.slots.in_use();
         metrics.in_flight.set(i64::try_from(in_use.fast + in_use.slow).unwrap_or(i64::MAX));
         if self.slots.exhausted() {
-            return Ok(Turn { started: 0, refused: true, next_due: None });
+            return Ok(Turn { started: 0, next_due: None });
         }
         let request = ClaimRequest {
             now: self.parts.clock.schedule(),
@@ -143,7 +135,7 @@ impl Pump {
         }
         let started = claims.claimed.len();
         self.start_all(claims.claimed, seated);
-        Ok(Turn { started, refused: claims.refused, next_due: claims.next_due })
+        Ok(Turn { started, next_due: claims.next_due })
     }
 
     /// Starts what was claimed, whoever claimed it. `seated`: what an attempt's end makes room for may be
@@ -245,12 +237,19 @@ impl Pump {
             drop(slot);
             None
         };
-        if let Err(error) = self.parts.store.settle_and_claim(settlement, next).await {
-            // The lease will end, and the next claim writes the attempt as unknown.
-            tracing::error!(error = &error as &dyn std::error::Error, "an attempt could not be recorded");
-        }
-        if manual {
+        let followed = match self.parts.store.settle_and_claim(settlement, next).await {
+            Ok((_, followed)) => followed,
+            Err(error) => {
+                // The lease will end, and the next claim writes the attempt as unknown.
+                tracing::error!(error = &error as &dyn std::error::Error, "an attempt could not be recorded");
+                Followed::default()
+            }
+        };
+        if manual || followed.ended_manual {
             self.parts.bells.ended.ring();
+        }
+        if followed.more {
+            self.parts.bells.queued.ring();
         }
     }
 

@@ -10,36 +10,37 @@
 //! free, never by how much waits.
 
 mod round;
+mod row;
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use inkhook_wire::event::EventType;
-use inkhook_wire::id::EventId;
 use rusqlite::params;
 
+pub(super) use self::round::PlaceInHeads;
 use self::round::Round;
+pub use self::row::MAX_UNKNOWN;
+use self::row::end_of;
+pub(super) use self::row::{Recipient, Row, claim_row, claimed, lease_end, want, write_lost_attempt};
 use super::error::StoreError;
 use super::health::{self, Allowance, Standing};
 use super::queue::{self, QueueRow};
-use super::settle::{self, AttemptRow};
-use super::target::{self, Selected, Target};
+use super::target::{self, Target};
 use super::writer::Tx;
-use super::{Store, alerts, heads, ordering, rows};
-use crate::domain::delivery::{Claimed, ClaimedEvent, Class, DeliveryTarget, End, Leased};
-use crate::domain::number::{Seq, SubscriptionNo};
-use crate::domain::slots::{Full, Slot, Slots, Want};
+use super::{Store, heads, rows};
+use crate::domain::delivery::{Claimed, Class, Leased};
+use crate::domain::number::SubscriptionNo;
+use crate::domain::slots::{Full, Slots};
 use crate::domain::time::TimeMs;
 
 /// Added to an attempt's timeout to get its lease: what clocks, scheduling and the settle may take.
 pub const LEASE_SKEW: Duration = Duration::from_secs(5);
-/// Attempts whose outcome nobody knows that a delivery may have before it is given up.
-pub const MAX_UNKNOWN: u32 = 20;
 /// Deliveries that one subscription and class is given at each turn of the round.
 const QUANTUM: usize = 8;
 /// Deliveries that a turn ends at most, give or take a quantum.
 const ROWS_TO_END: usize = 64;
+/// When more heads are due than one claim looks at and none of these found a place, the next are looked at
+/// after this: looking at a thousand costs some milliseconds of the writer's time.
+const NEXT_PART_WAIT: Duration = Duration::from_millis(100);
 /// A subscription that cannot be read is looked at again after this.
 const UNREADABLE_WAIT: Duration = Duration::from_mins(1);
 
@@ -61,19 +62,13 @@ pub struct Claims {
     pub claimed: Vec<Leased>,
     /// Deliveries made by hand that ended in this claim.
     pub ended_manual: bool,
-    /// Something is due that found no place.
-    pub refused: bool,
     /// The earliest time at which something else becomes due. Not after `now` when this claim had all that
     /// one claim looks at, and slots are left: claim again at once.
     pub next_due: Option<TimeMs>,
 }
 
 const NEXT_HEAD: &str = "SELECT min(due_ms) FROM queue_heads WHERE due_ms > $1";
-const LEASE: &str =
-    "UPDATE queue SET claim_no = $2, boot = $3, claimed_ms = $4, due_ms = $5, claimed_url = $6
-    WHERE no = $1";
 const GOES_TO: &str = "UPDATE queue SET claimed_url = $2, due_ms = $3 WHERE no = $1";
-const EVENT: &str = "SELECT id, payload FROM events WHERE seq = $1";
 
 impl Store {
     /// Leases what is due, within the free slots.
@@ -120,14 +115,13 @@ impl Store {
 fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Result<Claims, StoreError> {
     let mut claims = Claims::default();
     let mut round = Round::of_due_heads(tx, request)?;
-    let mut more = round.is_partial();
+    let (mut more, mut refused) = (false, false);
     while let Some((subscription, class)) = round.next() {
         match claim_head(tx, request, subscription, class, &mut claims)? {
             Turn::More => round.again(subscription, class),
             Turn::Refused(full) => {
-                claims.refused = true;
+                refused = true;
                 if matches!(full, Full::Share | Full::Closed) && request.slots.exhausted() {
-                    more = false;
                     break;
                 }
             }
@@ -135,30 +129,50 @@ fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Result<Claims, StoreError> 
             Turn::ToEnd => more = true,
         }
     }
-    tx.memory.served_last(round.last_served());
+    tx.memory.set_place_in_heads(round.place());
     tx.count_rows(claims.claimed.len());
-    claims.next_due = if more {
+    let next_due = rows::scalar::<Option<i64>>(tx, NEXT_HEAD, params![request.now.0])?.flatten().map(TimeMs);
+    let next_look = if request.slots.exhausted() {
+        None
+    } else if more || (round.is_partial() && (!refused || !claims.claimed.is_empty())) {
         Some(request.now)
     } else {
-        rows::scalar::<Option<i64>>(tx, NEXT_HEAD, params![request.now.0])?.flatten().map(TimeMs)
+        // None of them found a place, but those that this claim did not look at may.
+        round.is_partial().then(|| request.now.after(NEXT_PART_WAIT))
     };
+    claims.next_due = next_due.into_iter().chain(next_look).min();
     Ok(claims)
+}
+
+/// What a settle's claim for its own subscription left to do.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Followed {
+    /// Deliveries made by hand ended in it.
+    pub ended_manual: bool,
+    /// There is more to end than one claim does: somebody must claim again.
+    pub more: bool,
 }
 
 /// Leases what waits for one subscription, after an attempt of its own has freed a place that it was
 /// refused.
-pub(super) fn claim_next_of(tx: &mut Tx<'_>, subscription: SubscriptionNo) -> Result<(), StoreError> {
-    let Some(seat) = tx.seat.clone() else { return Ok(()) };
+pub(super) fn claim_next_of(tx: &mut Tx<'_>, subscription: SubscriptionNo) -> Result<Followed, StoreError> {
+    let Some(seat) = tx.seat.clone() else { return Ok(Followed::default()) };
     let now = tx.context.clock.schedule();
     let request = ClaimRequest { now, slots: seat.slots, timeout: seat.timeout };
-    let mut claims = Claims::default();
+    let (mut claims, mut more) = (Claims::default(), false);
     for class in heads::of(tx, subscription)?.due(now) {
         // Until it is refused a place, which is when the next one that is freed leads here again.
-        while let Turn::More = claim_head(tx, &request, subscription, class, &mut claims)? {}
+        let last = loop {
+            match claim_head(tx, &request, subscription, class, &mut claims)? {
+                Turn::More => {}
+                last => break last,
+            }
+        };
+        more |= matches!(last, Turn::ToEnd);
     }
     tx.count_rows(claims.claimed.len());
     tx.hand_over(claims.claimed);
-    Ok(())
+    Ok(Followed { ended_manual: claims.ended_manual, more })
 }
 
 /// What a turn of one subscription and class came to.
@@ -201,13 +215,15 @@ fn claim_head(
         }
         return Ok(Turn::Drained);
     }
+    let recipient =
+        Recipient { target: &target, selected: &selected, failing: standing == Standing::Failing };
     match standing {
         Standing::Failing if class != Class::Manual => {
-            return health::claim_probe(tx, request, subscription, (&target, &selected), claims);
+            return health::claim_probe(tx, request, recipient, claims);
         }
         Standing::Draining if class != Class::Manual => {
             if let Some(allowance) = Allowance::of(tx, subscription, request.now)? {
-                return claim_draining(tx, request, class, (&target, &selected), allowance, claims);
+                return claim_draining(tx, request, class, recipient, allowance, claims);
             }
         }
         Standing::Open | Standing::Failing | Standing::Draining => {}
@@ -226,7 +242,7 @@ fn claim_head(
             if taken == places {
                 return Ok(Turn::More);
             }
-            match claim_row(tx, request, row, (&target, &selected), claims)? {
+            match claim_row(tx, request, row, recipient, claims)? {
                 Row::Taken => taken += 1,
                 Row::Ended => {
                     ended += 1;
@@ -253,11 +269,11 @@ fn claim_draining(
     tx: &mut Tx<'_>,
     request: &ClaimRequest,
     class: Class,
-    target: (&Arc<DeliveryTarget>, &Selected),
+    recipient: Recipient<'_>,
     allowance: Allowance,
     claims: &mut Claims,
 ) -> Result<Turn, StoreError> {
-    let subscription = target.0.subscription;
+    let subscription = recipient.target.subscription;
     let Some(places) = request.slots.places(subscription, class) else {
         return Ok(Turn::Refused(Full::Subscription));
     };
@@ -271,7 +287,7 @@ fn claim_draining(
             ran_out = true;
             break;
         }
-        match claim_row(tx, request, row, target, claims)? {
+        match claim_row(tx, request, row, recipient, claims)? {
             Row::Taken => taken += 1,
             Row::Ended => {}
             Row::Refused(full) => {
@@ -294,51 +310,6 @@ fn claim_draining(
     })
 }
 
-/// What became of a row that was due.
-pub(super) enum Row {
-    /// It is leased, and the last of the claims.
-    Taken,
-    /// It must not be sent, and has ended.
-    Ended,
-    /// There is no place for it.
-    Refused(Full),
-}
-
-/// Leases a row or ends it.
-pub(super) fn claim_row(
-    tx: &mut Tx<'_>,
-    request: &ClaimRequest,
-    mut row: QueueRow,
-    (target, selected): (&Arc<DeliveryTarget>, &Selected),
-    claims: &mut Claims,
-) -> Result<Row, StoreError> {
-    let mut place = None;
-    if row.boot.is_some() {
-        // Only who takes the delivery over says that its attempt was lost.
-        match take_place(tx, request, &row, target)? {
-            Ok(taken) => place = Some(taken),
-            Err(full) => return Ok(Row::Refused(full)),
-        }
-        write_lost_attempt(tx, &mut row)?;
-    }
-    if let Some(end) = end_of(&row, selected, request.now) {
-        queue::end(tx, &row, end)?;
-        alerts::note_end(tx, &row, end, None)?;
-        claims.ended_manual |= row.class == Class::Manual;
-        return Ok(Row::Ended);
-    }
-    let (event, slot) = match place {
-        Some(place) => place,
-        None => match take_place(tx, request, &row, target)? {
-            Ok(place) => place,
-            Err(full) => return Ok(Row::Refused(full)),
-        },
-    };
-    let claimed = take(tx, request, &row, event, target)?;
-    claims.claimed.push(Leased { claimed, slot });
-    Ok(Row::Taken)
-}
-
 /// A rate says itself when it has room again; for anything else a place that is freed does.
 pub(super) fn refused(
     tx: &mut Tx<'_>,
@@ -351,122 +322,4 @@ pub(super) fn refused(
         return Ok(Turn::Drained);
     }
     Ok(Turn::Refused(full))
-}
-
-/// Why a due delivery of a subscription that is there is not to be sent, if so.
-fn end_of(row: &QueueRow, selected: &Selected, now: TimeMs) -> Option<End> {
-    if !selected.has(row.event_type, row.no.seq()) {
-        return Some(End::TypeNotSelected);
-    }
-    if row.expires_at.is_some_and(|expires_at| expires_at <= now) {
-        return Some(End::EventExpired);
-    }
-    // A delivery made by hand has one attempt; whoever asked is told that its outcome is unknown.
-    let lost = row.unknown >= MAX_UNKNOWN || (row.unknown > 0 && row.class == Class::Manual);
-    lost.then_some(End::Lost)
-}
-
-/// What an attempt of this class to this target would use.
-pub(super) fn want(target: &DeliveryTarget, class: Class, bytes: usize, now: TimeMs) -> Want {
-    Want {
-        organization: target.organization,
-        subscription: target.subscription,
-        class,
-        host: target.host,
-        bytes,
-        max_in_flight: target.max_in_flight,
-        max_per_second: target.max_per_second,
-        now,
-        failing: false,
-    }
-}
-
-/// When a claim of now for this target ends.
-pub(super) fn lease_end(target: &DeliveryTarget, now: TimeMs) -> TimeMs {
-    now.after(target.timeout).after(LEASE_SKEW)
-}
-
-/// A place for an attempt of this row, and what it is to send.
-fn take_place(
-    tx: &Tx<'_>,
-    request: &ClaimRequest,
-    row: &QueueRow,
-    target: &DeliveryTarget,
-) -> Result<Result<(ClaimedEvent, Slot), Full>, StoreError> {
-    let event = load_event(tx, row.event, row.event_type)?;
-    let want = want(target, row.class, event.payload.len(), request.now);
-    Ok(request.slots.try_take(want).map(|slot| (event, slot)))
-}
-
-/// Leases one row.
-fn take(
-    tx: &mut Tx<'_>,
-    request: &ClaimRequest,
-    row: &QueueRow,
-    event: ClaimedEvent,
-    target: &Arc<DeliveryTarget>,
-) -> Result<Claimed, StoreError> {
-    let lease_until = lease_end(target, request.now);
-    let row = QueueRow {
-        claim_no: row.claim_no + 1,
-        boot: Some(tx.context.boot),
-        claimed_at: Some(tx.context.clock.wall()),
-        claimed_url: Some(target.url_no),
-        due_at: lease_until,
-        ..row.clone()
-    };
-    let claimed_ms = row.claimed_at.map(|time| time.0);
-    tx.run(LEASE, params![row.no.0, row.claim_no, row.boot, claimed_ms, lease_until.0, target.url_no.0])?;
-    let gap = ordering::gap_of(tx, &row)?;
-    let claimed = claimed(&row, lease_until, request.now, event, gap, target);
-    tx.memory.leased(row);
-    Ok(claimed)
-}
-
-/// The right to make one attempt, from the row that says so.
-pub(super) fn claimed(
-    row: &QueueRow,
-    lease_until: TimeMs,
-    now: TimeMs,
-    event: ClaimedEvent,
-    gap: Option<EventId>,
-    target: &Arc<DeliveryTarget>,
-) -> Claimed {
-    Claimed {
-        delivery: row.no,
-        claim_no: row.claim_no,
-        lease_until,
-        claimed_at: now,
-        attempt_no: row.attempts + 1,
-        failures: row.failures,
-        class: row.class,
-        is_probe: false,
-        early_for: None,
-        request_id: row.request_id,
-        maybe_received: row.maybe_received,
-        expires_at: row.expires_at,
-        gap,
-        event,
-        target: target.clone(),
-    }
-}
-
-/// The lease of an attempt expired, or its process is gone: what came of it is unknown.
-pub(super) fn write_lost_attempt(tx: &mut Tx<'_>, row: &mut QueueRow) -> Result<(), StoreError> {
-    settle::write_attempt(tx, row, &AttemptRow::lost(tx, row))?;
-    row.attempts += 1;
-    row.unknown += 1;
-    row.maybe_received = true;
-    row.boot = None;
-    ordering::failed(tx, row)?;
-    queue::write_counts(tx, row)
-}
-
-fn load_event(tx: &Tx<'_>, seq: Seq, event_type: EventType) -> Result<ClaimedEvent, StoreError> {
-    let event = rows::optional(tx, EVENT, params![seq.0], |row| {
-        let id: EventId = rows::id(row, "id")?;
-        let payload: Vec<u8> = row.get("payload")?;
-        Ok(ClaimedEvent { seq, id, event_type, payload: Bytes::from(payload) })
-    })?;
-    event.ok_or(StoreError::Corrupt("a queued delivery without its event"))
 }

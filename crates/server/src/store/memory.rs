@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use inkhook_wire::id::IdentityId;
 
+use super::claim::PlaceInHeads;
 use super::queue::QueueRow;
 use super::target::Target;
 use crate::domain::delivery::Class;
@@ -53,7 +54,7 @@ pub(super) struct Memory {
     live_waits: HashMap<SubscriptionNo, bool>,
     /// Rows that this process holds, as they are in the table.
     leased: HashMap<DeliveryNo, QueueRow>,
-    last_served: Option<SubscriptionNo>,
+    place_in_heads: PlaceInHeads,
 }
 
 impl Memory {
@@ -118,13 +119,13 @@ impl Memory {
         bounded(&mut self.live_waits).insert(subscription, waits);
     }
 
-    /// After whom the next claim's round begins.
-    pub(super) fn last_served(&self) -> Option<SubscriptionNo> {
-        self.last_served
+    /// Where the next claim's round begins.
+    pub(super) fn place_in_heads(&self) -> PlaceInHeads {
+        self.place_in_heads
     }
 
-    pub(super) fn served_last(&mut self, subscription: Option<SubscriptionNo>) {
-        self.last_served = subscription.or(self.last_served);
+    pub(super) fn set_place_in_heads(&mut self, place: PlaceInHeads) {
+        self.place_in_heads = place;
     }
 
     /// This process holds the row.

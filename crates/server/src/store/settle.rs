@@ -9,6 +9,7 @@ use rusqlite::params;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use super::claim::Followed;
 use super::error::StoreError;
 use super::faults::Bug;
 use super::queue::{self, QueueRow};
@@ -129,7 +130,7 @@ const CLOSE_UNSTARTED: &str =
 impl Store {
     /// Records an attempt. Kept and written again when the store cannot write just now.
     pub async fn settle(&self, settlement: Settlement) -> Result<Settled, StoreError> {
-        self.settle_and_claim(settlement, None).await
+        self.settle_and_claim(settlement, None).await.map(|(settled, _)| settled)
     }
 
     /// The same, and claims what waits for a subscription whose attempt has freed a place that it was refused:
@@ -138,9 +139,10 @@ impl Store {
         &self,
         settlement: Settlement,
         next: Option<SubscriptionNo>,
-    ) -> Result<Settled, StoreError> {
+    ) -> Result<(Settled, Followed), StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.writer.settle(Box::new(SettleOp { settlement, next, settled: Settled::Nothing, reply }));
+        let did = (Settled::Nothing, Followed::default());
+        self.writer.settle(Box::new(SettleOp { settlement, next, did, reply }));
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 }
@@ -148,8 +150,8 @@ impl Store {
 struct SettleOp {
     settlement: Settlement,
     next: Option<SubscriptionNo>,
-    settled: Settled,
-    reply: oneshot::Sender<Result<Settled, StoreError>>,
+    did: (Settled, Followed),
+    reply: oneshot::Sender<Result<(Settled, Followed), StoreError>>,
 }
 
 impl Op for SettleOp {
@@ -158,8 +160,10 @@ impl Op for SettleOp {
     }
 
     fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
-        self.settled = settle(tx, &self.settlement)?;
-        self.next.map_or(Ok(()), |next| claim::claim_next_of(tx, next))
+        let settled = settle(tx, &self.settlement)?;
+        let followed = self.next.map(|next| claim::claim_next_of(tx, next)).transpose()?;
+        self.did = (settled, followed.unwrap_or_default());
+        Ok(())
     }
 
     /// Leaves out what a receiver or the network had to say.
@@ -170,7 +174,7 @@ impl Op for SettleOp {
 
     fn finish(self: Box<Self>, result: Result<(), StoreError>) {
         // Nobody waits when the process is stopping; the row stands all the same.
-        drop(self.reply.send(result.map(|()| self.settled)));
+        drop(self.reply.send(result.map(|()| self.did)));
     }
 }
 

@@ -70,7 +70,7 @@ fn a_dropped_slot_is_free_again_and_leaves_no_trace() {
     assert_eq!((taken.len(), full), (4, Full::Subscription));
     assert_eq!(slots.in_use(), InUse { fast: 4, slow: 0, bytes: 4 });
     drop(taken);
-    assert!(slots.idle());
+    assert_eq!(slots.in_use(), InUse::default());
     let state = slots.lock();
     assert!(state.subscriptions.is_empty() && state.organizations.is_empty() && state.hosts.is_empty());
     assert_eq!(state.bytes, 0);
@@ -169,7 +169,7 @@ fn an_attempt_that_hangs_leaves_the_fast_share_to_the_others() {
     assert_eq!(slots.in_use(), InUse { fast: 0, slow: hanging.len(), bytes: hanging.len() });
     assert!(slots.try_take(want(2)).is_ok());
     drop(hanging);
-    assert!(slots.idle());
+    assert_eq!(slots.in_use(), InUse::default());
 }
 
 #[tokio::test]
@@ -209,12 +209,13 @@ async fn whoever_was_refused_hears_of_it_when_a_place_is_freed() {
     let slots = Slots::new(Bounds { first: 1, per_subscription: 1, ..wide() });
     let place = slots.try_take(want(1)).expect("a place");
     let other = slots.try_take(want(2)).expect("a place");
-    assert!(slots.starves(SUBSCRIPTION) && slots.is_starved(SUBSCRIPTION));
+    let is_starved = || slots.lock().subscriptions.get(&SUBSCRIPTION).is_some_and(|known| known.starved);
+    assert!(slots.starves(SUBSCRIPTION) && is_starved());
     drop(other);
-    assert!(slots.is_starved(SUBSCRIPTION), "that was somebody else's");
+    assert!(is_starved(), "that was somebody else's");
     drop(place);
     slots.freed().await;
-    assert!(!slots.is_starved(SUBSCRIPTION));
+    assert!(!is_starved());
     let place = slots.try_take(want(1)).expect("a place");
     assert!(!slots.try_take(want(3)).expect("a place").free(), "nobody wanted it");
     assert!(slots.try_take(want(1)).is_err());
@@ -279,4 +280,16 @@ fn whoever_is_slow_to_begin_lets_the_others_pass_and_retries_have_no_turn() {
     assert!(turn.has_come());
     let retry = slots.try_take(Want { class: Class::Retry, ..want(1) }).expect("a place");
     assert!(retry.turn().is_none());
+}
+
+#[tokio::test]
+async fn whoever_finds_everything_exhausted_hears_of_it_when_a_place_is_freed() {
+    let slots = Slots::new(Bounds { fast: 1, slow: 1, ..wide() });
+    let place = slots.try_take(want(1)).expect("a place");
+    assert!(!slots.exhausted());
+    let slow = slots.try_take(Want { failing: true, ..want(2) }).expect("a place");
+    assert!(slots.exhausted());
+    drop(place);
+    slots.freed().await;
+    drop(slow);
 }

@@ -2,11 +2,12 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use rusqlite::params;
+use rusqlite::{Row, params};
 
 use super::ClaimRequest;
 use crate::domain::delivery::Class;
 use crate::domain::number::{OrganizationNo, SubscriptionNo};
+use crate::domain::time::TimeMs;
 use crate::store::error::StoreError;
 use crate::store::rows;
 use crate::store::target::{self, Target};
@@ -15,34 +16,46 @@ use crate::store::writer::Tx;
 /// Queue heads that one claim looks at, besides those of subscriptions that are full.
 const HEADS: usize = 1_024;
 
-// What is due at once, in two parts so that it can begin anywhere; then what is due by the clock.
-const AT_ONCE: &str = "SELECT subscription, class FROM queue_heads WHERE due_ms = 0 AND subscription > $1
-    ORDER BY subscription LIMIT $2";
-const BY_TIME: &str = "SELECT subscription, class FROM queue_heads WHERE due_ms > 0 AND due_ms <= $1
-    ORDER BY due_ms, subscription LIMIT $2";
+// What is due at once, and what is due by the clock; each can begin anywhere, and then goes on from its start.
+const AT_ONCE: &str = "SELECT subscription, class, due_ms FROM queue_heads
+    WHERE due_ms = 0 AND subscription > $1 ORDER BY subscription LIMIT $2";
+const BY_TIME: &str = "SELECT subscription, class, due_ms FROM queue_heads
+    WHERE due_ms > 0 AND due_ms <= $1 AND (due_ms, subscription, class) > ($2, $3, $4)
+    ORDER BY due_ms, subscription, class LIMIT $5";
+
+/// A place among the heads that are due by the clock.
+type ByTime = (TimeMs, SubscriptionNo, Class);
+
+/// After which heads the next claim goes on.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store) struct PlaceInHeads {
+    at_once: Option<SubscriptionNo>,
+    by_time: Option<ByTime>,
+}
 
 /// One round over those who have something due.
 pub(super) struct Round {
     /// Whose turn it is, and what each of them has due.
     organizations: VecDeque<(OrganizationNo, VecDeque<(SubscriptionNo, Class)>)>,
     partial: bool,
-    last: Option<SubscriptionNo>,
+    place: PlaceInHeads,
 }
 
 impl Round {
-    /// Everybody whose head is due, beginning after the subscription that was served last.
+    /// Everybody whose head is due, beginning where the last round ended.
     pub(super) fn of_due_heads(tx: &mut Tx<'_>, request: &ClaimRequest) -> Result<Self, StoreError> {
         // A full subscription must not hide one that comes after it.
         let limit = HEADS + request.slots.full_subscriptions() * Class::ALL.len();
-        let last = tx.memory.last_served().map_or(0, |last| last.0);
-        let mut due = heads(tx, AT_ONCE, last, limit)?;
-        if last > 0 && due.len() < limit {
-            let rest = heads(tx, AT_ONCE, 0, limit - due.len())?;
-            due.extend(rest.into_iter().filter(|(subscription, _)| subscription.0 <= last));
-        }
-        due.extend(heads(tx, BY_TIME, request.now.0, limit)?);
-        let partial = due.len() >= limit;
-        let mut round = Self { organizations: VecDeque::new(), partial, last: None };
+        let mut place = tx.memory.place_in_heads();
+        let at_once = at_once(tx, place.at_once, limit)?;
+        let by_time = by_time(tx, request.now, place.by_time, limit)?;
+        let cut = by_time.len() >= limit;
+        place.by_time = by_time.last().copied().filter(|_| cut);
+        let partial = cut || at_once.len() >= limit;
+        let due = at_once
+            .into_iter()
+            .chain(by_time.into_iter().map(|(_, subscription, class)| (subscription, class)));
+        let mut round = Self { organizations: VecDeque::new(), partial, place };
         let mut places: HashMap<OrganizationNo, usize> = HashMap::new();
         for (subscription, class) in due {
             // What cannot be read belongs to nobody; its turn tidies it up.
@@ -70,7 +83,7 @@ impl Round {
             let (organization, mut waiting) = self.organizations.pop_front()?;
             if let Some(next) = waiting.pop_front() {
                 self.organizations.push_back((organization, waiting));
-                self.last = Some(next.0);
+                self.place.at_once = Some(next.0);
                 return Some(next);
             }
         }
@@ -84,21 +97,56 @@ impl Round {
         }
     }
 
-    /// After whom the next round begins.
-    pub(super) fn last_served(&self) -> Option<SubscriptionNo> {
-        self.last
+    /// Where the next round begins: after whoever was served last.
+    pub(super) fn place(&self) -> PlaceInHeads {
+        self.place
     }
 }
 
-fn heads(
+fn at_once(
     tx: &Tx<'_>,
-    sql: &'static str,
-    from: i64,
+    after: Option<SubscriptionNo>,
     limit: usize,
 ) -> Result<Vec<(SubscriptionNo, Class)>, StoreError> {
-    rows::all(tx, sql, params![from, limit], |row| Ok((SubscriptionNo(row.get(0)?), class(row.get(1)?)?)))
+    let from = |after: i64, limit: usize| rows::all(tx, AT_ONCE, params![after, limit], head);
+    let mut due = from(after.map_or(0, |after| after.0), limit)?;
+    if let Some(after) = after.filter(|_| due.len() < limit) {
+        let rest = from(0, limit - due.len())?;
+        due.extend(rest.into_iter().filter(|(_, subscription, _)| *subscription <= after));
+    }
+    Ok(due.into_iter().map(|(_, subscription, class)| (subscription, class)).collect())
+}
+
+fn by_time(tx: &Tx<'_>, now: TimeMs, after: Option<ByTime>, limit: usize) -> Result<Vec<ByTime>, StoreError> {
+    let from = |(due, subscription, class): (i64, i64, i64), limit: usize| {
+        rows::all(tx, BY_TIME, params![now.0, due, subscription, class, limit], head)
+    };
+    let Some((due, subscription, class)) = after else { return from((0, 0, 0), limit) };
+    let mut found = from((due.0, subscription.0, class.code()), limit)?;
+    if found.len() < limit {
+        let place = |head: &ByTime| (head.0, head.1, head.2.code());
+        let rest = from((0, 0, 0), limit - found.len())?;
+        found.extend(rest.into_iter().filter(|head| place(head) <= (due, subscription, class.code())));
+    }
+    Ok(found)
+}
+
+fn head(row: &Row<'_>) -> Result<ByTime, StoreError> {
+    Ok((rows::time(row, "due_ms")?, SubscriptionNo(row.get("subscription")?), class(row.get("class")?)?))
 }
 
 fn class(code: i64) -> Result<Class, StoreError> {
     Class::from_code(code).ok_or(StoreError::Corrupt("a queue head's class"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::rows::plan;
+
+    #[test]
+    fn looking_for_due_heads_reads_no_more_than_it_may() {
+        plan::assert_bounded(&plan::of(AT_ONCE, [1, 1]));
+        plan::assert_bounded(&plan::of(BY_TIME, [1, 1, 1, 1, 1]));
+    }
 }

@@ -9,18 +9,15 @@
 //! whoever was just tried comes last; and as a failed try moves a delivery's due time out, the window moves
 //! on through a longer backlog.
 
-use std::sync::Arc;
-
 use rusqlite::params;
 
 use super::{Entry, load, write};
-use crate::domain::delivery::{Class, DeliveryTarget, Leased};
+use crate::domain::delivery::{Class, Leased};
 use crate::domain::number::{DeliveryNo, Seq, SubscriptionNo};
 use crate::domain::time::TimeMs;
-use crate::store::claim::{self, ClaimRequest, Claims, Row, Turn};
+use crate::store::claim::{self, ClaimRequest, Claims, Recipient, Row, Turn};
 use crate::store::error::StoreError;
 use crate::store::queue::{self, QueueRow};
-use crate::store::target::Selected;
 use crate::store::writer::Tx;
 use crate::store::{heads, rows};
 
@@ -40,10 +37,10 @@ const WAITING: &str = "SELECT * FROM queue WHERE subscription = $1 AND class = $
 pub(in crate::store) fn claim_probe(
     tx: &mut Tx<'_>,
     request: &ClaimRequest,
-    subscription: SubscriptionNo,
-    target: (&Arc<DeliveryTarget>, &Selected),
+    recipient: Recipient<'_>,
     claims: &mut Claims,
 ) -> Result<Turn, StoreError> {
+    let subscription = recipient.target.subscription;
     let Some(mut entry) = load(tx, subscription)? else { return Ok(Turn::Drained) };
     if let Some(look) = wait(tx, subscription, &entry, request.now)? {
         heads::set_automatic(tx, subscription, look)?;
@@ -58,7 +55,7 @@ pub(in crate::store) fn claim_probe(
     }
     for row in candidates {
         let due_at = row.due_at;
-        match claim::claim_row(tx, request, row, target, claims)? {
+        match claim::claim_row(tx, request, row, recipient, claims)? {
             Row::Ended => continue,
             Row::Refused(full) => return Ok(Turn::Refused(full)),
             Row::Taken => {}

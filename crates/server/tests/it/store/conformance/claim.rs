@@ -1,5 +1,7 @@
 //! Claiming: order, bounds, and what is never taken.
 
+mod round;
+
 use std::time::Duration;
 
 use inkhook_server::domain::attempt::Recorded;

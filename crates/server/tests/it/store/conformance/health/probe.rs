@@ -211,3 +211,14 @@ async fn what_is_too_late_or_cancelled_is_ended_on_the_way_to_a_probe() {
     assert_eq!(probe.class, Class::Live);
     assert_eq!(ward.bench.number("SELECT count(*) FROM deliveries WHERE reason = 'event_expired'"), 3);
 }
+
+#[tokio::test]
+async fn a_probe_begins_in_the_slow_share() {
+    let ward = Ward::failing(1).await;
+    ward.pass(5);
+    let request = ward.bench.request_within(100, 10);
+    let claims = ward.bench.claims(request.clone()).await;
+    let in_use = request.slots.in_use();
+    assert_eq!((claims.claimed.len(), in_use.fast, in_use.slow), (1, 0, 1));
+    invariants::check(&ward.bench);
+}

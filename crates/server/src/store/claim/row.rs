@@ -1,0 +1,204 @@
+//! Claiming one row: leasing it, or ending what must not be sent.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use inkhook_wire::event::EventType;
+use inkhook_wire::id::EventId;
+use rusqlite::params;
+
+use super::{ClaimRequest, Claims, LEASE_SKEW};
+use crate::domain::delivery::{Claimed, ClaimedEvent, Class, DeliveryTarget, End, Leased};
+use crate::domain::number::Seq;
+use crate::domain::slots::{Full, Slot, Want};
+use crate::domain::time::TimeMs;
+use crate::store::error::StoreError;
+use crate::store::queue::{self, QueueRow};
+use crate::store::settle::{self, AttemptRow};
+use crate::store::target::Selected;
+use crate::store::writer::Tx;
+use crate::store::{alerts, ordering, rows};
+
+/// Attempts whose outcome nobody knows that a delivery may have before it is given up.
+pub const MAX_UNKNOWN: u32 = 20;
+
+const LEASE: &str =
+    "UPDATE queue SET claim_no = $2, boot = $3, claimed_ms = $4, due_ms = $5, claimed_url = $6
+    WHERE no = $1";
+const EVENT: &str = "SELECT id, payload FROM events WHERE seq = $1";
+
+/// Whose queue it is, and what may be taken of it.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::store) struct Recipient<'a> {
+    /// Where attempts go, and how.
+    pub(in crate::store) target: &'a Arc<DeliveryTarget>,
+    /// The event types that are selected.
+    pub(in crate::store) selected: &'a Selected,
+    /// It is failing: its attempts begin in the slow share.
+    pub(in crate::store) failing: bool,
+}
+
+/// What became of a row that was due.
+pub(in crate::store) enum Row {
+    /// It is leased, and the last of the claims.
+    Taken,
+    /// It must not be sent, and has ended.
+    Ended,
+    /// There is no place for it.
+    Refused(Full),
+}
+
+/// Leases a row or ends it.
+pub(in crate::store) fn claim_row(
+    tx: &mut Tx<'_>,
+    request: &ClaimRequest,
+    mut row: QueueRow,
+    recipient: Recipient<'_>,
+    claims: &mut Claims,
+) -> Result<Row, StoreError> {
+    let Recipient { target, selected, .. } = recipient;
+    let mut place = None;
+    if row.boot.is_some() {
+        // Only who takes the delivery over says that its attempt was lost.
+        match take_place(tx, request, &row, recipient)? {
+            Ok(taken) => place = Some(taken),
+            Err(full) => return Ok(Row::Refused(full)),
+        }
+        write_lost_attempt(tx, &mut row)?;
+    }
+    if let Some(end) = end_of(&row, selected, request.now) {
+        queue::end(tx, &row, end)?;
+        alerts::note_end(tx, &row, end, None)?;
+        claims.ended_manual |= row.class == Class::Manual;
+        return Ok(Row::Ended);
+    }
+    let (event, slot) = match place {
+        Some(place) => place,
+        None => match take_place(tx, request, &row, recipient)? {
+            Ok(place) => place,
+            Err(full) => return Ok(Row::Refused(full)),
+        },
+    };
+    let claimed = take(tx, request, &row, event, target)?;
+    claims.claimed.push(Leased { claimed, slot });
+    Ok(Row::Taken)
+}
+
+/// Why a due delivery of a subscription that is there is not to be sent, if so.
+pub(super) fn end_of(row: &QueueRow, selected: &Selected, now: TimeMs) -> Option<End> {
+    if !selected.has(row.event_type, row.no.seq()) {
+        return Some(End::TypeNotSelected);
+    }
+    if row.expires_at.is_some_and(|expires_at| expires_at <= now) {
+        return Some(End::EventExpired);
+    }
+    // A delivery made by hand has one attempt; whoever asked is told that its outcome is unknown.
+    let lost = row.unknown >= MAX_UNKNOWN || (row.unknown > 0 && row.class == Class::Manual);
+    lost.then_some(End::Lost)
+}
+
+/// What an attempt of this class to this target would use while it does not fail.
+pub(in crate::store) fn want(target: &DeliveryTarget, class: Class, bytes: usize, now: TimeMs) -> Want {
+    Want {
+        organization: target.organization,
+        subscription: target.subscription,
+        class,
+        host: target.host,
+        bytes,
+        max_in_flight: target.max_in_flight,
+        max_per_second: target.max_per_second,
+        now,
+        failing: false,
+    }
+}
+
+/// When a claim of now for this target ends.
+pub(in crate::store) fn lease_end(target: &DeliveryTarget, now: TimeMs) -> TimeMs {
+    now.after(target.timeout).after(LEASE_SKEW)
+}
+
+/// A place for an attempt of this row, and what it is to send.
+fn take_place(
+    tx: &Tx<'_>,
+    request: &ClaimRequest,
+    row: &QueueRow,
+    recipient: Recipient<'_>,
+) -> Result<Result<(ClaimedEvent, Slot), Full>, StoreError> {
+    let event = load_event(tx, row.event, row.event_type)?;
+    let want = want(recipient.target, row.class, event.payload.len(), request.now);
+    let want = Want { failing: recipient.failing, ..want };
+    Ok(request.slots.try_take(want).map(|slot| (event, slot)))
+}
+
+/// Leases one row.
+fn take(
+    tx: &mut Tx<'_>,
+    request: &ClaimRequest,
+    row: &QueueRow,
+    event: ClaimedEvent,
+    target: &Arc<DeliveryTarget>,
+) -> Result<Claimed, StoreError> {
+    let lease_until = lease_end(target, request.now);
+    let row = QueueRow {
+        claim_no: row.claim_no + 1,
+        boot: Some(tx.context.boot),
+        claimed_at: Some(tx.context.clock.wall()),
+        claimed_url: Some(target.url_no),
+        due_at: lease_until,
+        ..row.clone()
+    };
+    let claimed_ms = row.claimed_at.map(|time| time.0);
+    tx.run(LEASE, params![row.no.0, row.claim_no, row.boot, claimed_ms, lease_until.0, target.url_no.0])?;
+    let gap = ordering::gap_of(tx, &row)?;
+    let claimed = claimed(&row, lease_until, request.now, event, gap, target);
+    tx.memory.leased(row);
+    Ok(claimed)
+}
+
+/// The right to make one attempt, from the row that says so.
+pub(in crate::store) fn claimed(
+    row: &QueueRow,
+    lease_until: TimeMs,
+    now: TimeMs,
+    event: ClaimedEvent,
+    gap: Option<EventId>,
+    target: &Arc<DeliveryTarget>,
+) -> Claimed {
+    Claimed {
+        delivery: row.no,
+        claim_no: row.claim_no,
+        lease_until,
+        claimed_at: now,
+        attempt_no: row.attempts + 1,
+        failures: row.failures,
+        class: row.class,
+        is_probe: false,
+        early_for: None,
+        request_id: row.request_id,
+        maybe_received: row.maybe_received,
+        expires_at: row.expires_at,
+        gap,
+        event,
+        target: target.clone(),
+    }
+}
+
+/// The lease of an attempt expired, or its process is gone: what came of it is unknown.
+pub(in crate::store) fn write_lost_attempt(tx: &mut Tx<'_>, row: &mut QueueRow) -> Result<(), StoreError> {
+    settle::write_attempt(tx, row, &AttemptRow::lost(tx, row))?;
+    row.attempts += 1;
+    row.unknown += 1;
+    row.maybe_received = true;
+    row.boot = None;
+    ordering::failed(tx, row)?;
+    queue::write_counts(tx, row)
+}
+
+fn load_event(tx: &Tx<'_>, seq: Seq, event_type: EventType) -> Result<ClaimedEvent, StoreError> {
+    let event = rows::optional(tx, EVENT, params![seq.0], |row| {
+        let id: EventId = rows::id(row, "id")?;
+        let payload: Vec<u8> = row.get("payload")?;
+        Ok(ClaimedEvent { seq, id, event_type, payload: Bytes::from(payload) })
+    })?;
+    event.ok_or(StoreError::Corrupt("a queued delivery without its event"))
+}
