@@ -48,8 +48,8 @@ impl Limits {
     pub const MAX_HEADER_FIELDS: usize = 100;
     pub const MAX_BODY_BYTES: usize = 16 * 1024;
     pub const IDLE: Duration = Duration::from_millis(1_500);
-    pub const MAX_IDLE_PER_KEY: usize = 64;
-    pub const MAX_IDLE: usize = 2_048;
+    pub const MAX_IDLE_PER_KEY: usize = 128;
+    pub const MAX_IDLE: usize = 4_096;
     /// Longest deadline of one attempt; a longer one is cut to it.
     pub const MAX_DEADLINE: Duration = Duration::from_mins(10);
     /// How much sooner than the server's promise an idle connection is given up.

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use inkhook_egress::{BuildError, Client, Limits, Policy, ResolverConfig, Roots};
-use tokio::net::TcpListener;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::net::{TcpListener, TcpSocket};
 
 use crate::api;
 use crate::app::{ApiSettings, App};
@@ -130,11 +131,12 @@ pub fn open_store(
 pub async fn start(config: &Config) -> Result<Running, StartError> {
     config.validate()?;
     config.measure.warn();
+    raise_file_limit();
     let clock = Clock::system();
     let generations = Arc::new(Generations::default());
     let (store, entropy) = open_store(config, &clock, &generations)?;
     let egress = egress(config)?;
-    let listener = listen("the API", config.server.listen).await?;
+    let listener = listen("the API", config.server.listen)?;
     let bells = Bells::default();
     let receiver = Receiver {
         store: store.clone(),
@@ -230,8 +232,27 @@ async fn serve_api(
     }
 }
 
-async fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|source| StartError::Listen { what, address, source })
+/// Connections that may wait to be accepted; with fewer, a burst of clients would wait for a second each.
+const LISTEN_BACKLOG: u32 = 4_096;
+
+fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    let bind = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(LISTEN_BACKLOG)
+    };
+    bind().map_err(|source| StartError::Listen { what, address, source })
+}
+
+/// Raises the limit of open files to what the system allows: each attempt and each connection is one, and the
+/// usual limit is 1,024.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    if let Err(error) = raised {
+        tracing::warn!(%error, ?limit, "the limit of open files could not be raised");
+    }
 }
 
 async fn smtp(config: &Config, receiver: Receiver) -> Result<Option<SmtpServer>, StartError> {
@@ -256,7 +277,9 @@ fn egress(config: &Config) -> Result<Client, BuildError> {
         [] => ResolverConfig::System,
         servers => ResolverConfig::Nameservers(servers.to_vec()),
     };
-    Client::new(policy, Limits::default(), Roots::System, resolver)
+    // A host that answers keeps a connection for each attempt that it may have.
+    let limits = Limits { max_idle_per_key: config.delivery.max_in_flight_per_target, ..Limits::default() };
+    Client::new(policy, limits, Roots::System, resolver)
 }
 
 fn store_limits(config: &Config) -> StoreLimits {
