@@ -22,6 +22,8 @@ pub struct Delivery {
     pub max_slow_in_flight: usize,
     /// Attempts of one subscription whose receiver keeps up; one that fails gets fewer.
     pub max_in_flight_per_subscription: usize,
+    /// Deliveries of one subscription that are leased before it has a place for them.
+    pub max_ahead_per_subscription: usize,
     /// Attempts of one subscription whose receiver is slow.
     pub max_slow_in_flight_per_subscription: usize,
     /// Attempts of one organisation, of either kind, in parts of a hundred of all.
@@ -51,6 +53,7 @@ impl Default for Delivery {
             max_in_flight: bounds.fast,
             max_slow_in_flight: bounds.slow,
             max_in_flight_per_subscription: bounds.per_subscription,
+            max_ahead_per_subscription: bounds.ahead,
             max_slow_in_flight_per_subscription: bounds.slow_per_subscription,
             max_in_flight_per_organization_percent: bounds.organization_percent,
             max_in_flight_per_target: bounds.per_target,
@@ -79,6 +82,7 @@ impl Delivery {
             fast: self.max_in_flight,
             slow: self.max_slow_in_flight,
             per_subscription: self.max_in_flight_per_subscription,
+            ahead: self.max_ahead_per_subscription,
             slow_per_subscription: self.max_slow_in_flight_per_subscription,
             organization_percent: self.max_in_flight_per_organization_percent,
             per_target: self.max_in_flight_per_target,

@@ -12,32 +12,43 @@
 //!   all of it, nor all of one subscription's places, so a storm of them never delays a fresh event;
 //! - the bodies under way have 64 MiB.
 //!
+//! A receiver that takes all that it may be given could wait for a commit before each next delivery: a place
+//! is free when it has answered, but the next lease comes with a transaction. So a subscription that has all
+//! under way that it ever may is lent some more *ahead*: they are leased, hold no place, and begin one after
+//! the other as its places are freed ([`ahead`]).
+//!
 //! It is asked by whoever claims, on the writer's thread, inside the claiming transaction; a [`Slot`] that
 //! is dropped frees its place. Nothing here waits, and nothing here knows a delivery.
 
+mod ahead;
 mod bounds;
+mod slot;
 mod subscription;
 mod turn;
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
 use self::bounds::ClassUse;
 pub use self::bounds::{Bounds, MANUAL_EXTRA};
+use self::slot::Place;
+pub use self::slot::Slot;
 use self::subscription::Subscription;
 pub use self::turn::Turn;
-use super::attempt::{Attempt, Outcome, Verdict};
 use super::delivery::Class;
 use super::number::{OrganizationNo, SubscriptionNo};
 use super::time::TimeMs;
 
 /// An attempt without an answer for so long is slow; an answer that took longer does not make a bound grow.
 pub const SLOW_AFTER: Duration = Duration::from_secs(1);
+
+/// What was leased ahead begins within this time, or is given back; its lease is so much longer.
+pub const AHEAD_FOR: Duration = Duration::from_secs(1);
 
 /// Subscriptions whose bounds are remembered while nothing of theirs is under way.
 const MAX_REMEMBERED: usize = 50_000;
@@ -70,7 +81,7 @@ pub struct Want {
 pub enum Full {
     /// Nothing is started any more.
     Closed,
-    /// The subscription has as many under way as it may.
+    /// The subscription has as many under way as it may, and as many ahead.
     Subscription,
     /// Its organisation has.
     Organization,
@@ -114,6 +125,8 @@ struct State {
     organizations: HashMap<OrganizationNo, Shares>,
     hosts: HashMap<(OrganizationNo, u64), usize>,
     subscriptions: HashMap<SubscriptionNo, Subscription>,
+    /// Deliveries that are leased ahead, of all subscriptions.
+    ahead: usize,
     /// Somebody was refused for want of a place that is not their own.
     starved: bool,
 }
@@ -141,15 +154,6 @@ enum Share {
     Slow,
 }
 
-/// One attempt's place; dropping it frees the place.
-#[derive(Debug)]
-pub struct Slot {
-    slots: Slots,
-    want: Want,
-    share: Share,
-    turn: Option<Arc<Turn>>,
-}
-
 impl Slots {
     /// Nothing is under way.
     #[must_use]
@@ -157,19 +161,19 @@ impl Slots {
         Self { bounds, state: Arc::default(), freed: Arc::default() }
     }
 
-    /// A place for one more attempt, or why there is none.
+    /// A place for one more attempt, or one ahead of its place, or why there is neither.
     ///
     /// # Errors
     /// See [`Full`]. Whoever frees what was missing rings [`Slots::freed`].
     pub fn try_take(&self, want: Want) -> Result<Slot, Full> {
         let mut state = self.lock();
         match state.take(&self.bounds, want) {
-            Ok(share) => {
+            Ok(place) => {
                 let known =
                     state.subscriptions.get_mut(&want.subscription).filter(|_| want.class == Class::Live);
                 let number = known.map(|known| known.turns.give());
                 let turn = number.map(|number| Arc::new(Turn::new(self.clone(), want.subscription, number)));
-                Ok(Slot { slots: self.clone(), want, share, turn })
+                Ok(Slot::new(self.clone(), want, place, turn))
             }
             Err(full) => {
                 state.starve(want.subscription, full);
@@ -178,9 +182,15 @@ impl Slots {
         }
     }
 
-    /// Nothing is started any more; what is under way goes on.
+    /// Nothing is started any more; what is under way goes on, and what is leased ahead is given back.
     pub fn close(&self) {
-        self.lock().closed = true;
+        let mut state = self.lock();
+        state.closed = true;
+        let waiting: Vec<_> = state.subscriptions.iter().filter(|(_, it)| !it.ahead.is_empty()).collect();
+        let waiting: Vec<_> = waiting.into_iter().map(|(subscription, _)| *subscription).collect();
+        let wakers: Vec<_> = waiting.into_iter().flat_map(|it| state.give_back(it)).collect();
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Whether no place is left that anybody could have; if so, [`Slots::freed`] is rung when that changes.
@@ -241,32 +251,20 @@ impl Slots {
 }
 
 impl State {
-    fn take(&mut self, bounds: &Bounds, want: Want) -> Result<Share, Full> {
+    fn take(&mut self, bounds: &Bounds, want: Want) -> Result<Place, Full> {
         if self.closed {
             return Err(Full::Closed);
         }
         let new = Subscription::new(bounds);
         let known = self.subscriptions.get(&want.subscription).unwrap_or(&new);
         let share = if want.failing || known.is_slow { Share::Slow } else { Share::Fast };
-        if !known.has_room(bounds, &want, share == Share::Slow) {
-            return Err(Full::Subscription);
+        // Fresh deliveries begin in order: not past one that is given back, or waits for its place.
+        let is_overtaking = want.class == Class::Live && !known.ahead.is_idle();
+        if is_overtaking || !known.has_room(bounds, &want, share == Share::Slow) {
+            return self.take_ahead(bounds, want).ok_or(Full::Subscription);
         }
-        let organization = self.organizations.get(&want.organization).copied().unwrap_or_default();
-        let (used, of_organization, bound) = match share {
-            Share::Fast => (self.fast, organization.fast, bounds.fast),
-            Share::Slow => (self.slow, organization.slow, bounds.slow),
-        };
-        if used >= bound {
-            return Err(Full::Share);
-        }
-        if of_organization >= bounds.of_organization(bound) {
-            return Err(Full::Organization);
-        }
-        if self.hosts.get(&(want.organization, want.host)).is_some_and(|used| *used >= bounds.per_target) {
-            return Err(Full::Host);
-        }
-        if share == Share::Fast && !self.classes.has_room(want.class, bounds.fast) {
-            return Err(Full::Class);
+        if let Some(full) = self.is_full_for(bounds, &want, share) {
+            return Err(full);
         }
         // One body always fits, whatever its length.
         if self.bytes > 0 && self.bytes + want.bytes > bounds.body_bytes {
@@ -275,8 +273,28 @@ impl State {
         if let Some(until) = self.rate_used_up(bounds, want) {
             return Err(Full::Rate(until));
         }
-        self.count(bounds, want, share);
-        Ok(share)
+        self.bytes += want.bytes;
+        self.count(bounds, &want, share);
+        Ok(Place::In(share))
+    }
+
+    /// What leaves no room in this share, whatever the subscription's own bound.
+    fn is_full_for(&self, bounds: &Bounds, want: &Want, share: Share) -> Option<Full> {
+        let organization = self.organizations.get(&want.organization).copied().unwrap_or_default();
+        let (used, of_organization, bound) = match share {
+            Share::Fast => (self.fast, organization.fast, bounds.fast),
+            Share::Slow => (self.slow, organization.slow, bounds.slow),
+        };
+        if used >= bound {
+            return Some(Full::Share);
+        }
+        if of_organization >= bounds.of_organization(bound) {
+            return Some(Full::Organization);
+        }
+        if self.hosts.get(&(want.organization, want.host)).is_some_and(|used| *used >= bounds.per_target) {
+            return Some(Full::Host);
+        }
+        (share == Share::Fast && !self.classes.has_room(want.class, bounds.fast)).then_some(Full::Class)
     }
 
     /// Takes from the subscription's rate; until when there is nothing to take, if so.
@@ -286,7 +304,7 @@ impl State {
         known.take_of_rate(per_second, want.now)
     }
 
-    fn count(&mut self, bounds: &Bounds, want: Want, share: Share) {
+    fn count(&mut self, bounds: &Bounds, want: &Want, share: Share) {
         let organization = self.organizations.entry(want.organization).or_default();
         match share {
             Share::Fast => {
@@ -299,7 +317,6 @@ impl State {
                 organization.slow += 1;
             }
         }
-        self.bytes += want.bytes;
         *self.hosts.entry((want.organization, want.host)).or_default() += 1;
         let known = self.subscriptions.entry(want.subscription).or_insert_with(|| Subscription::new(bounds));
         known.begin(want.class, share == Share::Slow);
@@ -315,122 +332,6 @@ impl State {
                 }
             }
             Full::Organization | Full::Host | Full::Class | Full::Share | Full::Bytes => self.starved = true,
-        }
-    }
-}
-
-impl Slot {
-    /// Its turn among the fresh deliveries of its subscription, if it is one.
-    #[must_use]
-    pub fn turn(&self) -> Option<Arc<Turn>> {
-        self.turn.clone()
-    }
-
-    /// There is no answer yet: from now on it counts in the slow share, as far as that has room for it. Nobody
-    /// waits for its turn any more.
-    pub fn slow_down(&mut self) {
-        if let Some(turn) = &self.turn {
-            turn.pass();
-        }
-        if self.share == Share::Slow {
-            return;
-        }
-        let mut state = self.slots.lock();
-        if let Some(known) = state.subscriptions.get_mut(&self.want.subscription) {
-            known.is_slow = true;
-        }
-        if state.slow >= self.slots.bounds.slow_overflow() {
-            return;
-        }
-        state.fast -= 1;
-        state.slow += 1;
-        state.classes.remove(self.want.class);
-        if let Some(organization) = state.organizations.get_mut(&self.want.organization) {
-            organization.fast -= 1;
-            organization.slow += 1;
-        }
-        if let Some(known) = state.subscriptions.get_mut(&self.want.subscription) {
-            known.slow_down();
-        }
-        self.share = Share::Slow;
-        let ring = std::mem::take(&mut state.starved);
-        drop(state);
-        if ring {
-            self.slots.freed.notify_one();
-        }
-    }
-
-    /// Whose place it is.
-    #[must_use]
-    pub fn subscription(&self) -> SubscriptionNo {
-        self.want.subscription
-    }
-
-    /// Frees the place. True when the subscription was refused one: whoever calls sees to it that what waits
-    /// for it is claimed now.
-    #[must_use]
-    pub fn free(self) -> bool {
-        let mut state = self.slots.lock();
-        let known = state.subscriptions.get_mut(&self.want.subscription);
-        known.is_some_and(|known| std::mem::take(&mut known.starved))
-    }
-
-    /// Lets the subscription's bound follow what came of the attempt.
-    pub fn learn(&self, outcome: &Outcome) {
-        let Outcome::Made(Attempt { verdict, duration, .. }) = outcome else { return };
-        let mut state = self.slots.lock();
-        if let Some(known) = state.subscriptions.get_mut(&self.want.subscription) {
-            known.learn(&self.slots.bounds, *verdict == Verdict::Success, *duration <= SLOW_AFTER);
-        }
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        if let Some(turn) = self.turn.take() {
-            turn.pass();
-        }
-        let want = self.want;
-        let mut state = self.slots.lock();
-        let slow = self.share == Share::Slow;
-        if slow {
-            state.slow -= 1;
-        } else {
-            state.fast -= 1;
-            state.classes.remove(want.class);
-        }
-        state.bytes -= want.bytes;
-        if let Entry::Occupied(mut entry) = state.organizations.entry(want.organization) {
-            let shares = entry.get_mut();
-            if slow {
-                shares.slow -= 1;
-            } else {
-                shares.fast -= 1;
-            }
-            if shares.fast + shares.slow == 0 {
-                entry.remove();
-            }
-        }
-        if let Entry::Occupied(mut entry) = state.hosts.entry((want.organization, want.host)) {
-            *entry.get_mut() -= 1;
-            if *entry.get() == 0 {
-                entry.remove();
-            }
-        }
-        let mut ring = std::mem::take(&mut state.starved);
-        let remembered = state.subscriptions.len();
-        if let Entry::Occupied(mut entry) = state.subscriptions.entry(want.subscription) {
-            let known = entry.get_mut();
-            known.end(want.class, slow);
-            ring |= std::mem::take(&mut known.starved);
-            // What is as if nothing were known need not be remembered.
-            if known.is_as_new(&self.slots.bounds) || (known.is_idle() && remembered > MAX_REMEMBERED) {
-                entry.remove();
-            }
-        }
-        drop(state);
-        if ring {
-            self.slots.freed.notify_one();
         }
     }
 }

@@ -19,12 +19,13 @@ use crate::deliver::send::{Permission, send};
 use crate::domain::attempt::Outcome;
 use crate::domain::delivery::{Claimed, Class, Leased};
 use crate::domain::retry::JITTER;
-use crate::domain::slots::{self, SLOW_AFTER, Slot, Slots};
+use crate::domain::slots::{self, AHEAD_FOR, SLOW_AFTER, Slot, Slots};
 use crate::domain::time::TimeMs;
 use crate::record::decide::{Circumstances, decide};
 use crate::store::claim::{ClaimRequest, Followed, LEASE_SKEW};
 use crate::store::error::StoreError;
 use crate::store::hand_over::HandedOver;
+use crate::store::settle::Settlement;
 
 /// How often an attempt is prepared anew because its subscription keeps changing, before it is put back.
 const MAX_RETARGETS: usize = 5;
@@ -215,19 +216,15 @@ impl Pump {
     /// One claim, from here to its settle.
     async fn attempt(self, claimed: Claimed, mut slot: Slot, seated: bool) {
         let manual = claimed.class == Class::Manual;
+        if !begins_in_time(&mut slot).await {
+            return self.give_back(&claimed, slot).await;
+        }
         let started_at = self.parts.clock.wall();
         failpoint::reach(Place::BeforeSend);
         let (claimed, outcome) = self.send_watched(claimed, &mut slot).await;
         failpoint::reach(Place::BeforeSettle);
         slot.learn(&outcome);
-        let around = Circumstances {
-            schedule: claimed.target.retry_schedule.as_ref().unwrap_or(&self.parts.settings.retry_schedule),
-            now: self.parts.clock.schedule(),
-            started_at,
-            jitter: self.parts.entropy.jitter(JITTER),
-            attempt_id: self.parts.entropy.uuid_at(self.parts.clock.wall()),
-        };
-        let settlement = decide(&claimed, outcome, around);
+        let settlement = self.decide(&claimed, outcome, started_at);
         // The receiver has answered: its place is free for another attempt while this one is recorded. With a
         // seat the store hands over what waits for it.
         let subscription = slot.subscription();
@@ -251,6 +248,28 @@ impl Pump {
         if followed.more {
             self.parts.bells.queued.ring();
         }
+    }
+
+    /// Puts back what was leased ahead and has not begun. Until the store has it again nothing fresh of its
+    /// subscription begins.
+    async fn give_back(self, claimed: &Claimed, slot: Slot) {
+        let settlement = self.decide(claimed, Outcome::Changed, self.parts.clock.wall());
+        if let Err(error) = self.parts.store.settle(settlement).await {
+            tracing::error!(error = &error as &dyn std::error::Error, "a delivery could not be given back");
+        }
+        drop(slot);
+        self.parts.bells.queued.ring();
+    }
+
+    fn decide(&self, claimed: &Claimed, outcome: Outcome, started_at: TimeMs) -> Settlement {
+        let around = Circumstances {
+            schedule: claimed.target.retry_schedule.as_ref().unwrap_or(&self.parts.settings.retry_schedule),
+            now: self.parts.clock.schedule(),
+            started_at,
+            jitter: self.parts.entropy.jitter(JITTER),
+            attempt_id: self.parts.entropy.uuid_at(self.parts.clock.wall()),
+        };
+        decide(claimed, outcome, around)
     }
 
     /// Sends, and moves the attempt to the slow share when it has had no answer for a while.
@@ -326,6 +345,18 @@ impl Pump {
         };
         Some(limit.min(left)).filter(|deadline| !deadline.is_zero())
     }
+}
+
+/// Whether an attempt has its place, or gets it soon enough.
+async fn begins_in_time(slot: &mut Slot) -> bool {
+    if !slot.is_ahead() {
+        return true;
+    }
+    tokio::select! {
+        begins = slot.begin() => return begins,
+        () = pause(AHEAD_FOR) => {}
+    }
+    slot.give_up()
 }
 
 #[expect(clippy::disallowed_methods, reason = "a loop's wait, always beside a bell")]

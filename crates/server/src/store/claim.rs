@@ -103,7 +103,7 @@ impl Store {
                 return Ok(None);
             }
             // Never sooner than before: the queue's head may already say so.
-            let lease_until = lease_end(&target, now).max(claimed.lease_until);
+            let lease_until = lease_end(&target, false, now).max(claimed.lease_until);
             tx.run(GOES_TO, params![row.no.0, target.url_no.0, lease_until.0])?;
             tx.memory.leased(QueueRow { claimed_url: Some(target.url_no), ..row });
             Ok(Some(Claimed { lease_until, target, ..claimed.clone() }))

@@ -16,6 +16,8 @@ pub struct Bounds {
     pub first: usize,
     /// What it grows to at most.
     pub per_subscription: usize,
+    /// Deliveries of one subscription that may be leased before it has a place for them.
+    pub ahead: usize,
     /// Attempts of one subscription in the slow share, at which it may start no more.
     pub slow_per_subscription: usize,
     /// What an organisation may have of either share, in parts of a hundred.
@@ -33,6 +35,7 @@ impl Default for Bounds {
             slow: 2_048,
             first: 4,
             per_subscription: 64,
+            ahead: 128,
             slow_per_subscription: 8,
             organization_percent: 25,
             per_target: 128,

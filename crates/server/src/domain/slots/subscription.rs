@@ -1,5 +1,6 @@
 //! What is known of one subscription's receiver, and what it has under way.
 
+use super::ahead::Ahead;
 use super::bounds::{Bounds, ClassUse, MANUAL_EXTRA};
 use super::turn::Turns;
 use super::{Class, Want};
@@ -21,6 +22,8 @@ pub(super) struct Subscription {
     pub(super) starved: bool,
     /// In which order its fresh deliveries begin.
     pub(super) turns: Turns,
+    /// What is leased and waits for a place.
+    pub(super) ahead: Ahead,
     /// What is left of its own rate, if it has one.
     rate: Option<(u32, TokenBucket)>,
 }
@@ -37,6 +40,7 @@ impl Subscription {
             is_slow: false,
             starved: false,
             turns: Turns::default(),
+            ahead: Ahead::default(),
             rate: None,
         }
     }
@@ -69,12 +73,26 @@ impl Subscription {
             _ if self.is_slow => {
                 self.limit.saturating_sub(total).min(bounds.slow_per_subscription.saturating_sub(self.slow))
             }
-            _ => self.limit.saturating_sub(total),
+            Class::Live if !self.ahead.is_idle() => self.room_ahead(bounds),
+            Class::Live => self.limit.saturating_sub(total) + self.room_ahead(bounds),
+            Class::Retry | Class::Recover => self.limit.saturating_sub(total),
         }
     }
 
+    fn room_ahead(&self, bounds: &Bounds) -> usize {
+        if self.has_grown(bounds) { self.ahead.room(bounds) } else { 0 }
+    }
+
     pub(super) fn is_full(&self, bounds: &Bounds) -> bool {
-        self.classes.total() >= self.limit || (self.is_slow && self.slow >= bounds.slow_per_subscription)
+        if self.is_slow {
+            return self.classes.total() >= self.limit || self.slow >= bounds.slow_per_subscription;
+        }
+        self.classes.total() >= self.limit && self.room_ahead(bounds) == 0
+    }
+
+    /// Whether it may have as much under way as any may.
+    pub(super) fn has_grown(&self, bounds: &Bounds) -> bool {
+        self.limit >= bounds.per_subscription
     }
 
     pub(super) fn begin(&mut self, class: Class, slow: bool) {
@@ -103,7 +121,7 @@ impl Subscription {
 
     /// Whether nothing is under way.
     pub(super) fn is_idle(&self) -> bool {
-        self.classes.total() == 0
+        self.classes.total() == 0 && self.ahead.is_idle()
     }
 
     /// Takes one of so many a second; until when there is none, if so.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::attempt::{Attempt, Outcome, Verdict};
 use crate::domain::time::TimeMs;
 
 const SUBSCRIPTION: SubscriptionNo = SubscriptionNo(1);
@@ -59,6 +60,7 @@ fn wide() -> Bounds {
         per_subscription: 1_000,
         organization_percent: 100,
         per_target: 1_000,
+        ahead: 0,
         ..Bounds::default()
     }
 }
@@ -80,7 +82,8 @@ fn a_dropped_slot_is_free_again_and_leaves_no_trace() {
 fn the_bound_grows_with_good_answers_up_to_its_limit() {
     let good = made(Verdict::Success, Duration::from_millis(3));
     assert_eq!(bound_after(&Slots::new(Bounds::default()), std::slice::from_ref(&good)), 5);
-    assert_eq!(bound_after(&Slots::new(Bounds::default()), &vec![good; 100]), 64);
+    let none_ahead = || Slots::new(Bounds { ahead: 0, ..Bounds::default() });
+    assert_eq!(bound_after(&none_ahead(), &vec![good; 100]), 64);
 }
 
 #[test]

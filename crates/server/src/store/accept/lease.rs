@@ -59,7 +59,8 @@ pub(super) fn with_commit(
             return Ok(!matches!(full, Full::Closed | Full::Rate(_)));
         }
     };
-    let row = leased_row(tx, delivery, &target, now);
+    let due_at = claim::lease_end(&target, slot.is_ahead(), schedule);
+    let row = leased_row(tx, delivery, &target, due_at, now);
     insert(tx, &row)?;
     let event = ClaimedEvent {
         seq: row.event,
@@ -74,7 +75,13 @@ pub(super) fn with_commit(
 }
 
 /// The delivery as a row of the queue that is leased for its first attempt.
-fn leased_row(tx: &Tx<'_>, delivery: &NewDelivery, target: &DeliveryTarget, now: TimeMs) -> QueueRow {
+fn leased_row(
+    tx: &Tx<'_>,
+    delivery: &NewDelivery,
+    target: &DeliveryTarget,
+    due_at: TimeMs,
+    now: TimeMs,
+) -> QueueRow {
     QueueRow {
         no: delivery.no,
         organization: delivery.organization,
@@ -83,7 +90,7 @@ fn leased_row(tx: &Tx<'_>, delivery: &NewDelivery, target: &DeliveryTarget, now:
         event_type: delivery.event_type,
         class: delivery.class,
         request_id: tx.context.entropy.uuid().into(),
-        due_at: claim::lease_end(target, tx.context.clock.schedule()),
+        due_at,
         expires_at: delivery.expires_at,
         created_at: now,
         failures: 0,

@@ -10,7 +10,7 @@ use rusqlite::params;
 use super::{ClaimRequest, Claims, LEASE_SKEW};
 use crate::domain::delivery::{Claimed, ClaimedEvent, Class, DeliveryTarget, End, Leased};
 use crate::domain::number::Seq;
-use crate::domain::slots::{Full, Slot, Want};
+use crate::domain::slots::{AHEAD_FOR, Full, Slot, Want};
 use crate::domain::time::TimeMs;
 use crate::store::error::StoreError;
 use crate::store::queue::{self, QueueRow};
@@ -79,7 +79,7 @@ pub(in crate::store) fn claim_row(
             Err(full) => return Ok(Row::Refused(full)),
         },
     };
-    let claimed = take(tx, request, &row, event, target)?;
+    let claimed = take(tx, request, &row, event, (target, slot.is_ahead()))?;
     claims.claimed.push(Leased { claimed, slot });
     Ok(Row::Taken)
 }
@@ -112,9 +112,10 @@ pub(in crate::store) fn want(target: &DeliveryTarget, class: Class, bytes: usize
     }
 }
 
-/// When a claim of now for this target ends.
-pub(in crate::store) fn lease_end(target: &DeliveryTarget, now: TimeMs) -> TimeMs {
-    now.after(target.timeout).after(LEASE_SKEW)
+/// When a claim of now for this target ends, whose attempt begins at once or `ahead` of its place.
+pub(in crate::store) fn lease_end(target: &DeliveryTarget, ahead: bool, now: TimeMs) -> TimeMs {
+    let begins = if ahead { now.after(AHEAD_FOR) } else { now };
+    begins.after(target.timeout).after(LEASE_SKEW)
 }
 
 /// A place for an attempt of this row, and what it is to send.
@@ -136,9 +137,9 @@ fn take(
     request: &ClaimRequest,
     row: &QueueRow,
     event: ClaimedEvent,
-    target: &Arc<DeliveryTarget>,
+    (target, ahead): (&Arc<DeliveryTarget>, bool),
 ) -> Result<Claimed, StoreError> {
-    let lease_until = lease_end(target, request.now);
+    let lease_until = lease_end(target, ahead, request.now);
     let row = QueueRow {
         claim_no: row.claim_no + 1,
         boot: Some(tx.context.boot),

@@ -48,6 +48,7 @@ pub fn slots_within(all: usize, of_subscription: usize) -> Slots {
         fast: all,
         first: of_subscription,
         per_subscription: of_subscription,
+        ahead: 0,
         organization_percent: 100,
         per_target: usize::MAX,
         body_bytes: usize::MAX,
