@@ -209,6 +209,12 @@ impl Slots {
         InUse { fast: state.fast, slow: state.slow, bytes: state.bytes }
     }
 
+    /// Deliveries that are leased ahead and wait for a place.
+    #[must_use]
+    pub fn ahead(&self) -> usize {
+        self.lock().ahead
+    }
+
     /// Whether this subscription has all under way that it may, as far as it alone is concerned; if so,
     /// [`Slots::freed`] is rung when that changes.
     #[must_use]

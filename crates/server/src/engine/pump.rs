@@ -117,6 +117,24 @@ impl Pump {
         self.turn_of(false).await
     }
 
+    /// The same by who has the seat: what an attempt's end makes room for may be handed over.
+    ///
+    /// # Errors
+    /// The store could not be asked.
+    pub async fn turn_seated(&self) -> Result<Turn, StoreError> {
+        self.turn_of(true).await
+    }
+
+    /// Starts what commits have handed over until now; how many that were.
+    pub fn start_handed(&self, handed: &mut HandedOver) -> usize {
+        let mut started = 0;
+        while let Some(leased) = handed.ready() {
+            started += leased.len();
+            self.start_all(leased, true);
+        }
+        started
+    }
+
     async fn turn_of(&self, seated: bool) -> Result<Turn, StoreError> {
         let metrics = self.parts.store.metrics();
         metrics.turn(self.parts.clock.schedule());
@@ -179,9 +197,7 @@ impl Pump {
     /// The store could not be asked.
     pub async fn run_seated_until_idle(&self, handed: &mut HandedOver) -> Result<(), StoreError> {
         loop {
-            while let Some(leased) = handed.ready() {
-                self.start_all(leased, true);
-            }
+            self.start_handed(handed);
             let idle = self.under_way() == 0;
             let turn = self.turn_of(true).await?;
             let more = turn.next_due.is_some_and(|due| due <= self.parts.clock.schedule());
@@ -201,6 +217,12 @@ impl Pump {
     #[must_use]
     pub fn under_way(&self) -> usize {
         self.under_way.load(Ordering::SeqCst)
+    }
+
+    /// How many of these are leased ahead, and wait for a place.
+    #[must_use]
+    pub fn ahead(&self) -> usize {
+        self.slots.ahead()
     }
 
     /// Resolves once an attempt has been recorded since the last call.

@@ -68,7 +68,7 @@ pub struct Claims {
 }
 
 const NEXT_HEAD: &str = "SELECT min(due_ms) FROM queue_heads WHERE due_ms > $1";
-const GOES_TO: &str = "UPDATE queue SET claimed_url = $2, due_ms = $3 WHERE no = $1";
+const GOES_TO: &str = "UPDATE queue SET claimed_url = $2, due_ms = $3, claimed_ms = $4 WHERE no = $1";
 
 impl Store {
     /// Leases what is due, within the free slots.
@@ -85,7 +85,7 @@ impl Store {
 
     /// Reads a claim's target again after its subscription changed, and notes where it goes now; `None` when
     /// it must not be sent now: cancelled, held, expired, or somebody else's. The lease covers the timeout
-    /// that is in force now.
+    /// that is in force now. It counts as claimed now: what made everything due that waited came before.
     pub async fn retarget(&self, claimed: Claimed) -> Result<Option<Claimed>, StoreError> {
         self.change(move |tx| {
             let row = match queue::find(tx, claimed.delivery)? {
@@ -104,8 +104,14 @@ impl Store {
             }
             // Never sooner than before: the queue's head may already say so.
             let lease_until = lease_end(&target, false, now).max(claimed.lease_until);
-            tx.run(GOES_TO, params![row.no.0, target.url_no.0, lease_until.0])?;
-            tx.memory.leased(QueueRow { claimed_url: Some(target.url_no), ..row });
+            let wall = tx.context.clock.wall();
+            tx.run(GOES_TO, params![row.no.0, target.url_no.0, lease_until.0, wall.0])?;
+            tx.memory.leased(QueueRow {
+                claimed_url: Some(target.url_no),
+                claimed_at: Some(wall),
+                due_at: lease_until,
+                ..row
+            });
             Ok(Some(Claimed { lease_until, target, ..claimed.clone() }))
         })
         .await

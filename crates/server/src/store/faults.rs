@@ -55,11 +55,15 @@ pub enum Bug {
     TypeRevives,
     /// Of two equal publishes in one group, the second is not recognised.
     TwinAccepted,
+    /// What asks for time at a URL that was replaced holds the one that is there now.
+    HoldMisplaced,
+    /// A fresh delivery is handed over with its commit although others wait before it.
+    HandedOverAhead,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::NoFence,
         Self::NoGate,
         Self::CancelForgotten,
@@ -68,6 +72,8 @@ impl Bug {
         Self::LeaseKept,
         Self::TypeRevives,
         Self::TwinAccepted,
+        Self::HoldMisplaced,
+        Self::HandedOverAhead,
     ];
 }
 

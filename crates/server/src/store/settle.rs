@@ -119,7 +119,9 @@ const COMPLETE_LOST: &str = "UPDATE attempts SET outcome = $3, status = $4, erro
     response_bytes = $7, duration_ms = $8 WHERE delivery = $1 AND claim_no = $2 AND outcome = 3";
 const RETRY: &str = "UPDATE queue SET class = $2, due_ms = $3, failures = $4, attempts = $5,
     maybe_received = $6, boot = NULL WHERE no = $1";
-const HOLD: &str = "UPDATE subscriptions SET not_before_ms = $2 WHERE no = $1 AND not_before_ms < $2";
+// What is answered at a URL that was replaced meanwhile is not said of the one that is there now.
+const HOLD: &str = "UPDATE subscriptions SET not_before_ms = $2 WHERE no = $1 AND not_before_ms < $2
+    AND (url = $3 OR $4)";
 const ENDED_OPEN: &str = "SELECT * FROM deliveries WHERE no = $1 AND open_claim = $2";
 const CLOSE_ENDED: &str = "UPDATE deliveries SET open_claim = NULL, open_url = NULL, open_started_ms = NULL,
     attempts = attempts + 1, state = $2,
@@ -203,7 +205,9 @@ fn settle(tx: &mut Tx<'_>, settlement: &Settlement) -> Result<Settled, StoreErro
         row.attempts += 1;
     }
     if let Some(until) = settlement.hold_until {
-        tx.run(HOLD, params![row.subscription.0, until.0])?;
+        let url = row.claimed_url.map(|url| url.0);
+        let is_anywhere = tx.context.faults.has(Bug::HoldMisplaced);
+        tx.run(HOLD, params![row.subscription.0, until.0, url, is_anywhere])?;
         tx.memory.forget_target(row.subscription);
     }
     match (settlement.next, queue::cancelled(tx, &row)?) {

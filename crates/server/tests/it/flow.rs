@@ -5,6 +5,7 @@ mod delivery;
 mod delivery_settings;
 mod expiry;
 mod gate;
+mod hand_over;
 mod health;
 mod late;
 mod ordering;

@@ -6,6 +6,7 @@ mod cancel;
 mod claim;
 mod delete;
 mod forget;
+mod hand_over;
 mod heads;
 mod health;
 mod idempotency;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use inkhook_server::domain::attempt::Recorded;
 use inkhook_server::domain::delivery::{Claimed, Class, End};
+use inkhook_server::domain::subscription::{SubscriptionChange, WebhookUrl};
 use inkhook_server::store::settle::{Next, Settled, Settlement};
 use inkhook_wire::event::EventType;
 
@@ -108,6 +109,30 @@ async fn a_hold_only_ever_grows_and_resume_ends_it() {
     assert_eq!(not_before(), 0);
     let due: Vec<_> = bench.claim().await.iter().map(|claimed| claimed.delivery).collect();
     assert_eq!(due, [second.delivery, claimed.delivery], "whatever waits, also what was to wait longer");
+}
+
+#[tokio::test]
+async fn who_asked_for_time_at_a_url_that_was_replaced_does_not_hold_the_new_one() {
+    let (bench, help, subscription, claimed) = one_claimed().await;
+    let url = |path: &str| {
+        let given = format!("https://moved.example/{path}");
+        Some(WebhookUrl { given: given.clone(), normalized: given })
+    };
+    let to_new = SubscriptionChange { url: url("new"), ..SubscriptionChange::default() };
+    bench.store().patch_subscription(help.admin(), subscription.id, to_new).await.expect("stored");
+    let until = bench.clock.schedule().after(Duration::from_mins(1));
+    let asks_for_time = |claimed: &Claimed| {
+        let next = Next::Retry { due: until, maybe_received: false };
+        Settlement { hold_until: Some(until), ..bench.settlement(claimed, Recorded::Failed, next) }
+    };
+    assert_eq!(bench.settle(asks_for_time(&claimed)).await, Settled::Done);
+    assert_eq!(bench.number("SELECT not_before_ms FROM subscriptions"), 0);
+    bench.accept_mails(help, 1).await;
+    let at_new = bench.claim_one().await;
+    bench.settle(asks_for_time(&at_new)).await;
+    assert_eq!(bench.number("SELECT not_before_ms FROM subscriptions"), until.0, "here it is obeyed");
+    bench.accept_mails(help, 1).await;
+    assert!(bench.claim().await.is_empty());
 }
 
 #[tokio::test]
