@@ -70,3 +70,50 @@ fn an_attempt_whose_lease_is_over_before_it_starts_leaves_nothing_open() {
         Advance { seconds: 31 },
     ]);
 }
+
+/// A receiver that was replaced while it had a request asked for time, and the new one was not sent to either.
+#[test]
+fn who_asks_for_time_at_a_url_that_was_replaced_holds_nothing() {
+    holds(&[
+        Create { owner: 0, types: 3, answer: Hold },
+        Publish { owner: 0, sent: false, expires_s: None },
+        Run,
+        NewUrl { subscription: 0 },
+        Answer { held: 0, answer: Busy { wait_s: 60 } },
+        Publish { owner: 0, sent: false, expires_s: None },
+        Mood { subscription: 0, answer: Good },
+        Run,
+    ]);
+}
+
+/// It had been claimed when everything that waited was made due, failed at the new URL all the same, and was
+/// tried again at once as one that had waited.
+#[test]
+fn what_fails_at_the_new_url_waits_although_it_was_claimed_for_the_old_one() {
+    holds(&[
+        Create { owner: 0, types: 3, answer: Bad },
+        Publish { owner: 0, sent: true, expires_s: None },
+        Turn,
+        Publish { owner: 0, sent: true, expires_s: None },
+        Turn,
+        NewUrl { subscription: 0 },
+        Advance { seconds: 1 },
+        Run,
+    ]);
+}
+
+#[test]
+fn who_was_replaced_asks_for_time_and_what_it_had_goes_to_the_new_url_at_once() {
+    holds(&[
+        Create { owner: 0, types: 1, answer: Hold },
+        Publish { owner: 0, sent: false, expires_s: None },
+        Turn,
+        Run,
+        Answer { held: 0, answer: Reset },
+        Advance { seconds: 36 },
+        Run,
+        NewUrl { subscription: 0 },
+        Answer { held: 0, answer: Busy { wait_s: 1 } },
+        Run,
+    ]);
+}

@@ -1,7 +1,8 @@
 //! One life of a server: the real store, the real pump, and a runtime that moves only when it is told to.
 //!
 //! Verbs run beside that runtime, not in it. While one is answered, attempts stand where they are: a delete
-//! between a claim and its first byte is one step after another, and always the same one.
+//! between a claim and its first byte is one step after another, and always the same one. In a life whose pump
+//! has its seat, what commits hand over meanwhile stands, too, until attempts are let run.
 
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -12,10 +13,12 @@ use inkhook_egress::{Client, Limits, Policy, ResolverConfig, Roots};
 use inkhook_server::domain::entropy::Entropy;
 use inkhook_server::domain::generations::Generations;
 use inkhook_server::domain::retry::RetrySchedule;
+use inkhook_server::domain::slots::Bounds;
 use inkhook_server::domain::time::Clock;
 use inkhook_server::engine::pump::Pump;
 use inkhook_server::engine::{EngineSettings, Parts};
 use inkhook_server::store::faults::{Bug, Faults};
+use inkhook_server::store::hand_over::HandedOver;
 use inkhook_server::store::seal::Sealer;
 use inkhook_server::store::{Store, StoreOptions, database_path};
 use inkhook_server::wake::Bells;
@@ -41,6 +44,9 @@ pub struct Ground {
     pub entropy: Entropy,
     pub faults: Faults,
     pub bug: Option<Bug>,
+    /// Whether pumps take their seat.
+    pub is_seated: bool,
+    pub bounds: Bounds,
 }
 
 /// See the module.
@@ -49,6 +55,9 @@ pub struct Life {
     /// Looks at the rows, past the store.
     pub rows: Connection,
     pump: Pump,
+    seat: Option<HandedOver>,
+    /// Deliveries that came with their commit.
+    pub handed: u64,
     cut_off: CancellationToken,
     runtime: Runtime,
 }
@@ -94,46 +103,46 @@ impl Life {
                 attempt_timeout: TIMEOUT,
                 manual_timeout: TIMEOUT,
                 retry_schedule: RetrySchedule::new(WAITS_S.map(Duration::from_secs).into()),
+                bounds: ground.bounds,
                 ..EngineSettings::default()
             },
         };
         let pump = Pump::new(parts, cut_off.clone());
-        Ok(Self { store, rows: connect(&ground.directory), pump, cut_off, runtime })
+        let seat = ground.is_seated.then(|| pump.take_seat());
+        Ok(Self { store, rows: connect(&ground.directory), pump, seat, handed: 0, cut_off, runtime })
     }
 
     /// Claims what is due; attempts are begun but do not move. How many.
     pub fn turn(&self) -> Result<usize, Breach> {
-        let turn = self.runtime.block_on(self.pump.turn());
+        let turn = self.runtime.block_on(async {
+            if self.seat.is_some() { self.pump.turn_seated().await } else { self.pump.turn().await }
+        });
         turn.map(|turn| turn.started).map_err(|error| format!("a claim failed: {error}"))
     }
 
     /// Lets attempts go as far as they come: each has ended, or waits for an answer.
-    pub fn let_run(&self, receiver: &Receiver) -> Result<(), Breach> {
-        self.runtime.block_on(async {
-            let quiet = tokio::time::timeout(PATIENCE, self.quiet(receiver, usize::MAX));
-            quiet.await.map_err(|_| "an attempt neither ends nor waits for its receiver".to_owned())
-        })
+    pub fn let_run(&mut self, receiver: &Receiver) -> Result<(), Breach> {
+        self.run_until(receiver, usize::MAX)
     }
 
     /// The same, but only until so many more things happened at the receiver.
-    pub fn let_run_until(&self, receiver: &Receiver, events: usize) -> Result<(), Breach> {
-        let last = receiver.happened() + events;
-        self.runtime.block_on(async {
-            let quiet = tokio::time::timeout(PATIENCE, self.quiet(receiver, last));
+    pub fn let_run_until(&mut self, receiver: &Receiver, events: usize) -> Result<(), Breach> {
+        self.run_until(receiver, receiver.happened() + events)
+    }
+
+    fn run_until(&mut self, receiver: &Receiver, last: usize) -> Result<(), Breach> {
+        let Self { runtime, pump, seat, handed, .. } = self;
+        runtime.block_on(async {
+            let quiet = tokio::time::timeout(PATIENCE, quiet(pump, seat.as_mut(), handed, receiver, last));
             quiet.await.map_err(|_| "an attempt neither ends nor waits for its receiver".to_owned())
         })
     }
 
-    async fn quiet(&self, receiver: &Receiver, last: usize) {
-        while self.pump.under_way() > receiver.held().len() && receiver.happened() < last {
-            // Whichever comes first; neither is missed when it comes before it is waited for.
-            let (ended, changed) = (pin!(self.pump.freed()), pin!(receiver.changed()));
-            futures_util::future::select(ended, changed).await;
-        }
-    }
-
     /// Ends it as a soft stop whose deadline has passed does: what is under way is cut off and recorded.
-    pub fn stop(self, receiver: &Receiver, control: &Runtime) -> Result<(), Breach> {
+    pub fn stop(mut self, receiver: &Receiver, control: &Runtime) -> Result<(), Breach> {
+        if let Some(seat) = &mut self.seat {
+            seat.close();
+        }
         self.cut_off.cancel();
         receiver.let_go();
         self.let_run(receiver)?;
@@ -152,6 +161,26 @@ impl Life {
         drop(self.pump);
         receiver.let_go();
         control.block_on(self.store.close());
+    }
+}
+
+/// Begins what is handed over, and waits until each attempt has ended or is held, or something happened.
+async fn quiet(
+    pump: &Pump,
+    mut seat: Option<&mut HandedOver>,
+    handed: &mut u64,
+    receiver: &Receiver,
+    last: usize,
+) {
+    loop {
+        // What an attempt's settle handed over is there before the attempt counts as ended.
+        *handed += seat.as_mut().map_or(0, |seat| pump.start_handed(seat)) as u64;
+        if pump.under_way() - pump.ahead() <= receiver.held().len() || receiver.happened() >= last {
+            return;
+        }
+        // Whichever comes first; neither is missed when it comes before it is waited for.
+        let (ended, changed) = (pin!(pump.freed()), pin!(receiver.changed()));
+        futures_util::future::select(ended, changed).await;
     }
 }
 

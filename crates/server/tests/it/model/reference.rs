@@ -83,6 +83,7 @@ struct BeforeProbe {
 struct Seen {
     arrival: Arrival,
     delivery: i64,
+    at: TimeMs,
     leased_until: TimeMs,
     state: Fate,
 }

@@ -1,6 +1,6 @@
 //! What the store's rows say, read past the store.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use rusqlite::{Connection, Row};
 use uuid::Uuid;
@@ -15,6 +15,25 @@ pub struct Queued {
     pub claim_no: u32,
     /// Who holds the lease.
     pub boot: Option<i64>,
+    /// When it was claimed last.
+    pub claimed_ms: Option<i64>,
+}
+
+/// What holds a subscription back.
+#[derive(Debug, Clone, Copy)]
+pub struct Held {
+    pub not_before_ms: i64,
+    /// What waited then is given at a rate.
+    pub drain_since_ms: Option<i64>,
+    /// When to try again what fails.
+    pub probe_next_ms: Option<i64>,
+}
+
+impl Held {
+    /// What waits is given at a rate, or one at a time.
+    pub fn is_throttled(&self) -> bool {
+        self.drain_since_ms.is_some() || self.probe_next_ms.is_some()
+    }
 }
 
 /// A delivery that has.
@@ -44,18 +63,19 @@ pub struct Seen {
     pub ended: BTreeMap<i64, Ended>,
     /// By delivery and number.
     pub log: BTreeMap<(i64, u32), Line>,
-    /// Subscriptions that are given what waits at a rate, or one at a time.
-    pub throttled: BTreeSet<i64>,
+    /// Subscriptions that are active.
+    pub held: BTreeMap<i64, Held>,
 }
 
-const QUEUED: &str = "SELECT no, class, due_ms, failures, attempts, claim_no, boot FROM queue";
+const QUEUED: &str = "SELECT no, class, due_ms, failures, attempts, claim_no, boot, claimed_ms FROM queue";
 const ENDED: &str = "SELECT no, state, reason, attempts, open_claim FROM deliveries";
 const LOG: &str = "SELECT a.delivery, a.attempt_no, a.id, a.outcome, a.status, u.url FROM attempts a
     JOIN urls u ON u.no = a.url";
 const MADE: &str =
     "SELECT q.no, q.subscription, q.request_id FROM queue q JOIN events e ON e.seq = q.event_seq
     WHERE e.id = ?1 ORDER BY q.no";
-const THROTTLED: &str = "SELECT no FROM subscriptions WHERE drain_since_ms IS NOT NULL OR health = 2";
+const HELD: &str = "SELECT no, not_before_ms, drain_since_ms, CASE health WHEN 2 THEN probe_next_ms END
+    FROM subscriptions WHERE status = 'active'";
 const LEASED_BY_THE_DEAD: &str =
     "SELECT count(*) FROM queue WHERE boot IS NOT NULL AND boot <> ?1 AND due_ms > 0";
 
@@ -69,6 +89,7 @@ impl Seen {
                 attempts: row.get(4)?,
                 claim_no: row.get(5)?,
                 boot: row.get(6)?,
+                claimed_ms: row.get(7)?,
             };
             Ok((row.get(0)?, queued))
         });
@@ -91,11 +112,16 @@ impl Seen {
             };
             Ok(((line.delivery, row.get(1)?), line))
         });
+        let held = all(rows, HELD, |row| {
+            let held =
+                Held { not_before_ms: row.get(1)?, drain_since_ms: row.get(2)?, probe_next_ms: row.get(3)? };
+            Ok((row.get(0)?, held))
+        });
         Self {
             queued: queued.into_iter().collect(),
             ended: ended.into_iter().collect(),
             log: log.into_iter().collect(),
-            throttled: all(rows, THROTTLED, |row| row.get(0)).into_iter().collect(),
+            held: held.into_iter().collect(),
         }
     }
 

@@ -122,7 +122,7 @@ fn answer() -> impl Strategy<Value = Answer> {
         5 => Just(Answer::Good),
         3 => Just(Answer::Bad),
         1 => Just(Answer::Gone),
-        1 => (1..90_u64).prop_map(|wait_s| Answer::Busy { wait_s }),
+        2 => (1..90_u64).prop_map(|wait_s| Answer::Busy { wait_s }),
         1 => Just(Answer::Reset),
     ]
 }
@@ -158,7 +158,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Stop),
         1 => place().prop_map(|subscription| Step::Delete { subscription }),
         3 => (place(), types()).prop_map(|(subscription, types)| Step::Select { subscription, types }),
-        1 => place().prop_map(|subscription| Step::NewUrl { subscription }),
+        2 => place().prop_map(|subscription| Step::NewUrl { subscription }),
         1 => place().prop_map(|subscription| Step::NewToken { subscription }),
         1 => Just(Step::NewKey),
         1 => place().prop_map(|subscription| Step::Pause { subscription }),

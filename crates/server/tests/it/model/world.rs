@@ -8,6 +8,7 @@ use std::time::Duration;
 use inkhook_server::domain::caller::Scope;
 use inkhook_server::domain::entropy::Entropy;
 use inkhook_server::domain::owner::Owner;
+use inkhook_server::domain::slots::Bounds;
 use inkhook_server::domain::subscription::Subscription;
 use inkhook_server::domain::time::{Clock, TimeMs};
 use inkhook_server::store::error::StoreError;
@@ -56,6 +57,8 @@ pub struct World<'a> {
     /// Attempts were begun and have not moved.
     is_begun: bool,
     tokens: usize,
+    /// Deliveries that came with their commit, in earlier lives.
+    handed: u64,
     _directory: TempDir,
 }
 
@@ -69,6 +72,8 @@ impl<'a> World<'a> {
             entropy: Entropy::seeded(seed),
             faults: Faults::with_bug(bug),
             bug,
+            is_seated: !seed.is_multiple_of(2),
+            bounds: bounds(seed),
         };
         let boot = 2;
         Ok(Self {
@@ -82,6 +87,7 @@ impl<'a> World<'a> {
             looked_at: 0,
             is_begun: false,
             tokens: 0,
+            handed: 0,
             _directory: directory,
         })
     }
@@ -117,8 +123,9 @@ impl<'a> World<'a> {
         self.check()
     }
 
-    /// Gives everything time to end, with receivers that take it, and sees that it has.
-    pub fn finish(mut self) -> Result<(), Breach> {
+    /// Gives everything time to end, with receivers that take it, and sees that it has. How many deliveries
+    /// came with their commit.
+    pub fn finish(mut self) -> Result<u64, Breach> {
         self.model.now = self.ground.clock.wall();
         for place in 0..self.subscriptions.len() {
             self.bench.receiver.set_mood(place, Answer::Good);
@@ -142,6 +149,7 @@ impl<'a> World<'a> {
                 self.ground.clock.advance(Duration::from_secs(1));
                 self.model.now = self.ground.clock.wall();
                 self.run()?;
+                self.model.check_drains(&self.rows())?;
             }
             self.ground.clock.advance(Duration::from_hours(1));
             self.model.now = self.ground.clock.wall();
@@ -150,12 +158,17 @@ impl<'a> World<'a> {
         if let Some(left) = invariants::left_over(&self.life().rows) {
             return Err(left);
         }
+        let handed = self.handed + self.life().handed;
         self.end();
-        Ok(())
+        Ok(handed)
     }
 
     fn life(&self) -> &Life {
         self.life.as_ref().expect("it lives")
+    }
+
+    fn life_mut(&mut self) -> &mut Life {
+        self.life.as_mut().expect("it lives")
     }
 
     fn rows(&self) -> Seen {
@@ -189,8 +202,8 @@ impl<'a> World<'a> {
 
     /// Lets what was begun come as far as it does.
     fn move_on(&mut self) -> Result<(), Breach> {
-        let holds = self.model.holds();
-        self.life().let_run(&self.bench.receiver)?;
+        let (holds, bench) = (self.model.holds(), self.bench);
+        self.life_mut().let_run(&bench.receiver)?;
         self.is_begun = false;
         self.look(&holds, |_, _, _| true)
     }
@@ -199,7 +212,7 @@ impl<'a> World<'a> {
         for _ in 0..TURNS {
             self.turn()?;
             if !self.is_begun {
-                return self.model.check_quiet(&self.rows());
+                return self.model.check_quiet(&self.rows(), self.boot);
             }
         }
         Err("a run has no end".to_owned())
@@ -236,21 +249,35 @@ impl<'a> World<'a> {
             return Ok(());
         }
         let place = held % waiting.len();
-        // What was begun before goes first, so that the answer is the only thing that happens.
+        // What was begun before goes first, so that nothing happens but the answer and what comes of it.
         self.move_on()?;
         let arrival = waiting[place];
         let (delivery, attempt) = self.model.attempt_of(arrival);
         let is_current = self.rows().under_way(delivery) == Some(attempt);
-        self.bench.receiver.answer(place, answer);
-        self.life().let_run(&self.bench.receiver)?;
+        let bench = self.bench;
+        bench.receiver.answer(place, answer);
+        self.life_mut().let_run(&bench.receiver)?;
+        let happened = bench.receiver.since(self.looked_at);
+        let is_first = matches!(happened.first(), Some(Happened::Answered(at, given)) if (*at, *given) == (arrival, answer));
+        ensure!(is_first, "an answer was not what happened first: {happened:?}");
         self.looked_at += 1;
-        ensure!(self.bench.receiver.happened() == self.looked_at, "an answer made something else happen");
         self.model.answered(arrival, answer, is_current);
-        Ok(())
+        // The place that it freed may be the next one's, with its commit.
+        let is_alone = happened.len() == 1;
+        ensure!(is_alone || self.ground.is_seated, "an answer made something else happen: {happened:?}");
+        let holds = self.model.holds();
+        self.look(&holds, |_, _, _| true)
+    }
+
+    /// This life is over.
+    fn leave(&mut self) -> Life {
+        let life = self.life.take().expect("it lives");
+        self.handed += life.handed;
+        life
     }
 
     fn crash(&mut self) -> Result<(), Breach> {
-        let life = self.life.take().expect("it lives");
+        let life = self.leave();
         life.kill(&self.bench.receiver, &self.bench.control);
         self.model.lose_what_is_open();
         self.begin()
@@ -258,9 +285,9 @@ impl<'a> World<'a> {
 
     fn crash_during(&mut self, events: usize) -> Result<(), Breach> {
         self.turn()?;
-        let holds = self.model.holds();
-        self.life().let_run_until(&self.bench.receiver, events)?;
-        let life = self.life.take().expect("it lives");
+        let (holds, bench) = (self.model.holds(), self.bench);
+        self.life_mut().let_run_until(&bench.receiver, events)?;
+        let life = self.leave();
         life.kill(&self.bench.receiver, &self.bench.control);
         self.begin()?;
         self.look(&holds, |model, rows, arrival| {
@@ -273,7 +300,7 @@ impl<'a> World<'a> {
 
     fn stop(&mut self) -> Result<(), Breach> {
         let holds = self.model.holds();
-        let life = self.life.take().expect("it lives");
+        let life = self.leave();
         life.stop(&self.bench.receiver, &self.bench.control)?;
         self.begin()?;
         self.look(&holds, |_, _, _| false)?;
@@ -293,6 +320,17 @@ impl<'a> World<'a> {
         if let Some(life) = self.life.take() {
             life.kill(&self.bench.receiver, &self.bench.control);
         }
+    }
+}
+
+/// As ever, or in half of the lives that have a seat so few places that many have to wait for one.
+fn bounds(seed: u64) -> Bounds {
+    let few = Bounds { first: 1, ..Bounds::default() };
+    match seed % 8 {
+        3 => few,
+        // The one place is the most that it ever has, so more are lent.
+        7 => Bounds { per_subscription: 1, ahead: 2, ..few },
+        _ => Bounds::default(),
     }
 }
 

@@ -9,8 +9,17 @@ use rand::{RngExt, SeedableRng};
 
 /// The environment's seed, or a new one; it is printed.
 pub fn seed(test: &str) -> u64 {
+    told(test, || getrandom::u64().expect("random bytes"))
+}
+
+/// The environment's seed, or this one; it is printed.
+pub fn seed_or(test: &str, otherwise: u64) -> u64 {
+    told(test, || otherwise)
+}
+
+fn told(test: &str, otherwise: impl FnOnce() -> u64) -> u64 {
     let seed = std::env::var("INKHOOK_TEST_SEED").ok().map(|seed| seed.parse().expect("a number"));
-    let seed = seed.unwrap_or_else(|| getrandom::u64().expect("random bytes"));
+    let seed = seed.unwrap_or_else(otherwise);
     println!("{test}: INKHOOK_TEST_SEED={seed}");
     seed
 }

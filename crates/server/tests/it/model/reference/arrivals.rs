@@ -32,7 +32,7 @@ impl Reference {
         self.check_time(no, &arrival, holds)?;
         self.check_repeat(no, &arrival, rows)?;
         let leased_until = self.leased_until(no, rows);
-        self.arrivals.push(Seen { arrival, delivery: no, leased_until, state: Fate::Open });
+        self.arrivals.push(Seen { arrival, delivery: no, at: self.now, leased_until, state: Fate::Open });
         Ok(())
     }
 
@@ -150,7 +150,7 @@ impl Reference {
             Answer::Gone => known.is_paused |= is_here && known.is_active,
             Answer::Busy { wait_s } => {
                 hold_s = wait_s;
-                if !was_ended {
+                if is_here && !was_ended {
                     known.not_before = known.not_before.max(self.now.after(Duration::from_secs(wait_s)));
                 }
             }
@@ -168,7 +168,9 @@ impl Reference {
                 // What was claimed before all was made due counts as having waited.
                 let lease = super::TIMEOUT + super::LEASE_SKEW;
                 if known.hurried_at.is_some_and(|at| seen.leased_until <= at.after(lease)) {
-                    delivery.earliest = delivery.earliest.min(self.now.after(Duration::from_secs(hold_s)));
+                    // Who was replaced may ask for time, and nobody waits for it.
+                    let hold = Duration::from_secs(if is_here { hold_s } else { 0 });
+                    delivery.earliest = delivery.earliest.min(self.now.after(hold));
                 }
             }
         }

@@ -1,9 +1,10 @@
 //! What the store's rows say, and whether they should.
 
+use inkhook_server::domain::health::LEAST_DRAIN_PER_SECOND;
 use inkhook_server::domain::time::TimeMs;
 
-use super::{End, FAILING, Fate, Reference};
-use crate::model::seen::{Ended, Queued, Seen as Rows};
+use super::{Delivery, End, FAILING, Fate, Reference, Subscription};
+use crate::model::seen::{Ended, Held, Queued, Seen as Rows};
 use crate::model::step::Answer;
 use crate::model::{Breach, ensure};
 
@@ -14,6 +15,8 @@ const EXPIRED: i64 = 4;
 /// The class of what was asked for by hand, and of what has not failed.
 const MANUAL: i64 = 4;
 const LIVE: i64 = 1;
+/// What the slowest drain lets go at once: a fifth of a second's worth.
+const BURST: usize = LEAST_DRAIN_PER_SECOND.div_ceil(5) as usize;
 
 impl Reference {
     /// What holds whenever nothing moves.
@@ -41,7 +44,40 @@ impl Reference {
             let is_kept = before == ended.state || (before, ended.state) == (CANCELLED, SUCCEEDED);
             ensure!(is_kept, "an end is an end: delivery {no} was {before} and is {}", ended.state);
         }
+        self.check_turns(rows, boot)?;
+        self.check_holds(rows)?;
         self.check_log(rows)
+    }
+
+    /// Whoever was taken first was first, whether a claim took it or its commit.
+    fn check_turns(&self, rows: &Rows, boot: i64) -> Result<(), Breach> {
+        let fresh = || rows.queued.iter().filter(|(_, row)| row.class == LIVE && row.attempts == 0);
+        for (no, _) in fresh().filter(|(_, row)| row.boot == Some(boot) && row.claim_no == 1) {
+            let taken = &self.deliveries[no];
+            let is_before = |(before, row): &(&i64, &Queued)| {
+                let waiting = &self.deliveries[before];
+                let may_go = !waiting.is_cancelled && !waiting.is_expired(self.now);
+                before < &no && row.claim_no == 0 && waiting.subscription == taken.subscription && may_go
+            };
+            let first = fresh().find(is_before);
+            ensure!(first.is_none(), "delivery {no} was taken and an earlier one waits: {first:?}");
+        }
+        Ok(())
+    }
+
+    /// Nothing is held for longer than the receiver that is there asked for.
+    fn check_holds(&self, rows: &Rows) -> Result<(), Breach> {
+        for known in &self.subscriptions {
+            let Some(held) = rows.held.get(&known.no) else { continue };
+            let until = TimeMs(held.not_before_ms);
+            ensure!(
+                until <= known.not_before.max(self.now),
+                "subscription {} is held until {until}, and was to be until {}",
+                known.no,
+                known.not_before
+            );
+        }
+        Ok(())
     }
 
     fn check_queued(&self, no: i64, queued: &Queued, boot: i64) -> Result<(), Breach> {
@@ -124,27 +160,73 @@ impl Reference {
         Ok(())
     }
 
-    /// When nothing more happens by itself: what is due was sent, and first attempts were made in the order
-    /// in which their events were accepted.
-    pub fn check_quiet(&self, rows: &Rows) -> Result<(), Breach> {
+    /// When nothing more happens by itself: what is due was sent, what is failing was tried, what is leased is
+    /// under way, and first attempts were made in the order in which their events were accepted.
+    pub fn check_quiet(&self, rows: &Rows, boot: i64) -> Result<(), Breach> {
         for (no, queued) in &rows.queued {
             let delivery = &self.deliveries[no];
-            let known = &self.subscriptions[delivery.subscription];
-            let is_held = known.is_paused || known.not_before > self.now;
-            let may_go = self.is_selected(delivery)
-                && !delivery.is_cancelled
-                && (delivery.is_manual
-                    || (!is_held
-                        && known.failures_in_a_row < FAILING
-                        && !rows.throttled.contains(&known.no)));
-            let has_lease = queued.boot.is_some() && queued.due_ms > self.now.0;
-            let is_due = delivery.latest <= self.now && !has_lease;
+            let is_leased = queued.boot.is_some() && queued.due_ms > self.now.0;
+            let is_open = |seen: &super::Seen| seen.delivery == *no && seen.state == Fate::Open;
+            ensure!(
+                !is_leased
+                    || queued.boot != Some(boot)
+                    || self.arrivals.iter().any(is_open)
+                    // It may be leased ahead of the place that another one has.
+                    || self.open_of(delivery.subscription) > 0,
+                "delivery {no} is leased and nobody sends it: {queued:?}"
+            );
+            let (known, held) = self.standing_of(delivery, rows);
+            let is_throttled = known.failures_in_a_row >= FAILING || held.is_some_and(|it| it.is_throttled());
+            let may_go = self.may_go(delivery) && (delivery.is_manual || !is_throttled);
+            let is_due = delivery.latest <= self.now && !is_leased;
             ensure!(
                 !(may_go && is_due) || self.open_of(delivery.subscription) > 0,
                 "delivery {no} is due and nothing was sent: {queued:?} {delivery:?}"
             );
+            // Whichever waits may be what is tried.
+            let is_probed = held.and_then(|it| it.probe_next_ms).is_some_and(|next| next <= self.now.0);
+            ensure!(
+                !(self.may_go(delivery) && is_probed && !is_leased)
+                    || self.open_of(delivery.subscription) > 0,
+                "delivery {no} waits and its subscription was not tried: {queued:?} {held:?}"
+            );
         }
         self.check_order(rows)
+    }
+
+    /// The same, a second after the last time: of what waited for a subscription to come back, a burst has
+    /// left.
+    pub fn check_drains(&self, rows: &Rows) -> Result<(), Breach> {
+        for (no, queued) in &rows.queued {
+            let delivery = &self.deliveries[no];
+            let (_, held) = self.standing_of(delivery, rows);
+            let Some(since) = held.and_then(|it| it.drain_since_ms) else { continue };
+            let waited = queued.due_ms <= self.now.0 || queued.claimed_ms.unwrap_or(0) <= since;
+            if delivery.is_manual || queued.boot.is_some() || !waited || !self.may_go(delivery) {
+                continue;
+            }
+            let left = self.arrivals.iter().filter(|seen| {
+                seen.at == self.now && self.deliveries[&seen.delivery].subscription == delivery.subscription
+            });
+            ensure!(
+                left.count() >= BURST || self.open_of(delivery.subscription) > 0,
+                "delivery {no} waits longer than the rate has it: {queued:?} {held:?}"
+            );
+        }
+        Ok(())
+    }
+
+    /// Its subscription, here and in the rows.
+    fn standing_of(&self, delivery: &Delivery, rows: &Rows) -> (&Subscription, Option<Held>) {
+        let known = &self.subscriptions[delivery.subscription];
+        (known, rows.held.get(&known.no).copied())
+    }
+
+    /// Nothing but its time, and its subscription's health, keeps it.
+    fn may_go(&self, delivery: &Delivery) -> bool {
+        let known = &self.subscriptions[delivery.subscription];
+        let is_held = known.is_paused || known.not_before > self.now;
+        self.is_selected(delivery) && !delivery.is_cancelled && (delivery.is_manual || !is_held)
     }
 
     fn check_order(&self, rows: &Rows) -> Result<(), Breach> {
