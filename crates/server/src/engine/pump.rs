@@ -39,7 +39,9 @@ pub struct Pump {
     slots: Slots,
     /// Attempts that were started and are not recorded yet.
     under_way: Arc<AtomicUsize>,
-    /// Rung when one has been recorded.
+    /// Those of them that wait for a place.
+    waiting: Arc<AtomicUsize>,
+    /// Rung when one has been recorded, or begins to wait.
     ended: Arc<Notify>,
     attempts: TaskTracker,
     cut_off: CancellationToken,
@@ -63,6 +65,7 @@ impl Pump {
             parts: Arc::new(parts),
             slots,
             under_way: Arc::default(),
+            waiting: Arc::default(),
             ended: Arc::default(),
             attempts: TaskTracker::new(),
             cut_off,
@@ -222,10 +225,11 @@ impl Pump {
     /// How many of these are leased ahead, and wait for a place.
     #[must_use]
     pub fn ahead(&self) -> usize {
-        self.slots.ahead()
+        // Whoever has got a place may not have noticed; what is leased may not have been begun.
+        self.waiting.load(Ordering::SeqCst).min(self.slots.ahead())
     }
 
-    /// Resolves once an attempt has been recorded since the last call.
+    /// Resolves once an attempt has been recorded, or has begun to wait for a place, since the last call.
     pub async fn freed(&self) {
         self.ended.notified().await;
     }
@@ -238,7 +242,7 @@ impl Pump {
     /// One claim, from here to its settle.
     async fn attempt(self, claimed: Claimed, mut slot: Slot, seated: bool) {
         let manual = claimed.class == Class::Manual;
-        if !begins_in_time(&mut slot).await {
+        if !self.begins_in_time(&mut slot).await {
             return self.give_back(&claimed, slot).await;
         }
         let started_at = self.parts.clock.wall();
@@ -270,6 +274,22 @@ impl Pump {
         if followed.more {
             self.parts.bells.queued.ring();
         }
+    }
+
+    /// Whether an attempt has its place, or gets it soon enough.
+    async fn begins_in_time(&self, slot: &mut Slot) -> bool {
+        if !slot.is_ahead() {
+            return true;
+        }
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        self.ended.notify_one();
+        let begins = tokio::select! {
+            begins = slot.begin() => Some(begins),
+            () = pause(AHEAD_FOR) => None,
+        };
+        let begins = begins.unwrap_or_else(|| slot.give_up());
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+        begins
     }
 
     /// Puts back what was leased ahead and has not begun. Until the store has it again nothing fresh of its
@@ -367,18 +387,6 @@ impl Pump {
         };
         Some(limit.min(left)).filter(|deadline| !deadline.is_zero())
     }
-}
-
-/// Whether an attempt has its place, or gets it soon enough.
-async fn begins_in_time(slot: &mut Slot) -> bool {
-    if !slot.is_ahead() {
-        return true;
-    }
-    tokio::select! {
-        begins = slot.begin() => return begins,
-        () = pause(AHEAD_FOR) => {}
-    }
-    slot.give_up()
 }
 
 #[expect(clippy::disallowed_methods, reason = "a loop's wait, always beside a bell")]

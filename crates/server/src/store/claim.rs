@@ -92,7 +92,7 @@ impl Store {
                 Some(row) if row.claim_no == claimed.claim_no => row,
                 _ => return Ok(None),
             };
-            let Target::Open { target, held_until, selected, .. } =
+            let Target::Open { target, held_until, selected, standing } =
                 target::load(tx, row.subscription, claimed.target.server_timeout)?
             else {
                 return Ok(None);
@@ -104,11 +104,11 @@ impl Store {
             }
             // Never sooner than before: the queue's head may already say so.
             let lease_until = lease_end(&target, false, now).max(claimed.lease_until);
-            let wall = tx.context.clock.wall();
-            tx.run(GOES_TO, params![row.no.0, target.url_no.0, lease_until.0, wall.0])?;
+            let claimed_at = standing.claimed_at(tx.context.clock.wall());
+            tx.run(GOES_TO, params![row.no.0, target.url_no.0, lease_until.0, claimed_at.0])?;
             tx.memory.leased(QueueRow {
                 claimed_url: Some(target.url_no),
-                claimed_at: Some(wall),
+                claimed_at: Some(claimed_at),
                 due_at: lease_until,
                 ..row
             });
@@ -221,18 +221,17 @@ fn claim_head(
         }
         return Ok(Turn::Drained);
     }
-    let recipient =
-        Recipient { target: &target, selected: &selected, failing: standing == Standing::Failing };
+    let recipient = Recipient { target: &target, selected: &selected, standing };
     match standing {
         Standing::Failing if class != Class::Manual => {
             return health::claim_probe(tx, request, recipient, claims);
         }
-        Standing::Draining if class != Class::Manual => {
+        Standing::Draining(_) if class != Class::Manual => {
             if let Some(allowance) = Allowance::of(tx, subscription, request.now)? {
                 return claim_draining(tx, request, class, recipient, allowance, claims);
             }
         }
-        Standing::Open | Standing::Failing | Standing::Draining => {}
+        Standing::Open | Standing::Failing | Standing::Draining(_) => {}
     }
     let Some(places) = request.slots.places(subscription, class) else {
         return Ok(Turn::Refused(Full::Subscription));

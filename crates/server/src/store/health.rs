@@ -45,8 +45,19 @@ pub(super) enum Standing {
     Open,
     /// One probe at a time.
     Failing,
-    /// What waited goes out at a rate.
-    Draining,
+    /// What waited goes out at a rate: what was tried last at this time, wall clock, or before.
+    Draining(TimeMs),
+}
+
+impl Standing {
+    /// The time of a claim that is made now. One that is made after a drain began is never taken for one that
+    /// was made before, however coarse the clock.
+    pub(super) fn claimed_at(self, now: TimeMs) -> TimeMs {
+        match self {
+            Self::Draining(since) => now.max(TimeMs(since.0 + 1)),
+            Self::Open | Self::Failing => now,
+        }
+    }
 }
 
 /// A subscription's health with what its row knows besides.
@@ -297,11 +308,11 @@ pub(super) fn read_view(row: &Row<'_>) -> Result<HealthView, StoreError> {
 /// What a claim must know of a subscription's row.
 pub(super) fn read_standing(row: &Row<'_>) -> Result<Standing, StoreError> {
     let is_failing = row.get::<_, i64>("health")? == FAILING;
-    let is_draining = rows::optional_time(row, "drain_since_ms")?.is_some();
-    Ok(match (is_failing, is_draining) {
+    let draining_since = rows::optional_time(row, "drain_since_ms")?;
+    Ok(match (is_failing, draining_since) {
         (true, _) => Standing::Failing,
-        (false, true) => Standing::Draining,
-        (false, false) => Standing::Open,
+        (false, Some(since)) => Standing::Draining(since),
+        (false, None) => Standing::Open,
     })
 }
 

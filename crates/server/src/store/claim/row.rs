@@ -13,6 +13,7 @@ use crate::domain::number::Seq;
 use crate::domain::slots::{AHEAD_FOR, Full, Slot, Want};
 use crate::domain::time::TimeMs;
 use crate::store::error::StoreError;
+use crate::store::health::Standing;
 use crate::store::queue::{self, QueueRow};
 use crate::store::settle::{self, AttemptRow};
 use crate::store::target::Selected;
@@ -34,8 +35,8 @@ pub(in crate::store) struct Recipient<'a> {
     pub(in crate::store) target: &'a Arc<DeliveryTarget>,
     /// The event types that are selected.
     pub(in crate::store) selected: &'a Selected,
-    /// It is failing: its attempts begin in the slow share.
-    pub(in crate::store) failing: bool,
+    /// Failing, its attempts begin in the slow share.
+    pub(in crate::store) standing: Standing,
 }
 
 /// What became of a row that was due.
@@ -56,7 +57,7 @@ pub(in crate::store) fn claim_row(
     recipient: Recipient<'_>,
     claims: &mut Claims,
 ) -> Result<Row, StoreError> {
-    let Recipient { target, selected, .. } = recipient;
+    let Recipient { selected, .. } = recipient;
     let mut place = None;
     if row.boot.is_some() {
         // Only who takes the delivery over says that its attempt was lost.
@@ -79,7 +80,7 @@ pub(in crate::store) fn claim_row(
             Err(full) => return Ok(Row::Refused(full)),
         },
     };
-    let claimed = take(tx, request, &row, event, (target, slot.is_ahead()))?;
+    let claimed = take(tx, request, &row, event, (recipient, slot.is_ahead()))?;
     claims.claimed.push(Leased { claimed, slot });
     Ok(Row::Taken)
 }
@@ -127,7 +128,7 @@ fn take_place(
 ) -> Result<Result<(ClaimedEvent, Slot), Full>, StoreError> {
     let event = load_event(tx, row.event, row.event_type)?;
     let want = want(recipient.target, row.class, event.payload.len(), request.now);
-    let want = Want { failing: recipient.failing, ..want };
+    let want = Want { failing: recipient.standing == Standing::Failing, ..want };
     Ok(request.slots.try_take(want).map(|slot| (event, slot)))
 }
 
@@ -137,13 +138,14 @@ fn take(
     request: &ClaimRequest,
     row: &QueueRow,
     event: ClaimedEvent,
-    (target, ahead): (&Arc<DeliveryTarget>, bool),
+    (recipient, ahead): (Recipient<'_>, bool),
 ) -> Result<Claimed, StoreError> {
+    let Recipient { target, standing, .. } = recipient;
     let lease_until = lease_end(target, ahead, request.now);
     let row = QueueRow {
         claim_no: row.claim_no + 1,
         boot: Some(tx.context.boot),
-        claimed_at: Some(tx.context.clock.wall()),
+        claimed_at: Some(standing.claimed_at(tx.context.clock.wall())),
         claimed_url: Some(target.url_no),
         due_at: lease_until,
         ..row.clone()

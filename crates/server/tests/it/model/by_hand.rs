@@ -117,3 +117,20 @@ fn who_was_replaced_asks_for_time_and_what_it_had_goes_to_the_new_url_at_once() 
         Run,
     ]);
 }
+
+/// It was claimed in the millisecond of the change, but after it, and was tried again at once as one that had
+/// waited.
+#[test]
+fn what_is_claimed_right_after_everything_was_made_due_and_fails_waits() {
+    holds(&[
+        Create { owner: 0, types: 1, answer: Bad },
+        Publish { owner: 0, sent: false, expires_s: None },
+        Together { count: 2, key: 0, twins: 0 },
+        Run,
+        NewUrl { subscription: 0 },
+        Crash,
+        Turn,
+        Advance { seconds: 1 },
+        Run,
+    ]);
+}

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use inkhook_server::domain::time::TimeMs;
 use rusqlite::{Connection, Row};
 use uuid::Uuid;
 
@@ -22,17 +23,17 @@ pub struct Queued {
 /// What holds a subscription back.
 #[derive(Debug, Clone, Copy)]
 pub struct Held {
-    pub not_before_ms: i64,
+    pub not_before: TimeMs,
     /// What waited then is given at a rate.
-    pub drain_since_ms: Option<i64>,
+    pub drain_since: Option<TimeMs>,
     /// When to try again what fails.
-    pub probe_next_ms: Option<i64>,
+    pub probe_next: Option<TimeMs>,
 }
 
 impl Held {
     /// What waits is given at a rate, or one at a time.
     pub fn is_throttled(&self) -> bool {
-        self.drain_since_ms.is_some() || self.probe_next_ms.is_some()
+        self.drain_since.is_some() || self.probe_next.is_some()
     }
 }
 
@@ -113,8 +114,11 @@ impl Seen {
             Ok(((line.delivery, row.get(1)?), line))
         });
         let held = all(rows, HELD, |row| {
-            let held =
-                Held { not_before_ms: row.get(1)?, drain_since_ms: row.get(2)?, probe_next_ms: row.get(3)? };
+            let held = Held {
+                not_before: TimeMs(row.get(1)?),
+                drain_since: row.get::<_, Option<i64>>(2)?.map(TimeMs),
+                probe_next: row.get::<_, Option<i64>>(3)?.map(TimeMs),
+            };
             Ok((row.get(0)?, held))
         });
         Self {

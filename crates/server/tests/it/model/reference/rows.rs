@@ -69,7 +69,7 @@ impl Reference {
     fn check_holds(&self, rows: &Rows) -> Result<(), Breach> {
         for known in &self.subscriptions {
             let Some(held) = rows.held.get(&known.no) else { continue };
-            let until = TimeMs(held.not_before_ms);
+            let until = held.not_before;
             ensure!(
                 until <= known.not_before.max(self.now),
                 "subscription {} is held until {until}, and was to be until {}",
@@ -184,7 +184,7 @@ impl Reference {
                 "delivery {no} is due and nothing was sent: {queued:?} {delivery:?}"
             );
             // Whichever waits may be what is tried.
-            let is_probed = held.and_then(|it| it.probe_next_ms).is_some_and(|next| next <= self.now.0);
+            let is_probed = held.and_then(|it| it.probe_next).is_some_and(|next| next <= self.now);
             ensure!(
                 !(self.may_go(delivery) && is_probed && !is_leased)
                     || self.open_of(delivery.subscription) > 0,
@@ -200,8 +200,8 @@ impl Reference {
         for (no, queued) in &rows.queued {
             let delivery = &self.deliveries[no];
             let (_, held) = self.standing_of(delivery, rows);
-            let Some(since) = held.and_then(|it| it.drain_since_ms) else { continue };
-            let waited = queued.due_ms <= self.now.0 || queued.claimed_ms.unwrap_or(0) <= since;
+            let Some(since) = held.and_then(|it| it.drain_since) else { continue };
+            let waited = queued.due_ms <= self.now.0 || queued.claimed_ms.unwrap_or(0) <= since.0;
             if delivery.is_manual || queued.boot.is_some() || !waited || !self.may_go(delivery) {
                 continue;
             }
