@@ -4,6 +4,7 @@
 //! been said before the first file or socket is opened.
 
 mod first_start;
+mod system;
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,8 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use inkhook_egress::{BuildError, Client, Limits, Policy, ResolverConfig, Roots};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::TcpListener;
 
 use crate::api;
 use crate::app::{ApiSettings, App};
@@ -131,12 +131,12 @@ pub fn open_store(
 pub async fn start(config: &Config) -> Result<Running, StartError> {
     config.validate()?;
     config.measure.warn();
-    raise_file_limit();
+    system::raise_file_limit();
     let clock = Clock::system();
     let generations = Arc::new(Generations::default());
     let (store, entropy) = open_store(config, &clock, &generations)?;
     let egress = egress(config)?;
-    let listener = listen("the API", config.server.listen)?;
+    let listener = listen("the API", config.server.listen).await?;
     let bells = Bells::default();
     let receiver = Receiver {
         store: store.clone(),
@@ -232,27 +232,12 @@ async fn serve_api(
     }
 }
 
-/// Connections that may wait to be accepted; with fewer, a burst of clients would wait for a second each.
-const LISTEN_BACKLOG: u32 = 4_096;
-
-fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    let bind = || {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        socket.listen(LISTEN_BACKLOG)
-    };
-    bind().map_err(|source| StartError::Listen { what, address, source })
-}
-
-/// Raises the limit of open files to what the system allows: each attempt and each connection is one, and the
-/// usual limit is 1,024.
-fn raise_file_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
-    if let Err(error) = raised {
-        tracing::warn!(%error, ?limit, "the limit of open files could not be raised");
-    }
+async fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    let listener = TcpListener::bind(address).await.and_then(|listener| {
+        system::let_wait(&listener)?;
+        Ok(listener)
+    });
+    listener.map_err(|source| StartError::Listen { what, address, source })
 }
 
 async fn smtp(config: &Config, receiver: Receiver) -> Result<Option<SmtpServer>, StartError> {

@@ -58,7 +58,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 const CRATES: &[(&str, &[&str])] = &[
     ("rusqlite", &["store"]),
     ("refinery", &["store"]),
-    ("rustix", &["store"]),
+    ("rustix", &["server", "store"]),
     ("chacha20poly1305", &["store"]),
     ("mail_parser", &["ingest"]),
     ("inkhook_smtp", &["smtp_in"]),
