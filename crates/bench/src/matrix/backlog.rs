@@ -8,9 +8,12 @@
 use std::path::Path;
 use std::time::Duration;
 
+use anyhow::Context;
+use serde_json::json;
 use tempfile::TempDir;
 
 use super::{Plan, attempt};
+use crate::api::SUBSCRIPTIONS;
 use crate::clock::{Clock, pause};
 use crate::drive::Pace;
 use crate::latency::{float, per_second};
@@ -65,6 +68,8 @@ impl Form {
 struct Prepared {
     directory: TempDir,
     queued: u64,
+    /// Whose queue it is.
+    organization: String,
 }
 
 /// Every form.
@@ -81,8 +86,8 @@ pub(super) fn all(plan: &Plan, table: &mut Table) {
 fn prepare(plan: &Plan, form: Form, queued: u64, receiver: Receiver) -> anyhow::Result<(Prepared, Receiver)> {
     let directory = plan.directory()?;
     let scene = Scene::start_with(&plan.setting, directory.path(), 0, receiver)?;
-    let other = scene.server.organization("other")?;
-    let other = scene.server.operator()?.acting_for(&other);
+    let organization = scene.server.organization("other")?;
+    let other = scene.server.operator()?.acting_for(&organization);
     let (agents, segment) = match form {
         Form::Blocked => (1, PAUSING),
         Form::Retries | Form::Draining => (MANY, QUEUED),
@@ -112,7 +117,7 @@ fn prepare(plan: &Plan, form: Form, queued: u64, receiver: Receiver) -> anyhow::
         let due = if form == Form::Retries { Due::WithinTheHour } else { Due::Now };
         seed(directory.path(), &Seed { url_like: &url, deliveries: queued, due, body_bytes: QUEUED_BYTES })?;
     }
-    Ok((Prepared { directory, queued }, receiver))
+    Ok((Prepared { directory, queued, organization }, receiver))
 }
 
 /// What a fresh subscription gets.
@@ -141,6 +146,9 @@ fn compare(plan: &Plan, table: &mut Table, form: Form) -> anyhow::Result<()> {
             runs.push(fresh);
         }
     }
+    if form == Form::Blocked {
+        changes(plan, table, &prepared.last().expect("three").0, receiver)?;
+    }
     let middle = |runs: &[Fresh], read: fn(&Fresh) -> f64| {
         median(&runs.iter().map(read).collect::<Vec<_>>()).unwrap_or(0.0)
     };
@@ -157,6 +165,34 @@ fn compare(plan: &Plan, table: &mut Table, form: Form) -> anyhow::Result<()> {
         let latency = p50(runs) / p50(&empty.1);
         table.add(row("p50", "p50 at 1,000/s against an empty queue", Target::AtMost(1.15)), latency);
     }
+    Ok(())
+}
+
+/// How long it takes until a change of the subscription that everything waits for is answered.
+fn changes(plan: &Plan, table: &mut Table, prepared: &Prepared, receiver: Receiver) -> anyhow::Result<()> {
+    let scene = Scene::start_with(&plan.setting, prepared.directory.path(), 0, receiver)?;
+    let other = scene.server.operator()?.acting_for(&prepared.organization);
+    let listed = other.call("GET", SUBSCRIPTIONS, None)?;
+    let id = listed["subscriptions"][0]["id"].as_str().context("the subscription is not listed")?;
+    let path = format!("{SUBSCRIPTIONS}/{id}");
+    let (resume, pause) = (format!("{path}/resume"), format!("{path}/pause"));
+    // None of its type is selected any more: all that waits is cancelled.
+    let narrow = json!({"event_types": ["message.sent"]});
+    let changes = [
+        ("resume", "POST", &resume, None),
+        ("pause", "POST", &pause, None),
+        ("narrow", "PATCH", &path, Some(&narrow)),
+        ("delete", "DELETE", &path, None),
+    ];
+    let clock = Clock::start();
+    for (change, method, path, body) in changes {
+        let began = clock.now_us();
+        other.call(method, path, body)?;
+        let what = format!("{change}, {} deliveries queued", thousands(prepared.queued));
+        let row = Row::new(format!("queue.change.{change}"), what, "ms", Target::AtMost(50.0));
+        table.add(row, float(clock.now_us() - began) / 1000.0);
+    }
+    scene.stop()?;
     Ok(())
 }
 

@@ -111,6 +111,12 @@ impl Delivery {
             "delivery.retry_schedule_s",
             format!("must have at most {MAX_WAITS} waits of 1 to {MAX_WAIT_S} seconds"),
         );
+        require(
+            problems,
+            self.max_ahead_per_subscription <= 10_000,
+            "delivery.max_ahead_per_subscription",
+            format!("{} is not between 0 and 10000", self.max_ahead_per_subscription),
+        );
         let counts = [
             ("delivery.max_in_flight", self.max_in_flight, 10_000),
             ("delivery.max_slow_in_flight", self.max_slow_in_flight, 10_000),

@@ -127,8 +127,32 @@ struct State {
     subscriptions: HashMap<SubscriptionNo, Subscription>,
     /// Deliveries that are leased ahead, of all subscriptions.
     ahead: usize,
-    /// Somebody was refused for want of a place that is not their own.
-    starved: bool,
+    /// In which shares somebody was refused for want of a place that is not their own.
+    starved: Starved,
+}
+
+/// A place that is freed in one share is of no use to who needs one in the other.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Starved {
+    fast: bool,
+    slow: bool,
+}
+
+impl Starved {
+    /// Whether somebody was, who is told now.
+    fn take(&mut self, share: Share) -> bool {
+        std::mem::take(match share {
+            Share::Fast => &mut self.fast,
+            Share::Slow => &mut self.slow,
+        })
+    }
+
+    fn set(&mut self, share: Share) {
+        match share {
+            Share::Fast => self.fast = true,
+            Share::Slow => self.slow = true,
+        }
+    }
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -176,7 +200,7 @@ impl Slots {
                 Ok(Slot::new(self.clone(), want, place, turn))
             }
             Err(full) => {
-                state.starve(want.subscription, full);
+                state.starve(&want, full);
                 Err(full)
             }
         }
@@ -198,7 +222,9 @@ impl Slots {
     pub fn exhausted(&self) -> bool {
         let mut state = self.lock();
         let full = state.fast >= self.bounds.fast && state.slow >= self.bounds.slow;
-        state.starved |= full;
+        if full {
+            state.starved = Starved { fast: true, slow: true };
+        }
         state.closed || full
     }
 
@@ -215,28 +241,33 @@ impl Slots {
         self.lock().ahead
     }
 
-    /// Whether this subscription has all under way that it may, as far as it alone is concerned; if so,
-    /// [`Slots::freed`] is rung when that changes.
+    /// Whether nothing more of this may be started now, because its subscription has all that it may, or its share
+    /// or its organisation has; if so, [`Slots::freed`] is rung when that changes.
     #[must_use]
-    pub fn starves(&self, subscription: SubscriptionNo) -> bool {
+    pub fn starves(&self, want: &Want) -> bool {
         let mut state = self.lock();
-        let Some(known) = state.subscriptions.get_mut(&subscription) else { return false };
-        let full = known.is_full(&self.bounds);
-        known.starved |= full;
-        full
+        let Some(known) = state.subscriptions.get_mut(&want.subscription) else { return false };
+        let is_full = known.is_full(&self.bounds);
+        known.starved |= is_full;
+        is_full || state.lacks_room(&self.bounds, want)
     }
 
-    /// How many more this subscription may start of a class, as far as it alone is concerned; none, and
-    /// [`Slots::freed`] is rung when that changes.
-    #[must_use]
-    pub fn places(&self, subscription: SubscriptionNo, class: Class) -> Option<usize> {
+    /// How many more this subscription may start of a class, as far as it, its share and its organisation are
+    /// concerned.
+    ///
+    /// # Errors
+    /// None, and why; [`Slots::freed`] is rung when that changes.
+    pub fn places(&self, want: &Want) -> Result<usize, Full> {
         let mut state = self.lock();
-        let Some(known) = state.subscriptions.get_mut(&subscription) else {
-            return Some(self.bounds.first());
+        if state.lacks_room(&self.bounds, want) {
+            return Err(Full::Share);
+        }
+        let Some(known) = state.subscriptions.get_mut(&want.subscription) else {
+            return Ok(self.bounds.first());
         };
-        let places = known.places(&self.bounds, class);
+        let places = known.places(&self.bounds, want.class);
         known.starved |= places == 0;
-        (places > 0).then_some(places)
+        if places > 0 { Ok(places) } else { Err(Full::Subscription) }
     }
 
     /// Subscriptions that have all under way that they may.
@@ -263,7 +294,7 @@ impl State {
         }
         let new = Subscription::new(bounds);
         let known = self.subscriptions.get(&want.subscription).unwrap_or(&new);
-        let share = if want.failing || known.is_slow { Share::Slow } else { Share::Fast };
+        let share = self.share_of(&want);
         // Fresh deliveries begin in order: not past one that is given back, or waits for its place.
         let is_overtaking = want.class == Class::Live && !known.ahead.is_idle();
         if is_overtaking || !known.has_room(bounds, &want, share == Share::Slow) {
@@ -282,6 +313,24 @@ impl State {
         self.bytes += want.bytes;
         self.count(bounds, &want, share);
         Ok(Place::In(share))
+    }
+
+    /// The share in which it would begin.
+    fn share_of(&self, want: &Want) -> Share {
+        let is_slow = self.subscriptions.get(&want.subscription).is_some_and(|known| known.is_slow);
+        if want.failing || is_slow { Share::Slow } else { Share::Fast }
+    }
+
+    /// Whether its share, or its organisation's part of it, is full; it is told when that changes. What is leased
+    /// ahead needs no room.
+    fn lacks_room(&mut self, bounds: &Bounds, want: &Want) -> bool {
+        let share = self.share_of(want);
+        let full = self.is_full_for(bounds, want, share);
+        let lacks = matches!(full, Some(Full::Share | Full::Organization));
+        if lacks {
+            self.starved.set(share);
+        }
+        lacks
     }
 
     /// What leaves no room in this share, whatever the subscription's own bound.
@@ -328,16 +377,18 @@ impl State {
         known.begin(want.class, share == Share::Slow);
     }
 
-    fn starve(&mut self, subscription: SubscriptionNo, full: Full) {
+    fn starve(&mut self, want: &Want, full: Full) {
         match full {
             Full::Closed | Full::Rate(_) => {}
             Full::Subscription => {
                 // It is known: what nobody knows is not full.
-                if let Some(known) = self.subscriptions.get_mut(&subscription) {
+                if let Some(known) = self.subscriptions.get_mut(&want.subscription) {
                     known.starved = true;
                 }
             }
-            Full::Organization | Full::Host | Full::Class | Full::Share | Full::Bytes => self.starved = true,
+            Full::Share | Full::Organization | Full::Class => self.starved.set(self.share_of(want)),
+            // Whatever is freed may be what is missing.
+            Full::Host | Full::Bytes => self.starved = Starved { fast: true, slow: true },
         }
     }
 }

@@ -233,10 +233,10 @@ fn claim_head(
         }
         Standing::Open | Standing::Failing | Standing::Draining(_) => {}
     }
-    let Some(places) = request.slots.places(subscription, class) else {
-        return Ok(Turn::Refused(Full::Subscription));
+    let places = match request.slots.places(&want(recipient, class, 0, request.now)) {
+        Ok(places) => places.min(QUANTUM),
+        Err(full) => return Ok(Turn::Refused(full)),
     };
-    let places = places.min(QUANTUM);
     let (mut taken, mut ended, mut let_go) = (0, 0, false);
     while ended < ROWS_TO_END {
         // What was taken or ended is not due any more; one more than there are places tells whether to stay.
@@ -279,10 +279,10 @@ fn claim_draining(
     claims: &mut Claims,
 ) -> Result<Turn, StoreError> {
     let subscription = recipient.target.subscription;
-    let Some(places) = request.slots.places(subscription, class) else {
-        return Ok(Turn::Refused(Full::Subscription));
+    let places = match request.slots.places(&want(recipient, class, 0, request.now)) {
+        Ok(places) => places.min(QUANTUM).min(allowance.free),
+        Err(full) => return Ok(Turn::Refused(full)),
     };
-    let places = places.min(QUANTUM).min(allowance.free);
     let limit = places + ROWS_TO_END;
     let due = allowance.due(tx, class, request.now, limit)?;
     let saw_all = due.len() < limit;

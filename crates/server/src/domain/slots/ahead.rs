@@ -47,7 +47,7 @@ impl State {
     pub(super) fn take_ahead(&mut self, bounds: &Bounds, want: Want) -> Option<Place> {
         // Nobody else may be short of anything.
         let is_scarce =
-            self.starved || self.ahead >= bounds.fast || self.bytes + want.bytes > bounds.body_bytes / 2;
+            self.starved.fast || self.ahead >= bounds.fast || self.bytes + want.bytes > bounds.body_bytes / 2;
         let known = self.subscriptions.get_mut(&want.subscription)?;
         let has_room = known.is_at_its_best(bounds, &want) && known.ahead.room(bounds) > 0;
         if is_scarce || !has_room || want.class != Class::Live {

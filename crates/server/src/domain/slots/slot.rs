@@ -64,7 +64,7 @@ impl Slot {
                 known.slow_down();
             }
             self.place = Place::In(Share::Slow);
-            if std::mem::take(&mut state.starved) {
+            if state.starved.take(Share::Fast) {
                 self.slots.freed.notify_one();
             }
         }
@@ -127,7 +127,7 @@ impl Drop for Slot {
             state.uncount(&self.want, share);
         }
         let waker = state.begin_ahead(&self.slots.bounds, self.want.subscription);
-        let mut ring = share.is_some() && std::mem::take(&mut state.starved);
+        let mut ring = share.is_some_and(|share| state.starved.take(share));
         let remembered = state.subscriptions.len();
         if let Entry::Occupied(mut entry) = state.subscriptions.entry(self.want.subscription) {
             let known = entry.get_mut();

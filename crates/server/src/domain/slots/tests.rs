@@ -213,7 +213,7 @@ async fn whoever_was_refused_hears_of_it_when_a_place_is_freed() {
     let place = slots.try_take(want(1)).expect("a place");
     let other = slots.try_take(want(2)).expect("a place");
     let is_starved = || slots.lock().subscriptions.get(&SUBSCRIPTION).is_some_and(|known| known.starved);
-    assert!(slots.starves(SUBSCRIPTION) && is_starved());
+    assert!(slots.starves(&want(1)) && is_starved());
     drop(other);
     assert!(is_starved(), "that was somebody else's");
     drop(place);
@@ -295,4 +295,32 @@ async fn whoever_finds_everything_exhausted_hears_of_it_when_a_place_is_freed() 
     drop(place);
     slots.freed().await;
     drop(slow);
+}
+
+#[test]
+fn a_place_in_one_share_is_not_told_to_who_needs_one_in_the_other() {
+    use futures_util::FutureExt;
+    let slots = Slots::new(Bounds { slow: 1, ..wide() });
+    let failing = |n| Want { failing: true, ..want(n) };
+    let slow = slots.try_take(failing(1)).expect("a place");
+    let (fast, other) =
+        (slots.try_take(want(2)).expect("a place"), slots.try_take(want(3)).expect("a place"));
+    assert!(matches!(slots.try_take(failing(4)), Err(Full::Share)));
+    drop(fast);
+    assert_eq!(slots.freed().now_or_never(), None, "that one is of no use");
+    assert_eq!(slots.places(&failing(4)), Err(Full::Share));
+    drop(slow);
+    assert_eq!(slots.freed().now_or_never(), Some(()));
+    drop(other);
+}
+
+#[test]
+fn who_waits_for_a_share_starves_though_it_has_places_of_its_own() {
+    let slots = Slots::new(Bounds { slow: 1, ..wide() });
+    let failing = |n| Want { failing: true, ..want(n) };
+    let slow = slots.try_take(failing(1)).expect("a place");
+    assert!(slots.starves(&failing(1)), "the share is full");
+    assert!(!slots.starves(&want(1)), "the other one is not");
+    drop(slow);
+    assert!(!slots.starves(&failing(1)));
 }

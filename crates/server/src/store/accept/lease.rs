@@ -6,7 +6,7 @@ use super::{NewDelivery, NewEvent, enqueue_held};
 use crate::domain::delivery::{ClaimedEvent, DeliveryTarget, Leased};
 use crate::domain::slots::Full;
 use crate::domain::time::TimeMs;
-use crate::store::claim;
+use crate::store::claim::{self, Recipient};
 use crate::store::error::StoreError;
 use crate::store::faults::Bug;
 use crate::store::heads;
@@ -33,7 +33,7 @@ pub(super) fn with_commit(
         return Ok(false);
     };
     let schedule = tx.context.clock.schedule();
-    let Target::Open { target, held_until, standing, .. } =
+    let Target::Open { target, held_until, selected, standing } =
         target::load(tx, delivery.subscription, seat.timeout)?
     else {
         enqueue_held(tx, delivery, now, TimeMs::ZERO)?;
@@ -48,13 +48,14 @@ pub(super) fn with_commit(
         enqueue_held(tx, delivery, now, TimeMs::ZERO)?;
         return Ok(false);
     }
+    let recipient = Recipient { target: &target, selected: &selected, standing };
+    let want = claim::want(recipient, delivery.class, event.payload.len(), schedule);
     let is_ahead = tx.context.faults.has(Bug::HandedOverAhead);
     if queue::live_waits(tx, delivery.subscription)? && !is_ahead {
         enqueue_held(tx, delivery, now, TimeMs::ZERO)?;
-        return Ok(seat.slots.starves(delivery.subscription));
+        return Ok(seat.slots.starves(&want));
     }
-    let slot = match seat.slots.try_take(claim::want(&target, delivery.class, event.payload.len(), schedule))
-    {
+    let slot = match seat.slots.try_take(want) {
         Ok(slot) => slot,
         Err(full) => {
             enqueue_held(tx, delivery, now, TimeMs::ZERO)?;

@@ -98,8 +98,9 @@ pub(super) fn end_of(row: &QueueRow, selected: &Selected, now: TimeMs) -> Option
     lost.then_some(End::Lost)
 }
 
-/// What an attempt of this class to this target would use while it does not fail.
-pub(in crate::store) fn want(target: &DeliveryTarget, class: Class, bytes: usize, now: TimeMs) -> Want {
+/// What an attempt of this class would use.
+pub(in crate::store) fn want(recipient: Recipient<'_>, class: Class, bytes: usize, now: TimeMs) -> Want {
+    let target = recipient.target;
     Want {
         organization: target.organization,
         subscription: target.subscription,
@@ -109,7 +110,7 @@ pub(in crate::store) fn want(target: &DeliveryTarget, class: Class, bytes: usize
         max_in_flight: target.max_in_flight,
         max_per_second: target.max_per_second,
         now,
-        failing: false,
+        failing: recipient.standing == Standing::Failing,
     }
 }
 
@@ -127,8 +128,7 @@ fn take_place(
     recipient: Recipient<'_>,
 ) -> Result<Result<(ClaimedEvent, Slot), Full>, StoreError> {
     let event = load_event(tx, row.event, row.event_type)?;
-    let want = want(recipient.target, row.class, event.payload.len(), request.now);
-    let want = Want { failing: recipient.standing == Standing::Failing, ..want };
+    let want = want(recipient, row.class, event.payload.len(), request.now);
     Ok(request.slots.try_take(want).map(|slot| (event, slot)))
 }
 
