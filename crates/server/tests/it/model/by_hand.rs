@@ -134,3 +134,26 @@ fn what_is_claimed_right_after_everything_was_made_due_and_fails_waits() {
         Run,
     ]);
 }
+
+/// A probe ahead of its time is asked to come later: it keeps its place in the schedule, and waits for longer
+/// than it would have.
+#[test]
+fn a_probe_that_is_asked_for_time_has_it() {
+    holds(&[
+        Create { owner: 0, types: 1, answer: Reset },
+        Create { owner: 0, types: 1, answer: Good },
+        Keyed { key: 1 },
+        CrashDuring { events: 1 },
+        Run,
+        Advance { seconds: 10 },
+        Together { count: 2, key: 0, twins: 0 },
+        Turn,
+        Publish { owner: 0, sent: false, expires_s: None },
+        Crash,
+        Run,
+        Advance { seconds: 10 },
+        Mood { subscription: 0, answer: Hold },
+        Run,
+        Answer { held: 0, answer: Busy { wait_s: 80 } },
+    ]);
+}

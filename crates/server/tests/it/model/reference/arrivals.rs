@@ -162,7 +162,9 @@ impl Reference {
             _ if delivery.is_cancelled => {}
             Answer::Gone => delivery.end = Some(End::Exhausted),
             _ => {
-                let (failures, earliest, latest) = (delivery.failures, delivery.earliest, delivery.latest);
+                let (failures, earliest) = (delivery.failures, delivery.earliest);
+                // Who asks for time has it from a probe ahead of its time, too.
+                let latest = delivery.latest.max(self.now.after(Duration::from_secs(hold_s)));
                 delivery.before_probe = may_be_early.then_some(BeforeProbe { failures, earliest, latest });
                 delivery.fail(self.now, hold_s);
                 // What was claimed before all was made due counts as having waited.
