@@ -25,7 +25,8 @@ const STAYS: &str = "message.received";
 const GOES: &str = "message.sent";
 /// Requests that a change must have met between preparing and writing; otherwise nothing was tested.
 const TURNED_BACK: usize = 10;
-const DRAIN: Duration = Duration::from_mins(1);
+/// After each new URL what waited comes at ten a second; the long form leaves more than a thousand.
+const DRAIN: Duration = Duration::from_mins(5);
 
 /// What the clients share.
 struct World {
