@@ -13,7 +13,6 @@ use crate::drive::Template;
 const DEADLINE: Duration = Duration::from_secs(30);
 /// The header by which an operator key says for whom it acts.
 const ORGANIZATION: &str = "Inkhook-Organization";
-/// Where subscriptions are made.
 /// Where subscriptions are.
 pub const SUBSCRIPTIONS: &str = "/api/v1/webhooks/subscriptions";
 /// The only event type that is measured.

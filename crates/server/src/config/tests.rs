@@ -15,6 +15,7 @@ fn all_problems_are_reported_together() {
     config.smtp.mail_domain = "Mail".into();
     config.delivery.timeout_ms = 999;
     config.delivery.hold_days = 3_651;
+    config.delivery.max_ahead_per_subscription = 10_001;
     config.delivery.retry_schedule_s = vec![1; 21];
     config.limits.requests_per_second = 0;
     config.server.degraded_after_s = 0;
@@ -34,6 +35,7 @@ fn all_problems_are_reported_together() {
         "delivery.timeout_ms",
         "delivery.hold_days",
         "delivery.retry_schedule_s",
+        "delivery.max_ahead_per_subscription",
         "limits.requests_per_second",
         "storage.retention_days",
         "storage.max_queued",

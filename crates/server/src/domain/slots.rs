@@ -210,8 +210,8 @@ impl Slots {
     pub fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
-        let waiting: Vec<_> = state.subscriptions.iter().filter(|(_, it)| !it.ahead.is_empty()).collect();
-        let waiting: Vec<_> = waiting.into_iter().map(|(subscription, _)| *subscription).collect();
+        let known = state.subscriptions.iter();
+        let waiting: Vec<_> = known.filter(|(_, it)| !it.ahead.is_empty()).map(|(no, _)| *no).collect();
         let wakers: Vec<_> = waiting.into_iter().flat_map(|it| state.give_back(it)).collect();
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
@@ -241,17 +241,6 @@ impl Slots {
         self.lock().ahead
     }
 
-    /// Whether nothing more of this may be started now, because its subscription has all that it may, or its share
-    /// or its organisation has; if so, [`Slots::freed`] is rung when that changes.
-    #[must_use]
-    pub fn starves(&self, want: &Want) -> bool {
-        let mut state = self.lock();
-        let Some(known) = state.subscriptions.get_mut(&want.subscription) else { return false };
-        let is_full = known.is_full(&self.bounds);
-        known.starved |= is_full;
-        is_full || state.lacks_room(&self.bounds, want)
-    }
-
     /// How many more this subscription may start of a class, as far as it, its share and its organisation are
     /// concerned.
     ///
@@ -259,13 +248,13 @@ impl Slots {
     /// None, and why; [`Slots::freed`] is rung when that changes.
     pub fn places(&self, want: &Want) -> Result<usize, Full> {
         let mut state = self.lock();
-        if state.lacks_room(&self.bounds, want) {
-            return Err(Full::Share);
+        if let Some(full) = state.lacks_room(&self.bounds, want) {
+            return Err(full);
         }
         let Some(known) = state.subscriptions.get_mut(&want.subscription) else {
             return Ok(self.bounds.first());
         };
-        let places = known.places(&self.bounds, want.class);
+        let places = known.places(&self.bounds, want);
         known.starved |= places == 0;
         if places > 0 { Ok(places) } else { Err(Full::Subscription) }
     }
@@ -321,16 +310,12 @@ impl State {
         if want.failing || is_slow { Share::Slow } else { Share::Fast }
     }
 
-    /// Whether its share, or its organisation's part of it, is full; it is told when that changes. What is leased
-    /// ahead needs no room.
-    fn lacks_room(&mut self, bounds: &Bounds, want: &Want) -> bool {
-        let share = self.share_of(want);
-        let full = self.is_full_for(bounds, want, share);
-        let lacks = matches!(full, Some(Full::Share | Full::Organization));
-        if lacks {
-            self.starved.set(share);
-        }
-        lacks
+    /// Whether its share, or its organisation's part of it, is full; it is told when that changes.
+    fn lacks_room(&mut self, bounds: &Bounds, want: &Want) -> Option<Full> {
+        let full = self.is_full_for(bounds, want, self.share_of(want));
+        let full = full.filter(|full| matches!(full, Full::Share | Full::Organization))?;
+        self.starve(want, full);
+        Some(full)
     }
 
     /// What leaves no room in this share, whatever the subscription's own bound.

@@ -137,16 +137,15 @@ fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Result<Claims, StoreError> 
     }
     tx.memory.set_place_in_heads(round.place());
     tx.count_rows(claims.claimed.len());
+    let is_exhausted = request.slots.exhausted();
+    if !is_exhausted && (more || (round.is_partial() && (!refused || !claims.claimed.is_empty()))) {
+        claims.next_due = Some(request.now);
+        return Ok(claims);
+    }
+    // None of them found a place, but those that this claim did not look at may.
+    let next_part = (round.is_partial() && !is_exhausted).then(|| request.now.after(NEXT_PART_WAIT));
     let next_due = rows::scalar::<Option<i64>>(tx, NEXT_HEAD, params![request.now.0])?.flatten().map(TimeMs);
-    let next_look = if request.slots.exhausted() {
-        None
-    } else if more || (round.is_partial() && (!refused || !claims.claimed.is_empty())) {
-        Some(request.now)
-    } else {
-        // None of them found a place, but those that this claim did not look at may.
-        round.is_partial().then(|| request.now.after(NEXT_PART_WAIT))
-    };
-    claims.next_due = next_due.into_iter().chain(next_look).min();
+    claims.next_due = next_due.into_iter().chain(next_part).min();
     Ok(claims)
 }
 

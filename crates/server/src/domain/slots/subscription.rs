@@ -47,7 +47,7 @@ impl Subscription {
 
     /// Whether it may start this one, as far as it alone is concerned.
     pub(super) fn has_room(&self, bounds: &Bounds, want: &Want, slow: bool) -> bool {
-        let limit = self.limit.min(want.max_in_flight.unwrap_or(usize::MAX));
+        let limit = self.limit_for(want);
         let total = self.classes.total();
         if want.class == Class::Manual {
             return total < limit + MANUAL_EXTRA;
@@ -65,18 +65,24 @@ impl Subscription {
         self.classes.of(want.class) < most && (want.class == Class::Live || limit < 2 || delayed < limit - 1)
     }
 
-    /// How many more of this class it may start, its owner's own bound aside.
-    pub(super) fn places(&self, bounds: &Bounds, class: Class) -> usize {
+    /// How many more of this class it may start at most.
+    pub(super) fn places(&self, bounds: &Bounds, want: &Want) -> usize {
         let total = self.classes.total();
-        match class {
-            Class::Manual => (self.limit + MANUAL_EXTRA).saturating_sub(total),
-            _ if self.is_slow => {
-                self.limit.saturating_sub(total).min(bounds.slow_per_subscription.saturating_sub(self.slow))
-            }
+        let limit = self.limit_for(want);
+        let places = limit.saturating_sub(total);
+        match want.class {
+            Class::Manual => (limit + MANUAL_EXTRA).saturating_sub(total),
+            _ if self.is_slow => places.min(bounds.slow_per_subscription.saturating_sub(self.slow)),
+            Class::Live if limit < self.limit => places,
             Class::Live if !self.ahead.is_idle() => self.room_ahead(bounds),
-            Class::Live => self.limit.saturating_sub(total) + self.room_ahead(bounds),
-            Class::Retry | Class::Recover => self.limit.saturating_sub(total),
+            Class::Live => places + self.room_ahead(bounds),
+            Class::Retry | Class::Recover => places,
         }
+    }
+
+    /// Its bound, or its owner's own where that is lower.
+    fn limit_for(&self, want: &Want) -> usize {
+        self.limit.min(want.max_in_flight.unwrap_or(usize::MAX))
     }
 
     fn room_ahead(&self, bounds: &Bounds) -> usize {

@@ -4,7 +4,7 @@ use crate::domain::time::TimeMs;
 
 const SUBSCRIPTION: SubscriptionNo = SubscriptionNo(1);
 
-fn want(subscription: i64) -> Want {
+pub(super) fn want(subscription: i64) -> Want {
     Want {
         // Every subscription has an organisation of its own, unless a test says otherwise.
         organization: OrganizationNo(subscription),
@@ -30,7 +30,7 @@ fn fill(slots: &Slots, want: Want) -> (Vec<Slot>, Full) {
     }
 }
 
-fn made(verdict: Verdict, duration: Duration) -> Outcome {
+pub(super) fn made(verdict: Verdict, duration: Duration) -> Outcome {
     Outcome::Made(Attempt {
         verdict,
         status: None,
@@ -213,7 +213,7 @@ async fn whoever_was_refused_hears_of_it_when_a_place_is_freed() {
     let place = slots.try_take(want(1)).expect("a place");
     let other = slots.try_take(want(2)).expect("a place");
     let is_starved = || slots.lock().subscriptions.get(&SUBSCRIPTION).is_some_and(|known| known.starved);
-    assert!(slots.starves(&want(1)) && is_starved());
+    assert!(slots.places(&want(1)).is_err() && is_starved());
     drop(other);
     assert!(is_starved(), "that was somebody else's");
     drop(place);
@@ -319,8 +319,18 @@ fn who_waits_for_a_share_starves_though_it_has_places_of_its_own() {
     let slots = Slots::new(Bounds { slow: 1, ..wide() });
     let failing = |n| Want { failing: true, ..want(n) };
     let slow = slots.try_take(failing(1)).expect("a place");
-    assert!(slots.starves(&failing(1)), "the share is full");
-    assert!(!slots.starves(&want(1)), "the other one is not");
+    assert!(slots.places(&failing(1)).is_err(), "the share is full");
+    assert!(slots.places(&want(1)).is_ok(), "the other one is not");
     drop(slow);
-    assert!(!slots.starves(&failing(1)));
+    assert!(slots.places(&failing(1)).is_ok());
+}
+
+#[test]
+fn who_has_all_under_way_that_its_owner_allows_has_no_places() {
+    let slots = Slots::new(wide());
+    let want = Want { max_in_flight: Some(2), ..want(1) };
+    let (place, _other) = (slots.try_take(want).expect("a place"), slots.try_take(want).expect("a place"));
+    assert_eq!(slots.places(&want), Err(Full::Subscription));
+    assert!(place.free(), "whoever frees it claims what waits");
+    assert_eq!(slots.places(&want), Ok(1));
 }

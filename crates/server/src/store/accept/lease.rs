@@ -53,7 +53,7 @@ pub(super) fn with_commit(
     let is_ahead = tx.context.faults.has(Bug::HandedOverAhead);
     if queue::live_waits(tx, delivery.subscription)? && !is_ahead {
         enqueue_held(tx, delivery, now, TimeMs::ZERO)?;
-        return Ok(seat.slots.starves(&want));
+        return Ok(seat.slots.places(&want).is_err());
     }
     let slot = match seat.slots.try_take(want) {
         Ok(slot) => slot,

@@ -25,7 +25,7 @@ const STAYS: &str = "message.received";
 const GOES: &str = "message.sent";
 /// Requests that a change must have met between preparing and writing; otherwise nothing was tested.
 const TURNED_BACK: usize = 10;
-/// After each new URL what waited comes at ten a second; the long form leaves more than a thousand.
+/// After each new URL what waited comes at ten a second; the long form leaves so much that it takes three minutes.
 const DRAIN: Duration = Duration::from_mins(5);
 
 /// What the clients share.

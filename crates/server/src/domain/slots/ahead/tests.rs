@@ -2,47 +2,18 @@ use std::sync::Arc;
 use std::task::Wake;
 use std::time::Duration;
 
+use super::super::tests::{made, want};
 use super::super::{Full, InUse, SLOW_AFTER, Slots};
 use super::*;
-use crate::domain::attempt::{Attempt, Outcome, Verdict};
-use crate::domain::number::OrganizationNo;
-use crate::domain::time::TimeMs;
+use crate::domain::attempt::Verdict;
 
 /// Two places for each subscription, and two ahead.
 fn bounds() -> Bounds {
     Bounds { first: 2, per_subscription: 2, ahead: 2, organization_percent: 100, ..Bounds::default() }
 }
 
-fn want(subscription: i64) -> Want {
-    Want {
-        organization: OrganizationNo(subscription),
-        subscription: SubscriptionNo(subscription),
-        class: Class::Live,
-        host: 0,
-        bytes: 1,
-        max_in_flight: None,
-        max_per_second: None,
-        now: TimeMs(0),
-        failing: false,
-    }
-}
-
 fn take<const N: usize>(slots: &Slots) -> [Slot; N] {
     std::array::from_fn(|_| slots.try_take(want(1)).expect("a place"))
-}
-
-fn answered(verdict: Verdict, duration: Duration) -> Outcome {
-    Outcome::Made(Attempt {
-        verdict,
-        status: Some(200),
-        error: None,
-        response_body: None,
-        response_bytes: 0,
-        maybe_received: false,
-        retry_after: None,
-        started_at: TimeMs(0),
-        duration,
-    })
 }
 
 struct Nobody;
@@ -119,8 +90,8 @@ fn after_an_answer_that_fails_or_is_slow_or_none_all_is_given_back_and_nothing_f
         let slots = Slots::new(bounds());
         let [mut first, second, mut third, mut fourth] = take(&slots);
         match how {
-            0 => first.learn(&answered(Verdict::Failure, Duration::ZERO)),
-            1 => first.learn(&answered(Verdict::Success, SLOW_AFTER * 2)),
+            0 => first.learn(&made(Verdict::Failure, Duration::ZERO)),
+            1 => first.learn(&made(Verdict::Success, SLOW_AFTER * 2)),
             2 => first.slow_down(),
             _ => assert!(!third.give_up(), "it has waited for long enough"),
         }
