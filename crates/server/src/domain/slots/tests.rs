@@ -1,3 +1,5 @@
+use tokio::task::JoinHandle;
+
 use super::*;
 use crate::domain::attempt::{Attempt, Outcome, Verdict};
 use crate::domain::time::TimeMs;
@@ -283,6 +285,23 @@ fn whoever_is_slow_to_begin_lets_the_others_pass_and_retries_have_no_turn() {
     assert!(turn.has_come());
     let retry = slots.try_take(Want { class: Class::Retry, ..want(1) }).expect("a place");
     assert!(retry.turn().is_none());
+}
+
+#[tokio::test]
+async fn whoever_let_the_others_pass_while_it_waited_still_begins_when_its_turn_comes() {
+    let slots = Slots::new(wide());
+    let first = slots.try_take(want(1)).expect("a place");
+    let mut second = slots.try_take(want(1)).expect("a place");
+    let third = slots.try_take(want(1)).expect("a place");
+    let [turn, last] = [&second, &third].map(|slot| slot.turn().expect("it is fresh"));
+    let waiting = [turn, last].map(|turn| tokio::spawn(async move { turn.come().await }));
+    tokio::task::yield_now().await;
+    second.slow_down();
+    tokio::task::yield_now().await;
+    assert!(waiting.iter().all(|waiting| !waiting.is_finished()), "the first has not begun");
+    drop(first);
+    tokio::task::yield_now().await;
+    assert!(waiting.iter().all(JoinHandle::is_finished), "their turn has come");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@
 //! ended without. Nobody waits longer than an attempt may go without an answer before it counts as slow:
 //! then it lets the others pass.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
@@ -21,7 +21,7 @@ pub(super) struct Turns {
     front: u64,
     /// Those after it that have, too.
     passed: HashSet<u64>,
-    waiting: HashMap<u64, Waker>,
+    waiting: BTreeMap<u64, Waker>,
 }
 
 impl Turns {
@@ -34,16 +34,18 @@ impl Turns {
         number <= self.front
     }
 
-    /// Counts a number as begun; whom to wake.
-    fn pass(&mut self, number: u64) -> Option<Waker> {
+    /// Counts a number as begun; whom to wake. More than one may wait at the front: who was slow to begin has
+    /// let the others pass, and waits on.
+    fn pass(&mut self, number: u64) -> BTreeMap<u64, Waker> {
         if number < self.front {
-            return None;
+            return BTreeMap::new();
         }
         self.passed.insert(number);
         while self.passed.remove(&self.front) {
             self.front += 1;
         }
-        self.waiting.remove(&self.front)
+        let behind = self.waiting.split_off(&(self.front + 1));
+        std::mem::replace(&mut self.waiting, behind)
     }
 }
 
@@ -78,11 +80,10 @@ impl Turn {
             return;
         }
         let mut state = self.slots.lock();
-        let waker = state.subscriptions.get_mut(&self.subscription).and_then(|it| it.turns.pass(self.number));
+        let known = state.subscriptions.get_mut(&self.subscription);
+        let woken = known.map(|known| known.turns.pass(self.number));
         drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        woken.into_iter().flatten().for_each(|(_, waker)| waker.wake());
     }
 
     /// Resolves when it has come.
