@@ -235,6 +235,12 @@ impl Slots {
         InUse { fast: state.fast, slow: state.slow, bytes: state.bytes }
     }
 
+    /// Places that are left in the fast share.
+    #[must_use]
+    pub fn free_fast(&self) -> usize {
+        self.bounds.fast.saturating_sub(self.lock().fast)
+    }
+
     /// Deliveries that are leased ahead and wait for a place.
     #[must_use]
     pub fn ahead(&self) -> usize {

@@ -34,7 +34,9 @@ use crate::domain::time::TimeMs;
 
 /// Added to an attempt's timeout to get its lease: what clocks, scheduling and the settle may take.
 pub const LEASE_SKEW: Duration = Duration::from_secs(5);
-/// Deliveries that one subscription and class is given at each turn of the round.
+/// Deliveries that one subscription and class is given at each turn of the round at most: fewer when there are
+/// not so many places for each. Of many that begin to hang at the same moment, as many as possible are found out
+/// at once then, and the others get their places back.
 const QUANTUM: usize = 8;
 /// Deliveries that a turn ends at most, give or take a quantum.
 const ROWS_TO_END: usize = 64;
@@ -122,8 +124,9 @@ fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Result<Claims, StoreError> 
     let mut claims = Claims::default();
     let mut round = Round::of_due_heads(tx, request)?;
     let (mut more, mut refused) = (false, false);
+    let quantum = (request.slots.free_fast() / round.heads().max(1)).clamp(1, QUANTUM);
     while let Some((subscription, class)) = round.next() {
-        match claim_head(tx, request, subscription, class, &mut claims)? {
+        match claim_head(tx, request, (subscription, class), quantum, &mut claims)? {
             Turn::More => round.again(subscription, class),
             Turn::Refused(full) => {
                 refused = true;
@@ -168,7 +171,7 @@ pub(super) fn claim_next_of(tx: &mut Tx<'_>, subscription: SubscriptionNo) -> Re
     for class in heads::of(tx, subscription)?.due(now) {
         // Until it is refused a place, which is when the next one that is freed leads here again.
         let last = loop {
-            match claim_head(tx, &request, subscription, class, &mut claims)? {
+            match claim_head(tx, &request, (subscription, class), QUANTUM, &mut claims)? {
                 Turn::More => {}
                 last => break last,
             }
@@ -196,8 +199,8 @@ pub(super) enum Turn {
 fn claim_head(
     tx: &mut Tx<'_>,
     request: &ClaimRequest,
-    subscription: SubscriptionNo,
-    class: Class,
+    (subscription, class): (SubscriptionNo, Class),
+    quantum: usize,
     claims: &mut Claims,
 ) -> Result<Turn, StoreError> {
     let (target, held_until, selected, standing) = match target::load(tx, subscription, request.timeout)? {
@@ -233,7 +236,7 @@ fn claim_head(
         Standing::Open | Standing::Failing | Standing::Draining(_) => {}
     }
     let places = match request.slots.places(&want(recipient, class, 0, request.now)) {
-        Ok(places) => places.min(QUANTUM),
+        Ok(places) => places.min(quantum),
         Err(full) => return Ok(Turn::Refused(full)),
     };
     let (mut taken, mut ended, mut let_go) = (0, 0, false);

@@ -72,6 +72,11 @@ impl Round {
         Ok(round)
     }
 
+    /// How many have something due.
+    pub(super) fn heads(&self) -> usize {
+        self.organizations.iter().map(|(_, waiting)| waiting.len()).sum()
+    }
+
     /// Whether there are more than one claim looks at.
     pub(super) fn is_partial(&self) -> bool {
         self.partial

@@ -103,3 +103,27 @@ async fn a_claim_that_took_something_of_a_part_is_followed_by_the_next_at_once()
     assert_ne!(second.next_due, Some(bench.clock.schedule()));
     invariants::check(&bench);
 }
+
+/// Whoever has been given a place and hangs is found out; so a few places go to as many as there are.
+#[tokio::test]
+async fn when_there_are_fewer_places_than_subscriptions_each_is_given_one() {
+    let bench = StoreBench::new();
+    let organization = bench.organization("many").await;
+    let agent = bench.agent_of(organization, "agent").await;
+    for _ in 0..SUBSCRIPTIONS {
+        bench.subscribe(agent.admin(), agent.by_mail(), &[RECEIVED]).await;
+    }
+    bench.accept_mails(agent, 4).await;
+    let slots = Slots::new(Bounds { fast: 16, organization_percent: 100, ..Bounds::default() });
+    let mut held = Vec::new();
+    let mut given = HashSet::new();
+    let first = bench.claims(request(&bench, &slots)).await.claimed;
+    assert!(first.len() > 8 && first.len() < SUBSCRIPTIONS, "the places are scarce, but not that scarce");
+    for leased in first {
+        assert!(given.insert(leased.claimed.target.subscription), "twice, before others had any");
+        held.push(leased);
+    }
+    // Who has had one is not left out when there are places.
+    let second = bench.claims(request(&bench, &Slots::new(Bounds::default()))).await.claimed;
+    assert!(second.len() > SUBSCRIPTIONS, "{}", second.len());
+}
