@@ -230,7 +230,7 @@ fn claim_head(
         }
         Standing::Draining(_) if class != Class::Manual => {
             if let Some(allowance) = Allowance::of(tx, subscription, request.now)? {
-                return claim_draining(tx, request, class, recipient, allowance, claims);
+                return claim_draining(tx, request, class, recipient, (allowance, quantum), claims);
             }
         }
         Standing::Open | Standing::Failing | Standing::Draining(_) => {}
@@ -277,12 +277,12 @@ fn claim_draining(
     request: &ClaimRequest,
     class: Class,
     recipient: Recipient<'_>,
-    allowance: Allowance,
+    (allowance, quantum): (Allowance, usize),
     claims: &mut Claims,
 ) -> Result<Turn, StoreError> {
     let subscription = recipient.target.subscription;
     let places = match request.slots.places(&want(recipient, class, 0, request.now)) {
-        Ok(places) => places.min(QUANTUM).min(allowance.free),
+        Ok(places) => places.min(quantum).min(allowance.free),
         Err(full) => return Ok(Turn::Refused(full)),
     };
     let limit = places + ROWS_TO_END;
