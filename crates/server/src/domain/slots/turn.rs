@@ -36,16 +36,15 @@ impl Turns {
 
     /// Counts a number as begun; whom to wake. More than one may wait at the front: who was slow to begin has
     /// let the others pass, and waits on.
-    fn pass(&mut self, number: u64) -> BTreeMap<u64, Waker> {
+    fn pass(&mut self, number: u64) -> Vec<Waker> {
         if number < self.front {
-            return BTreeMap::new();
+            return Vec::new();
         }
         self.passed.insert(number);
         while self.passed.remove(&self.front) {
             self.front += 1;
         }
-        let behind = self.waiting.split_off(&(self.front + 1));
-        std::mem::replace(&mut self.waiting, behind)
+        self.waiting.extract_if(..=self.front, |_, _| true).map(|(_, waker)| waker).collect()
     }
 }
 
@@ -83,7 +82,7 @@ impl Turn {
         let known = state.subscriptions.get_mut(&self.subscription);
         let woken = known.map(|known| known.turns.pass(self.number));
         drop(state);
-        woken.into_iter().flatten().for_each(|(_, waker)| waker.wake());
+        woken.into_iter().flatten().for_each(Waker::wake);
     }
 
     /// Resolves when it has come.
