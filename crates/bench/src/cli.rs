@@ -1,9 +1,11 @@
 //! The command line.
 //!
 //! `receive`, `drive` and `ceiling` measure any server. `run`, `matrix`, `neighbours` and `seed` know ours.
+//! `postgres` starts and stops a private cluster for them and for the tests.
 
 mod basics;
 mod ours;
+mod postgres;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -35,6 +37,9 @@ enum Command {
     Neighbours(ours::MatrixArgs),
     /// Write a long queue into the database of a stopped server. For tests; bound to this version's schema.
     Seed(ours::SeedArgs),
+    /// Start or stop a private Postgres, for tests and measurements.
+    #[command(subcommand)]
+    Postgres(postgres::PostgresCommand),
 }
 
 /// Runs the command of this process.
@@ -48,6 +53,7 @@ pub fn main() -> ExitCode {
         Command::Matrix(args) => ours::matrix(&args),
         Command::Neighbours(args) => ours::neighbours(&args),
         Command::Seed(args) => ours::seed(&args),
+        Command::Postgres(command) => postgres::run(command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -12,6 +12,7 @@ pub mod http;
 pub mod latency;
 pub mod matrix;
 pub mod neighbours;
+pub mod postgres;
 pub mod process;
 pub mod progress;
 pub mod receive;
