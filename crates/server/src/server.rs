@@ -113,6 +113,7 @@ pub fn open_store(
     let master_key = config.security.resolve(&data_dir, has_data, &entropy)?;
     let store = Store::open(StoreOptions {
         data_dir,
+        database: None,
         sealer: Sealer::new(&master_key),
         boot: i64::from_be_bytes(entropy.bytes()) & i64::MAX,
         clock: clock.clone(),

@@ -39,6 +39,7 @@ mod names;
 pub mod ordering;
 pub mod organization_settings;
 pub mod organizations;
+mod partitions;
 pub mod phone_numbers;
 pub mod queue;
 mod reader;
@@ -50,6 +51,7 @@ pub mod seal;
 pub mod settle;
 pub mod signing_keys;
 pub mod space;
+mod sql;
 pub mod stats;
 pub mod subscriptions;
 pub mod sweep;
@@ -73,14 +75,19 @@ use crate::domain::number::OrganizationNo;
 use crate::domain::time::Clock;
 use backlog::BacklogLimit;
 use faults::Faults;
-use keeper::{DiskLimit, Watch};
+use keeper::{DiskLimit, Keeper, Watch};
 use seal::Sealer;
+use sql::Connection;
+use sql::postgres::{Role, Session};
+pub use sql::postgres::{Server as DatabaseServer, ServerError};
 
 /// What a store is opened with.
 #[derive(Debug)]
 pub struct StoreOptions {
     /// Where the database file and its lock live.
     pub data_dir: PathBuf,
+    /// The server that is used instead of a file.
+    pub database: Option<DatabaseServer>,
     /// Seals signing keys and auth tokens, and derives the key that API keys are looked up by.
     pub sealer: Sealer,
     /// Names this process in leases; another one at every start.
@@ -116,7 +123,7 @@ pub struct Store {
     watch: Watch,
     metrics: Arc<Metrics>,
     /// Held as long as the store is open, so that two servers never share a data directory.
-    _lock: Arc<migrate::DirectoryLock>,
+    _lock: Option<Arc<migrate::DirectoryLock>>,
 }
 
 impl Store {
@@ -127,20 +134,63 @@ impl Store {
     /// The directory is in use by another server, cannot be written, holds a newer schema, or was sealed
     /// with another master key.
     pub fn open(options: StoreOptions) -> Result<Self, StoreError> {
+        let metrics = Arc::new(Metrics::default());
+        metrics.turn(options.clock.schedule());
+        let watch = Watch::new(options.clock.clone(), metrics.clone());
+        match options.database.clone() {
+            None => Self::open_file(options, watch, metrics),
+            // Waiting for a server must not happen on a runtime's own thread.
+            Some(server) => {
+                let runtime = tokio::runtime::Handle::try_current().ok();
+                let open = move || {
+                    let _within = runtime.as_ref().map(tokio::runtime::Handle::enter);
+                    Self::open_server(&server, options, watch, metrics)
+                };
+                std::thread::spawn(open).join().unwrap_or(Err(StoreError::Closed))
+            }
+        }
+    }
+
+    fn open_file(options: StoreOptions, watch: Watch, metrics: Arc<Metrics>) -> Result<Self, StoreError> {
         let lock = migrate::lock_directory(&options.data_dir)?;
         let path = database_path(&options.data_dir);
         let mut connection = migrate::open_writer(&path)?;
         migrate::migrate(&mut connection)?;
-        seal::check_master_key(&connection, &options.sealer)?;
-        let metrics = Arc::new(Metrics::default());
-        metrics.turn(options.clock.schedule());
-        let watch = Watch::new(options.clock.clone(), metrics.clone());
+        let keeper = Keeper::start(&path, options.limits.disk, watch.clone())?;
         let readers = reader::Readers::open(&path, watch.clone())?;
+        Self::assemble(connection.into(), readers, options, (watch, Some(keeper)), metrics, Some(lock))
+    }
+
+    fn open_server(
+        server: &DatabaseServer,
+        options: StoreOptions,
+        watch: Watch,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, StoreError> {
+        migrate::migrate_server(server)?;
+        let connection = Connection::Postgres(Box::new(Session::open(server.clone(), Role::Writer)?));
+        connection.begin()?;
+        partitions::make(&connection, options.clock.wall())?;
+        connection.commit()?;
+        partitions::move_on(&connection, options.clock.wall())?;
+        let readers = reader::Readers::connect(server, watch.clone())?;
+        Self::assemble(connection, readers, options, (watch, None), metrics, None)
+    }
+
+    fn assemble(
+        connection: Connection,
+        readers: reader::Readers,
+        options: StoreOptions,
+        (watch, keeper): (Watch, Option<Keeper>),
+        metrics: Arc<Metrics>,
+        lock: Option<migrate::DirectoryLock>,
+    ) -> Result<Self, StoreError> {
+        seal::check_master_key(&connection, &options.sealer)?;
         let sealer = options.sealer.clone();
-        let writer = writer::Writer::start(connection, options, watch.clone())?;
+        let writer = writer::Writer::start(connection, options, (watch.clone(), keeper))?;
         let facts = Arc::new(fact_cache::FactCache::new(writer.names_epoch()));
         let (writer, readers) = (Arc::new(writer), Arc::new(readers));
-        Ok(Self { writer, readers, sealer, facts, watch, metrics, _lock: Arc::new(lock) })
+        Ok(Self { writer, readers, sealer, facts, watch, metrics, _lock: lock.map(Arc::new) })
     }
 
     /// Runs a change in the writer's next transaction. `run` must decide before its first write, and may
@@ -204,7 +254,7 @@ impl Store {
     async fn read<T, F>(&self, run: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&rusqlite::Connection) -> Result<T, StoreError> + Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
         self.readers.read(run).await
     }

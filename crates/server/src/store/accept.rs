@@ -12,7 +12,6 @@ use std::cell::LazyCell;
 use bytes::Bytes;
 use inkhook_wire::event::EventType;
 use inkhook_wire::id::{EventId, IdentityId, RequestId};
-use rusqlite::{Connection, params};
 use uuid::Uuid;
 
 pub use self::batch::{AcceptBatch, BatchRefusal, NewBatch};
@@ -25,6 +24,7 @@ use crate::domain::delivery::Class;
 use crate::domain::number::{DeliveryNo, OrganizationNo, Seq, SubscriptionNo};
 use crate::domain::owner::{self, Owner};
 use crate::domain::time::TimeMs;
+use crate::store::sql::{Connection, params};
 
 /// How long an `Idempotency-Key` is kept.
 pub const IDEMPOTENCY_KEY_KEPT_MS: i64 = 24 * 3600 * 1000;
@@ -264,7 +264,7 @@ pub(super) fn store_event(
     identity: IdentityId,
     now: TimeMs,
 ) -> Result<Stored, StoreError> {
-    let seq = tx.next_seq();
+    let seq = tx.next_seq()?;
     let subscriptions = matching(tx, event, identity)?;
     let fan_out = u32::try_from(subscriptions.len()).unwrap_or(u32::MAX);
     let (id, owner_id, identity_id) = (event.id.as_uuid(), event.owner.uuid(), identity.as_uuid());

@@ -13,7 +13,6 @@ mod claim;
 mod list;
 mod settle;
 
-use rusqlite::{Connection, params};
 use uuid::Uuid;
 
 pub use claim::{AlertClaims, DueAlerts, ORGANIZATIONS_LOOKED_AT};
@@ -28,6 +27,7 @@ use super::writer::Tx;
 use crate::domain::alert::{AlertDetail, AlertKind, COALESCED, ERROR_CHARS};
 use crate::domain::delivery::{Class, End};
 use crate::domain::number::{OrganizationNo, Seq, SubscriptionNo};
+use crate::store::sql::{Connection, params};
 
 /// Operational events of one organisation that wait at most.
 pub const MAX_WAITING: usize = 1_000;

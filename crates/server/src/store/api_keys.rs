@@ -3,10 +3,10 @@
 use std::sync::atomic::Ordering;
 
 use inkhook_wire::id::{ApiKeyId, IdentityId, OrganizationId};
-use rusqlite::{Row, params};
 use uuid::Uuid;
 
 use super::error::StoreError;
+use super::sql::{Connection, Params, Row, params};
 use super::writer::Tx;
 use super::{Store, rows};
 use crate::domain::api_key::{self, KeyScope};
@@ -99,7 +99,7 @@ const ADD: &str = "INSERT INTO api_keys (id, organization_id, scope, identity_id
 const MAC_TAKEN: &str = "SELECT 1 FROM api_keys WHERE mac = $1";
 const IDENTITY: &str = "SELECT 1 FROM identities WHERE id = $1 AND organization_id = $2";
 const REVOKE: &str = "UPDATE api_keys
-    SET updated_ms = iif(revoked_ms IS NULL, $3, updated_ms), revoked_ms = coalesce(revoked_ms, $3)
+    SET updated_ms = CASE WHEN revoked_ms IS NULL THEN $3 ELSE updated_ms END, revoked_ms = coalesce(revoked_ms, $3)
     WHERE id = $1 AND organization_id = $2";
 const REVOKE_OF_IDENTITY: &str = "UPDATE api_keys SET revoked_ms = $2, updated_ms = $2
     WHERE identity_id = $1 AND revoked_ms IS NULL";
@@ -130,7 +130,7 @@ impl Store {
             let identity = identity.as_ref().map(Uuid::as_bytes);
             select(
                 connection,
-                &format!("{VISIBLE} ORDER BY k.created_ms DESC, k.rowid DESC"),
+                &format!("{VISIBLE} ORDER BY k.created_ms DESC, /*lite*/ k.rowid /*end*/ /*pg k.id */ DESC"),
                 params![scope.organization.0, identity],
             )
         })
@@ -233,11 +233,7 @@ pub(super) fn revoke_of_identity(tx: &mut Tx<'_>, identity: Uuid, now: TimeMs) -
     Ok(())
 }
 
-fn select(
-    connection: &rusqlite::Connection,
-    condition: &str,
-    params: impl rusqlite::Params,
-) -> Result<Vec<ApiKey>, StoreError> {
+fn select(connection: &Connection, condition: &str, params: Params<'_>) -> Result<Vec<ApiKey>, StoreError> {
     rows::all(connection, &format!("SELECT {COLUMNS} {condition}"), params, read)
 }
 

@@ -2,8 +2,6 @@
 
 use inkhook_wire::event::EventType;
 use inkhook_wire::id::{AttemptId, EventId, PhoneNumberId, SubscriptionId};
-use rusqlite::types::Value;
-use rusqlite::{Connection, Row, params_from_iter};
 
 use super::error::StoreError;
 use super::{Store, rows};
@@ -11,6 +9,7 @@ use crate::domain::attempt::Recorded;
 use crate::domain::caller::Scope;
 use crate::domain::number::{DeliveryNo, Seq};
 use crate::domain::time::TimeMs;
+use crate::store::sql::{self, Connection, Row, Value, params};
 
 /// One line of the log, with what it needs from its event and subscription.
 #[derive(Debug, Clone)]
@@ -101,7 +100,7 @@ impl Store {
         }
         self.read(move |connection| {
             let (sql, params) = list_statement(scope, &filter);
-            rows::all(connection, &sql, params_from_iter(params), read)
+            rows::all(connection, &sql, &sql::refs(&params), read)
         })
         .await
     }
@@ -114,12 +113,12 @@ impl Store {
     /// The attempt of a delivery that was made by hand, once the delivery has ended.
     pub async fn manual_attempt(&self, scope: Scope, delivery: DeliveryNo) -> Result<ManualEnd, StoreError> {
         self.read(move |connection| {
-            let waiting: Option<i64> = rows::scalar(connection, STILL_QUEUED, [delivery.0])?;
+            let waiting: Option<i64> = rows::scalar(connection, STILL_QUEUED, params![delivery.0])?;
             if waiting.is_some() {
                 return Ok(ManualEnd::Waiting);
             }
             let sql = format!("{COLUMNS} AND a.delivery = ? AND a.is_replay = 1 ORDER BY a.no DESC LIMIT 1");
-            let params = [scope.organization.0, delivery.0];
+            let params = params![scope.organization.0, delivery.0];
             let attempt = rows::all(connection, &sql, params, read)?.pop();
             Ok(attempt.map_or(ManualEnd::Ended, |attempt| ManualEnd::Attempted(Box::new(attempt))))
         })
@@ -148,7 +147,7 @@ pub(super) fn find(
     let mut sql = format!("{COLUMNS} AND a.id = ?");
     let mut params = vec![Value::from(scope.organization.0), id.as_uuid().as_bytes().to_vec().into()];
     and_identity(scope, &mut sql, &mut params);
-    Ok(rows::all(connection, &sql, params_from_iter(params), read)?.pop())
+    Ok(rows::all(connection, &sql, &sql::refs(&params), read)?.pop())
 }
 
 fn and_identity(scope: Scope, sql: &mut String, params: &mut Vec<Value>) {
@@ -254,7 +253,7 @@ mod tests {
             for before in [None, Some(id.into())] {
                 let filter = AttemptFilter { before, ..filter.clone() };
                 let (sql, params) = list_statement(scope, &filter);
-                let plan = plan::of(&sql, params_from_iter(params));
+                let plan = plan::of(&sql, rusqlite::params_from_iter(params));
                 assert!(plan.iter().any(|step| step.contains(index)), "{filter:?}: {plan:#?}");
                 plan::assert_bounded(&plan);
             }

@@ -13,13 +13,12 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rusqlite::params;
-
 use super::cancel::Tidied;
 use super::error::StoreError;
 use super::writer::Tx;
 use super::{Store, rows};
 use crate::domain::number::{DELIVERIES_PER_SEQ, DeliveryNo, OrganizationNo, Seq};
+use crate::store::sql::params;
 
 /// What a queued delivery takes on disk besides its event: its row and its places in the indices.
 pub(super) const ROW_BYTES: i64 = 200;

@@ -4,14 +4,13 @@
 //! from then on every read says "cancelled" and no claim takes what is left. Here the rest is written, a
 //! chunk a transaction, behind everything that waits for the writer.
 
-use rusqlite::params;
-
 use super::error::StoreError;
 use super::queue::{self, QueueRow};
 use super::writer::Tx;
 use super::{Store, claim, heads, ordering, rows};
 use crate::domain::delivery::End;
 use crate::domain::number::SubscriptionNo;
+use crate::store::sql::params;
 
 /// Queue rows that one chunk looks at: a few milliseconds at most.
 pub const CHUNK_ROWS: usize = 100;
@@ -48,7 +47,7 @@ pub(super) fn note(tx: &Tx<'_>, subscription: SubscriptionNo) -> Result<(), Stor
 /// Looks at everything again: leases that were freed are due at once, which may be before the place that an
 /// earlier process had come to.
 pub(super) fn start_over(tx: &Tx<'_>) -> Result<(), StoreError> {
-    tx.run(START_OVER, [])?;
+    tx.run(START_OVER, &[])?;
     Ok(())
 }
 
@@ -69,7 +68,7 @@ struct Place {
 }
 
 fn cancel_chunk(tx: &mut Tx<'_>) -> Result<Tidied, StoreError> {
-    let place = rows::optional(tx, FIRST, [], |row| {
+    let place = rows::optional(tx, FIRST, &[], |row| {
         Ok(Place {
             no: row.get(0)?,
             subscription: row.get(1)?,

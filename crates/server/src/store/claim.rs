@@ -14,8 +14,6 @@ mod row;
 
 use std::time::Duration;
 
-use rusqlite::params;
-
 pub(super) use self::round::PlaceInHeads;
 use self::round::Round;
 pub use self::row::MAX_UNKNOWN;
@@ -31,6 +29,7 @@ use crate::domain::delivery::{Claimed, Class, Leased};
 use crate::domain::number::SubscriptionNo;
 use crate::domain::slots::{Full, Slots};
 use crate::domain::time::TimeMs;
+use crate::store::sql::params;
 
 /// Added to an attempt's timeout to get its lease: what clocks, scheduling and the settle may take.
 pub const LEASE_SKEW: Duration = Duration::from_secs(5);

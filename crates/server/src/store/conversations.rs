@@ -5,7 +5,6 @@
 //! Old references are found by walking the table, a chunk a read, once a day: an index on their time would
 //! cost every mail that arrives more than this costs a day.
 
-use rusqlite::params;
 use uuid::Uuid;
 
 use super::cancel::Tidied;
@@ -14,6 +13,7 @@ use super::writer::Tx;
 use super::{Store, rows};
 use crate::domain::metrics::Swept;
 use crate::domain::time::TimeMs;
+use crate::store::sql::params;
 
 /// References that one chunk removes: a few milliseconds at most.
 pub const CHUNK_ROWS: usize = 100;
@@ -56,7 +56,7 @@ pub(super) fn forget_later(tx: &Tx<'_>, mailbox: Uuid) -> Result<(), StoreError>
 impl Store {
     /// Forgets one chunk of the conversations of mailboxes that are gone.
     pub async fn forget_mailbox_chunk(&self) -> Result<Tidied, StoreError> {
-        if self.read(|connection| rows::optional(connection, NOTED, [], |_| Ok(()))).await?.is_none() {
+        if self.read(|connection| rows::optional(connection, NOTED, &[], |_| Ok(()))).await?.is_none() {
             return Ok(Tidied::Nothing);
         }
         let (tidied, removed) = self.writer.tidy(forget_mailbox).await?;
@@ -97,7 +97,7 @@ impl Store {
 }
 
 fn forget_mailbox(tx: &mut Tx<'_>) -> Result<(Tidied, usize), StoreError> {
-    let Some(mailbox) = rows::scalar::<Vec<u8>>(tx, NOTED, [])? else { return Ok((Tidied::Nothing, 0)) };
+    let Some(mailbox) = rows::scalar::<Vec<u8>>(tx, NOTED, &[])? else { return Ok((Tidied::Nothing, 0)) };
     let found = rows::all(tx, OF_MAILBOX, params![mailbox, CHUNK_ROWS], |row| {
         let place = WalkPlace { mailbox: mailbox.clone(), message_id: row.get(0)?, position: row.get(1)? };
         Ok((place, rows::id(row, "thread_id")?))

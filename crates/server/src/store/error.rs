@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use rusqlite::ErrorCode;
+use super::sql::{self, Trouble};
 
 /// A verb that could not be carried out. Refusals that belong to a verb are in that verb's answer.
 #[derive(Debug, thiserror::Error)]
@@ -34,12 +34,12 @@ pub enum StoreError {
     /// The store is shutting down or has failed for good: 503.
     #[error("the store is closed")]
     Closed,
-    /// A sync failed; the process must end.
-    #[error("writing to disk failed")]
-    Disk(#[source] rusqlite::Error),
+    /// The database server is away: 503, comes back by itself.
+    #[error("the database is not reachable")]
+    Away,
     /// A statement failed: our fault, 500.
     #[error("a statement failed")]
-    Statement(#[from] rusqlite::Error),
+    Statement(#[from] sql::Error),
     /// A row holds something that this version does not understand.
     #[error("a stored value is not valid: {0}")]
     Corrupt(&'static str),
@@ -61,46 +61,37 @@ pub enum StoreError {
     /// The schema could not be brought up to date.
     #[error("the schema could not be brought up to date")]
     Migration(#[from] refinery::Error),
+    /// The database's URL cannot be used.
+    #[error("the database's URL cannot be used: {0}")]
+    Server(#[from] sql::postgres::ServerError),
+    /// Another server uses the database.
+    #[error("the database {0} is in use by another server")]
+    DatabaseInUse(String),
     /// The master key is not the one that sealed this store.
     #[error("the master key is not the one that this store was made with")]
     WrongMasterKey,
 }
 
 impl StoreError {
-    /// Whether this says that the disk is full.
-    pub(super) fn is_full(&self) -> bool {
+    /// What it leads to, when it came from a statement.
+    pub(super) fn trouble(&self) -> Option<Trouble> {
         match self {
-            Self::Full => true,
-            Self::Statement(error) => code(error) == Some(ErrorCode::DiskFull),
-            _ => false,
+            Self::Full => Some(Trouble::Full),
+            Self::Away => Some(Trouble::Away),
+            Self::Statement(error) => Some(error.trouble()),
+            _ => None,
         }
     }
 
-    /// Whether the same transaction may succeed when it is run again.
-    pub(super) fn is_conflict(&self) -> bool {
-        matches!(self, Self::Statement(error)
-            if matches!(code(error), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)))
-    }
-
-    /// Whether the disk refused to write or sync: nothing can be promised any more.
-    pub(super) fn is_io(&self) -> bool {
-        match self {
-            Self::Disk(_) => true,
-            Self::Statement(error) => {
-                matches!(code(error), Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt))
-            }
-            _ => false,
-        }
-    }
-}
-
-impl StoreError {
     /// Whether this is about the store as a whole and not about one operation.
     pub(super) fn is_for_all(&self) -> bool {
-        self.is_io() || self.is_full() || matches!(self, Self::UnknownCommit)
+        matches!(self, Self::UnknownCommit)
+            || matches!(self.trouble(), Some(Trouble::Full | Trouble::Disk | Trouble::Away))
     }
 }
 
-fn code(error: &rusqlite::Error) -> Option<ErrorCode> {
-    error.sqlite_error_code()
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Statement(error.into())
+    }
 }

@@ -4,8 +4,6 @@ use std::collections::HashMap;
 
 use inkhook_wire::event::EventType;
 use inkhook_wire::id::{EventId, IdentityId, RequestId, SubscriptionId};
-use rusqlite::types::Value;
-use rusqlite::{Connection, Row, params, params_from_iter};
 
 use super::error::StoreError;
 use super::{Store, rows};
@@ -14,6 +12,7 @@ use crate::domain::delivery::{Class, State};
 use crate::domain::number::{DELIVERIES_PER_SEQ, DeliveryNo, Seq};
 use crate::domain::owner::{self, Owner};
 use crate::domain::time::TimeMs;
+use crate::store::sql::{self, Connection, Row, Value, params};
 
 /// An accepted event.
 #[derive(Debug, Clone)]
@@ -81,29 +80,34 @@ const ONE: &str = "SELECT * FROM events WHERE organization_id = $1 AND id = $2";
 const WAITING: &str = "SELECT l.value AS event_seq, q.no, q.request_id, s.id AS subscription_id, q.attempts,
     q.class, q.due_ms, q.boot, CASE WHEN s.status <> 'active' THEN 'subscription_deleted'
     WHEN t.since_seq IS NULL OR q.no / 64 <= t.since_seq THEN 'event_type_not_selected' END AS cancelled
-    FROM json_each($1) l CROSS JOIN queue q ON q.no BETWEEN l.value * 64 AND l.value * 64 + 63
+    FROM /*lite*/ json_each($1) l CROSS JOIN /*end*/
+    /*pg (SELECT CAST(value AS BIGINT) AS value FROM json_array_elements_text(CAST($1 AS JSON))) l JOIN */ queue q ON q.no BETWEEN l.value * 64 AND l.value * 64 + 63
     JOIN subscriptions s ON s.no = q.subscription
     LEFT JOIN subscription_types t ON t.subscription = q.subscription AND t.event_type = q.event_type
     WHERE q.event_seq = l.value
     UNION ALL SELECT l.value, q.no, q.request_id, s.id, q.attempts, q.class, q.due_ms, q.boot,
     CASE WHEN s.status <> 'active' THEN 'subscription_deleted'
     WHEN t.since_seq IS NULL OR q.no / 64 <= t.since_seq THEN 'event_type_not_selected' END
-    FROM json_each($1) l CROSS JOIN queue q ON q.event_seq = l.value AND q.class IN (3, 4)
+    FROM /*lite*/ json_each($1) l CROSS JOIN /*end*/
+    /*pg (SELECT CAST(value AS BIGINT) AS value FROM json_array_elements_text(CAST($1 AS JSON))) l JOIN */ queue q ON q.event_seq = l.value AND q.class IN (3, 4)
     AND q.no NOT BETWEEN l.value * 64 AND l.value * 64 + 63
     JOIN subscriptions s ON s.no = q.subscription
     LEFT JOIN subscription_types t ON t.subscription = q.subscription AND t.event_type = q.event_type
     UNION ALL SELECT l.value, p.no, p.request_id, s.id, 0, 1, 0, NULL,
     CASE WHEN s.status <> 'active' THEN 'subscription_deleted'
     WHEN t.since_seq IS NULL OR p.no / 64 <= t.since_seq THEN 'event_type_not_selected' END
-    FROM json_each($1) l CROSS JOIN parked p ON p.no BETWEEN l.value * 64 AND l.value * 64 + 63
+    FROM /*lite*/ json_each($1) l CROSS JOIN /*end*/
+    /*pg (SELECT CAST(value AS BIGINT) AS value FROM json_array_elements_text(CAST($1 AS JSON))) l JOIN */ parked p ON p.no BETWEEN l.value * 64 AND l.value * 64 + 63
     JOIN subscriptions s ON s.no = p.subscription
     LEFT JOIN subscription_types t ON t.subscription = p.subscription AND t.event_type = p.event_type";
 const ENDED: &str = "SELECT l.value AS event_seq, d.no, d.request_id, s.id AS subscription_id, d.attempts,
     d.class, d.state, d.reason, d.ended_ms
-    FROM json_each($1) l CROSS JOIN deliveries d ON d.no BETWEEN l.value * 64 AND l.value * 64 + 63
+    FROM /*lite*/ json_each($1) l CROSS JOIN /*end*/
+    /*pg (SELECT CAST(value AS BIGINT) AS value FROM json_array_elements_text(CAST($1 AS JSON))) l JOIN */ deliveries d ON d.no BETWEEN l.value * 64 AND l.value * 64 + 63
     JOIN subscriptions s ON s.no = d.subscription WHERE d.event_seq = l.value
     UNION ALL SELECT l.value, d.no, d.request_id, s.id, d.attempts, d.class, d.state, d.reason, d.ended_ms
-    FROM json_each($1) l CROSS JOIN deliveries d ON d.event_seq = l.value AND d.class IN (3, 4)
+    FROM /*lite*/ json_each($1) l CROSS JOIN /*end*/
+    /*pg (SELECT CAST(value AS BIGINT) AS value FROM json_array_elements_text(CAST($1 AS JSON))) l JOIN */ deliveries d ON d.event_seq = l.value AND d.class IN (3, 4)
     AND d.no NOT BETWEEN l.value * 64 AND l.value * 64 + 63
     JOIN subscriptions s ON s.no = d.subscription";
 
@@ -132,7 +136,7 @@ impl Store {
 
 fn list(connection: &Connection, scope: Scope, filter: &EventFilter) -> Result<Vec<EventView>, StoreError> {
     let (sql, params) = list_statement(scope, filter);
-    let mut events = rows::all(connection, &sql, params_from_iter(params), |row| read(row, false))?;
+    let mut events = rows::all(connection, &sql, &sql::refs(&params), |row| read(row, false))?;
     add_deliveries(connection, &mut events)?;
     Ok(events)
 }
@@ -197,8 +201,9 @@ fn add_deliveries(connection: &Connection, events: &mut [EventView]) -> Result<(
         events.iter().enumerate().map(|(place, event)| (event.seq, place)).collect();
     let listed = events.iter().map(|event| event.seq.0).collect::<serde_json::Value>().to_string();
     let mut found =
-        rows::all(connection, WAITING, [&listed], |row| Ok((position(row)?, read_waiting(row)?)))?;
-    found.extend(rows::all(connection, ENDED, [&listed], |row| Ok((position(row)?, read_ended(row)?)))?);
+        rows::all(connection, WAITING, params![listed], |row| Ok((position(row)?, read_waiting(row)?)))?;
+    found
+        .extend(rows::all(connection, ENDED, params![listed], |row| Ok((position(row)?, read_ended(row)?)))?);
     found.sort_by_key(|((_, no), _)| *no);
     for ((seq, _), delivery) in found {
         if let Some(place) = places.get(&seq) {
@@ -278,7 +283,7 @@ mod tests {
             for before in [None, Some(id.into())] {
                 let filter = EventFilter { before, ..filter.clone() };
                 let (sql, params) = list_statement(scope, &filter);
-                let plan = plan::of(&sql, params_from_iter(params));
+                let plan = plan::of(&sql, rusqlite::params_from_iter(params));
                 assert!(plan[0].contains(index), "{filter:?}: {plan:#?}");
                 plan::assert_bounded(&plan);
             }

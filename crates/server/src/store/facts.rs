@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use inkhook_wire::id::IdentityId;
-use rusqlite::{Connection, Row, params};
 use uuid::Uuid;
 
 use super::error::StoreError;
@@ -11,6 +10,7 @@ use super::{Store, rows};
 use crate::domain::caller::Scope;
 use crate::domain::number::OrganizationNo;
 use crate::domain::owner::{KnownAgent, Owner, OwnerFacts};
+use crate::store::sql::{Connection, Row, params};
 
 const OF_MAILBOX: &str = "SELECT i.id, i.handle, m.id AS mailbox_id, m.address, n.id AS number_id, n.number
     FROM mailboxes o JOIN identities i ON i.id = o.identity_id

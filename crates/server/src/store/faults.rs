@@ -30,6 +30,8 @@ pub enum Fault {
     Conflict,
     /// The disk refused a sync.
     Io,
+    /// The database server is gone.
+    Away,
     /// The commit's result is unknown.
     Unknown,
 }

@@ -1,13 +1,12 @@
 //! Forgetting what was remembered only for a time: idempotency keys after a day, mails after a week, the names
 //! of what was deleted after 90 days.
 
-use rusqlite::params;
-
 use super::cancel::Tidied;
 use super::error::StoreError;
 use super::{Store, rows};
 use crate::domain::metrics::Swept;
 use crate::domain::time::TimeMs;
+use crate::store::sql::params;
 
 /// Rows that one chunk removes: a few milliseconds at most.
 pub const CHUNK_ROWS: usize = 200;

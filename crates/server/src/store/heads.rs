@@ -3,8 +3,6 @@
 //! A head may be too early, never too late. Accepting and settling lower it; only a claim raises it, after
 //! it has looked. On one writer there is no race to lose; the order of the statements is what counts.
 
-use rusqlite::params;
-
 use super::error::StoreError;
 use super::faults::Bug;
 use super::memory::Heads;
@@ -13,6 +11,7 @@ use super::writer::Tx;
 use crate::domain::delivery::Class;
 use crate::domain::number::SubscriptionNo;
 use crate::domain::time::TimeMs;
+use crate::store::sql::params;
 
 const LOWER: &str = "INSERT INTO queue_heads (subscription, class, due_ms) VALUES ($1, $2, $3)
     ON CONFLICT (subscription, class) DO UPDATE SET due_ms = excluded.due_ms

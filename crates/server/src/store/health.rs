@@ -16,8 +16,6 @@ mod transitions;
 
 use std::time::Duration;
 
-use rusqlite::{Row, params};
-
 pub(super) use drain::Allowance;
 pub(super) use memory::Memory;
 pub(super) use probe::claim_probe;
@@ -34,6 +32,7 @@ use crate::domain::health::{Drain, Failure, Health, Moment, Pace, Probe, Transit
 use crate::domain::number::{DeliveryNo, OrganizationNo, Seq, SubscriptionNo, UrlNo};
 use crate::domain::subscription::{HealthView, PauseReason};
 use crate::domain::time::TimeMs;
+use crate::store::sql::{Row, params};
 
 /// Successes of a subscription that nothing else is to be said about are written this often at most.
 const WRITE_EVERY: Duration = Duration::from_secs(1);
@@ -216,7 +215,7 @@ pub(super) fn forget(tx: &mut Tx<'_>, subscription: SubscriptionNo) {
 
 fn moment(tx: &mut Tx<'_>) -> Moment {
     let clock = &tx.context.clock;
-    Moment { schedule: clock.schedule(), wall: clock.wall(), last_seq: tx.last_seq() }
+    Moment { schedule: clock.schedule(), wall: clock.wall(), last_seq: tx.newest_seq() }
 }
 
 /// As it is now, counted successes included; `None` when it is deleted.

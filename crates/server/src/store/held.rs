@@ -5,8 +5,6 @@
 //! what was tried before the pause is older than the pause, whatever its due time, and what came since is due
 //! at once and sorted by its acceptance.
 
-use rusqlite::{Connection, params};
-
 use super::error::StoreError;
 use super::health::{News, noted};
 use super::queue::{self, QueueRow};
@@ -15,6 +13,7 @@ use super::{Store, claim, rows};
 use crate::domain::delivery::{Class, End};
 use crate::domain::number::{OrganizationNo, SubscriptionNo};
 use crate::domain::time::TimeMs;
+use crate::store::sql::{Connection, params};
 
 /// Deliveries that one chunk ends: a few milliseconds at most.
 pub const CHUNK_ROWS: usize = 100;

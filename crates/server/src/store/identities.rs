@@ -2,12 +2,12 @@
 //! on it in one.
 
 use inkhook_wire::id::{IdentityId, MailboxId, OrganizationId};
-use rusqlite::{Row, params};
 use uuid::Uuid;
 
 use super::error::StoreError;
 use super::names::{self, NameKind};
 use super::phone_numbers::{self, AddNumber, NewPhoneNumber};
+use super::sql::{Connection, Row, params};
 use super::writer::Tx;
 use super::{Store, api_keys, conversations, mailboxes, rows, subscriptions};
 use crate::domain::caller::Scope;
@@ -86,7 +86,7 @@ pub enum ChangeIdentity {
 }
 
 const COLUMNS: &str = "i.id, o.id AS organization_id, i.handle, i.display_name, i.description, i.status,
-    i.imessage_enabled, i.settings, iif(i.signing_key IS NULL, NULL, i.signing_key_created_ms) AS key_ms,
+    i.imessage_enabled, i.settings, CASE WHEN i.signing_key IS NOT NULL THEN i.signing_key_created_ms END AS key_ms,
     i.created_ms, i.updated_ms,
     m.id AS mailbox_id, m.address, m.filter_mode AS mailbox_filter_mode, m.settings AS mailbox_settings,
     m.created_ms AS mailbox_created_ms, m.updated_ms AS mailbox_updated_ms,
@@ -261,15 +261,20 @@ pub(super) fn delete(
 }
 
 /// Every identity of a scope, oldest first.
-pub(super) fn all(connection: &rusqlite::Connection, scope: Scope) -> Result<Vec<Identity>, StoreError> {
+pub(super) fn all(connection: &Connection, scope: Scope) -> Result<Vec<Identity>, StoreError> {
     let identity = scope.identity.map(IdentityId::as_uuid);
     let params = params![scope.organization.0, identity.as_ref().map(Uuid::as_bytes)];
-    rows::all(connection, &format!("SELECT {COLUMNS} ORDER BY i.created_ms, i.rowid"), params, read)
+    rows::all(
+        connection,
+        &format!("SELECT {COLUMNS} ORDER BY i.created_ms, /*lite*/ i.rowid /*end*/ /*pg i.id */"),
+        params,
+        read,
+    )
 }
 
 /// One identity of a scope.
 pub(super) fn by_handle(
-    connection: &rusqlite::Connection,
+    connection: &Connection,
     scope: Scope,
     handle: &str,
 ) -> Result<Option<Identity>, StoreError> {

@@ -197,10 +197,6 @@ impl Keeper {
         let thread = thread.map_err(|source| StoreError::Directory { path: path.into(), source })?;
         Ok(Self { watch, thread: Some(thread) })
     }
-
-    pub(super) fn watch(&self) -> Watch {
-        self.watch.clone()
-    }
 }
 
 impl Drop for Keeper {
@@ -308,11 +304,10 @@ fn bytes(pages: u64) -> i64 {
 
 /// Runs a checkpoint. One that cannot write has lost nothing: what it did not copy is in the log.
 fn run(connection: &Connection, sql: &'static str) -> Option<Log> {
-    let looked = super::rows::prepare(connection, sql).and_then(|mut statement| {
+    let looked = connection.prepare_cached(sql).and_then(|mut statement| {
         // A log that was never written says -1.
         let count = |pages: i64| u64::try_from(pages).unwrap_or(0);
-        Ok(statement
-            .query_row([], |row| Ok(Log { pages: count(row.get(1)?), folded: count(row.get(2)?) }))?)
+        statement.query_row([], |row| Ok(Log { pages: count(row.get(1)?), folded: count(row.get(2)?) }))
     });
     looked
         .map_err(|error| {

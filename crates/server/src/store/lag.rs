@@ -15,11 +15,10 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use rusqlite::{Connection, params};
-
 use super::error::StoreError;
 use super::{Store, rows};
 use crate::domain::time::TimeMs;
+use crate::store::sql::{Connection, params};
 
 /// Queue heads that are looked at.
 pub const HEADS: usize = 1_024;

@@ -7,7 +7,6 @@
 use std::sync::Arc;
 
 use inkhook_wire::id::{EventId, IdentityId, MailboxId};
-use rusqlite::{Connection, params};
 use uuid::Uuid;
 
 use super::accept::{self, DedupeKind, NewEvent, store_event};
@@ -16,6 +15,7 @@ use super::writer::Tx;
 use super::{Store, rows};
 use crate::domain::number::OrganizationNo;
 use crate::domain::time::TimeMs;
+use crate::store::sql::{Connection, params};
 
 /// How long a mail is recognised when it comes again.
 pub const MAIL_KEPT_MS: i64 = 7 * 24 * 3600 * 1000;

@@ -1,11 +1,11 @@
 //! Mailboxes: made and deleted with their identity only.
 
 use inkhook_wire::id::{IdentityId, MailboxId};
-use rusqlite::{Row, params};
 use uuid::Uuid;
 
 use super::error::StoreError;
 use super::names::{self, NameKind};
+use super::sql::{Connection, Row, params};
 use super::writer::Tx;
 use super::{Store, rows};
 use crate::domain::caller::Scope;
@@ -36,7 +36,12 @@ impl Store {
         self.read(move |connection| {
             let identity = scope.identity.map(IdentityId::as_uuid);
             let params = params![scope.organization.0, identity.as_ref().map(Uuid::as_bytes)];
-            rows::all(connection, &format!("SELECT {COLUMNS} ORDER BY created_ms, rowid"), params, read)
+            rows::all(
+                connection,
+                &format!("SELECT {COLUMNS} ORDER BY created_ms, /*lite*/ rowid /*end*/ /*pg id */"),
+                params,
+                read,
+            )
         })
         .await
     }
@@ -91,11 +96,7 @@ pub(super) fn add(
     Ok(())
 }
 
-fn by_address(
-    connection: &rusqlite::Connection,
-    scope: Scope,
-    address: &str,
-) -> Result<Option<Mailbox>, StoreError> {
+fn by_address(connection: &Connection, scope: Scope, address: &str) -> Result<Option<Mailbox>, StoreError> {
     let identity = scope.identity.map(IdentityId::as_uuid);
     let params = params![scope.organization.0, identity.as_ref().map(Uuid::as_bytes), address];
     Ok(rows::all(connection, &format!("SELECT {COLUMNS} AND address = $3"), params, read)?.pop())

@@ -9,9 +9,15 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::StoreError;
+use super::sql;
+use super::sql::postgres::{Role, Server, Session};
 
-mod embedded {
+mod sqlite {
     refinery::embed_migrations!("../../migrations/sqlite");
+}
+
+mod postgres {
+    refinery::embed_migrations!("../../migrations/postgres");
 }
 
 /// Held while a store is open; the operating system frees it when the process ends, however it ends.
@@ -98,8 +104,22 @@ fn configure(connection: &Connection) -> Result<(), StoreError> {
 /// Runs the migrations that this database has not seen, in one transaction together with the note that they
 /// ran: a start that is cut off leaves the old schema or the new one, nothing between.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
-    embedded::migrations::runner().set_grouped(true).run(connection)?;
+    sqlite::migrations::runner().set_grouped(true).run(connection)?;
     Ok(())
+}
+
+/// The key of the advisory lock under which the schema is changed: "inkhook" and a number.
+const MIGRATION_LOCK: &str = "SELECT pg_advisory_lock(7596548430949)";
+
+/// The same on a server. Several nodes may start at once: one of them does it, the others wait for that one.
+pub(super) fn migrate_server(server: &Server) -> Result<(), StoreError> {
+    let session = Session::open(server.clone(), Role::Migrator)?;
+    session.with_client(async |client| {
+        // Held until this connection ends.
+        client.batch_execute(MIGRATION_LOCK).await.map_err(sql::Error::from)?;
+        postgres::migrations::runner().set_grouped(true).run_async(client).await?;
+        Ok(())
+    })
 }
 
 #[cfg(test)]

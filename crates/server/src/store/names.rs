@@ -1,14 +1,13 @@
 //! Global names that were in use lately: they stay their organisation's for a while, so that nobody else
 //! takes over what is still written in other people's address books.
 
-use rusqlite::params;
-
 use super::error::StoreError;
 use super::rows;
 use super::writer::Tx;
 use crate::domain::names::RESERVED;
 use crate::domain::number::OrganizationNo;
 use crate::domain::time::TimeMs;
+use crate::store::sql::params;
 
 /// What kind of name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -20,7 +20,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use inkhook_wire::id::{EventId, RequestId, SubscriptionId};
-use rusqlite::{Connection, Row, params};
 
 pub use keep::{CHUNK_ROWS, Kept};
 
@@ -35,6 +34,7 @@ use crate::domain::delivery::{Class, End};
 use crate::domain::number::{DELIVERIES_PER_SEQ, DeliveryNo, Seq, SubscriptionNo};
 use crate::domain::subscription::Ordering;
 use crate::domain::time::TimeMs;
+use crate::store::sql::{Connection, Row, params};
 
 /// How long a conversation waits for a delivery that fails.
 pub const HOLD: Duration = Duration::from_mins(15);
@@ -49,7 +49,7 @@ const ALL_ORDERED: &str = "SELECT no FROM subscriptions WHERE ordering_since_seq
 impl Ordered {
     /// As the store says.
     pub(super) fn load(connection: &Connection) -> Result<Self, StoreError> {
-        let found = rows::all(connection, ALL_ORDERED, [], |row| Ok(SubscriptionNo(row.get(0)?)))?;
+        let found = rows::all(connection, ALL_ORDERED, &[], |row| Ok(SubscriptionNo(row.get(0)?)))?;
         Ok(Self(Arc::new(Mutex::new(found.into_iter().collect()))))
     }
 
@@ -114,7 +114,7 @@ pub(super) fn set_ordering(
     subscription: SubscriptionNo,
     ordering: Ordering,
 ) -> Result<(), StoreError> {
-    let since = (ordering == Ordering::Conversation).then(|| tx.last_seq().0);
+    let since = (ordering == Ordering::Conversation).then(|| tx.last_seq()).transpose()?.map(|seq| seq.0);
     if tx.run(SET, params![subscription.0, ordering.as_str(), since])? == 0 {
         return Ok(());
     }

@@ -6,8 +6,6 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, Row, params};
-
 use super::error::StoreError;
 use super::organizations::{self, Organization};
 use super::writer::Tx;
@@ -15,6 +13,7 @@ use super::{Store, rows, signing_keys};
 use crate::domain::number::OrganizationNo;
 use crate::domain::organization::{OrganizationChange, OrganizationSettings};
 use crate::domain::secret::Secret;
+use crate::store::sql::{Connection, Row, params};
 
 /// An organisation with what it sets for itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +78,7 @@ impl Store {
     /// Days for which organisations keep their history that do not keep it as long as everybody.
     pub async fn own_retention_days(&self) -> Result<HashMap<OrganizationNo, u32>, StoreError> {
         self.read(|connection| {
-            let own = rows::all(connection, OWN_DAYS, [], |row| {
+            let own = rows::all(connection, OWN_DAYS, &[], |row| {
                 Ok((OrganizationNo(row.get(0)?), row.get::<_, u32>(1)?))
             })?;
             Ok(own.into_iter().collect())
@@ -90,7 +89,7 @@ impl Store {
 
 /// What organisations set as their own limits on queued deliveries.
 pub(super) fn own_limits(connection: &Connection) -> Result<Vec<(OrganizationNo, u64)>, StoreError> {
-    rows::all(connection, OWN_LIMITS, [], |row| Ok((OrganizationNo(row.get(0)?), row.get(1)?)))
+    rows::all(connection, OWN_LIMITS, &[], |row| Ok((OrganizationNo(row.get(0)?), row.get(1)?)))
 }
 
 fn patch(

@@ -1,7 +1,6 @@
 //! Organisations: the tenants. Everything else belongs to exactly one.
 
 use inkhook_wire::id::OrganizationId;
-use rusqlite::{Row, params};
 
 use super::api_keys::{self, MintKey, NewApiKey};
 use super::error::StoreError;
@@ -12,6 +11,7 @@ use crate::domain::caller::Scope;
 use crate::domain::number::OrganizationNo;
 use crate::domain::secret::Secret;
 use crate::domain::time::TimeMs;
+use crate::store::sql::{Row, params};
 
 /// An organisation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +49,7 @@ const BY_ID: &str = "SELECT no, id, name, created_ms FROM organizations WHERE id
 const ALL: &str = "SELECT no, id, name, created_ms FROM organizations ORDER BY no";
 const ANY: &str = "SELECT 1 FROM organizations UNION ALL SELECT 1 FROM api_keys LIMIT 1";
 const REMOVE: &str = "DELETE FROM organizations WHERE no = $1";
-const ADD: &str = "INSERT INTO organizations (id, name, created_ms) VALUES ($1, $2, $3)";
+const ADD: &str = "INSERT INTO organizations (id, name, created_ms) VALUES ($1, $2, $3) RETURNING no";
 
 impl Store {
     /// Makes an organisation.
@@ -67,7 +67,7 @@ impl Store {
     /// when the operator chose one. On any other: nothing.
     pub async fn bootstrap(&self, name: String, key: Option<Secret>) -> Result<Bootstrap, StoreError> {
         self.change(move |tx| {
-            if rows::scalar::<i64>(tx, ANY, [])?.is_some() {
+            if rows::scalar::<i64>(tx, ANY, &[])?.is_some() {
                 return Ok(Bootstrap::NotEmpty);
             }
             let organization = create(tx, &name)?;
@@ -110,7 +110,7 @@ impl Store {
     }
     /// Every organisation, oldest first.
     pub async fn organizations(&self) -> Result<Vec<Organization>, StoreError> {
-        self.read(|connection| rows::all(connection, ALL, [], read)).await
+        self.read(|connection| rows::all(connection, ALL, &[], read)).await
     }
 
     /// The organisation with this id.
@@ -123,8 +123,7 @@ impl Store {
 fn create(tx: &Tx<'_>, name: &str) -> Result<Organization, StoreError> {
     let now = tx.context.clock.wall();
     let id = OrganizationId::from(tx.context.entropy.uuid());
-    tx.run(ADD, params![id.as_uuid().as_bytes(), name, now.0])?;
-    let no = OrganizationNo(tx.last_insert_rowid());
+    let no = OrganizationNo(tx.insert(ADD, params![id.as_uuid().as_bytes(), name, now.0])?);
     Ok(Organization { no, id, name: name.to_owned(), created_at: now })
 }
 

@@ -4,11 +4,11 @@
 //! any other number only by the organisation that the operator gave it to.
 
 use inkhook_wire::id::{IdentityId, PhoneNumberId};
-use rusqlite::{Row, params};
 use uuid::Uuid;
 
 use super::error::StoreError;
 use super::names::{self, NameKind};
+use super::sql::{Connection, Row, params};
 use super::writer::Tx;
 use super::{Store, rows, signing_keys, subscriptions};
 use crate::domain::caller::Scope;
@@ -128,7 +128,7 @@ impl Store {
         self.read(move |connection| {
             let identity = scope.identity.map(IdentityId::as_uuid);
             let params = params![scope.organization.0, identity.as_ref().map(Uuid::as_bytes)];
-            let sql = format!("SELECT {COLUMNS} ORDER BY created_ms, rowid");
+            let sql = format!("SELECT {COLUMNS} ORDER BY created_ms, /*lite*/ rowid /*end*/ /*pg id */");
             rows::all(connection, &sql, params, read)
         })
         .await
@@ -304,7 +304,7 @@ fn delete(tx: &mut Tx<'_>, organization: OrganizationNo, number: &PhoneNumber) -
 }
 
 fn by_id(
-    connection: &rusqlite::Connection,
+    connection: &Connection,
     scope: Scope,
     id: PhoneNumberId,
 ) -> Result<Option<PhoneNumber>, StoreError> {

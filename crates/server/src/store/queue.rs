@@ -2,7 +2,6 @@
 
 use inkhook_wire::event::EventType;
 use inkhook_wire::id::RequestId;
-use rusqlite::{Connection, Row, params};
 
 use super::error::StoreError;
 use super::faults::Bug;
@@ -12,6 +11,7 @@ use super::{Store, ordering, rows, settle};
 use crate::domain::delivery::{Class, End};
 use crate::domain::number::{DeliveryNo, OrganizationNo, Seq, SubscriptionNo, UrlNo};
 use crate::domain::time::TimeMs;
+use crate::store::sql::{Connection, Row, params};
 
 /// A delivery that has not ended, as stored.
 #[derive(Debug, Clone)]
@@ -66,7 +66,7 @@ const TOTAL: &str = "SELECT (SELECT count(*) FROM queue) + (SELECT count(*) FROM
 impl Store {
     /// How many deliveries have not ended, in all organisations.
     pub async fn queued_total(&self) -> Result<u64, StoreError> {
-        self.read(|connection| Ok(rows::scalar(connection, TOTAL, [])?.unwrap_or(0))).await
+        self.read(|connection| Ok(rows::scalar(connection, TOTAL, &[])?.unwrap_or(0))).await
     }
 }
 

@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rusqlite::{Connection, ErrorCode};
 use tokio::sync::Semaphore;
 
 use super::error::StoreError;
 use super::keeper::Watch;
 use super::migrate;
+use super::sql::postgres::{Role, Server, Session};
+use super::sql::{Connection, Trouble};
 
 /// Reads that run at the same time at most; more wait their turn.
 const CONNECTIONS: usize = 4;
@@ -22,13 +23,24 @@ pub(super) struct Readers {
 }
 
 impl Readers {
+    /// Readers of a file.
     pub(super) fn open(path: &Path, watch: Watch) -> Result<Self, StoreError> {
-        let connections = (0..CONNECTIONS).map(|_| migrate::open_reader(path)).collect::<Result<_, _>>()?;
-        Ok(Self {
+        let open = || Ok(migrate::open_reader(path)?.into());
+        Ok(Self::new((0..CONNECTIONS).map(|_| open()).collect::<Result<_, StoreError>>()?, watch))
+    }
+
+    /// Readers of a server; each connects when it is first used.
+    pub(super) fn connect(server: &Server, watch: Watch) -> Result<Self, StoreError> {
+        let open = || Ok(Connection::Postgres(Box::new(Session::closed(server.clone(), Role::Reader)?)));
+        Ok(Self::new((0..CONNECTIONS).map(|_| open()).collect::<Result<_, StoreError>>()?, watch))
+    }
+
+    fn new(connections: Vec<Connection>, watch: Watch) -> Self {
+        Self {
             idle: Arc::new(Mutex::new(connections)),
             permits: Arc::new(Semaphore::new(CONNECTIONS)),
             watch,
-        })
+        }
     }
 
     /// Runs `read` in one transaction, so that all its statements see the same state. One that takes too
@@ -43,31 +55,19 @@ impl Readers {
         let done = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             let connection = lock(&idle).pop().ok_or(StoreError::Closed)?;
-            let reading = watch.reading(&connection);
-            let answer = transaction(&connection, read);
+            // A server cuts off by itself what takes too long.
+            let reading = connection.file().map(|file| watch.reading(file));
+            let answer = connection.snapshot(read);
             drop(reading);
             lock(&idle).push(connection);
             answer
         });
-        done.await.unwrap_or(Err(StoreError::Closed)).map_err(|error| match error {
-            StoreError::Statement(error)
-                if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) =>
-            {
-                StoreError::TooSlow
-            }
-            error => error,
+        done.await.unwrap_or(Err(StoreError::Closed)).map_err(|error| match error.trouble() {
+            Some(Trouble::CutOff) => StoreError::TooSlow,
+            Some(Trouble::Away) => StoreError::Away,
+            _ => error,
         })
     }
-}
-
-fn transaction<T>(
-    connection: &Connection,
-    read: impl FnOnce(&Connection) -> Result<T, StoreError>,
-) -> Result<T, StoreError> {
-    let transaction = connection.unchecked_transaction()?;
-    let answer = read(&transaction)?;
-    transaction.rollback()?;
-    Ok(answer)
 }
 
 fn lock(idle: &Mutex<Vec<Connection>>) -> std::sync::MutexGuard<'_, Vec<Connection>> {
@@ -101,7 +101,7 @@ mod tests {
         let (began, begun) = tokio::sync::oneshot::channel();
         let slow = readers.read(move |connection| {
             began.send(()).expect("the test listens");
-            rows::scalar::<i64>(connection, FOR_EVER, [])
+            rows::scalar::<i64>(connection, FOR_EVER, &[])
         });
         let time = async {
             begun.await.expect("it begins");
@@ -113,7 +113,7 @@ mod tests {
         assert_eq!(metrics.readers_cut_off.get(), 1);
         for _ in 0..=CONNECTIONS {
             let count =
-                readers.read(|connection| rows::scalar::<i64>(connection, "SELECT count(*) FROM t", []));
+                readers.read(|connection| rows::scalar::<i64>(connection, "SELECT count(*) FROM t", &[]));
             assert_eq!(count.await.expect("it reads"), Some(0));
         }
         drop(keeper);

@@ -14,7 +14,6 @@ mod scan;
 
 use inkhook_wire::event::EventType;
 use inkhook_wire::id::SubscriptionId;
-use rusqlite::{Connection, Row, params};
 use uuid::Uuid;
 
 pub use scan::{Count, MAX_COUNTED};
@@ -29,6 +28,7 @@ use crate::domain::delivery::Class;
 use crate::domain::number::{DeliveryNo, Seq, SubscriptionNo};
 use crate::domain::recover::{Job, JobId, JobState, Recover, Which};
 use crate::domain::time::TimeMs;
+use crate::store::sql::{Connection, Row, params};
 
 /// Events that one chunk looks at: a few milliseconds at most.
 pub const CHUNK_EVENTS: usize = 100;
@@ -186,7 +186,7 @@ fn start(
     }
     let now = tx.context.clock.wall();
     let job = tx.context.entropy.uuid_at(now);
-    let (after, last) = scan::range(tx, target.organization, recover, tx.last_seq())?;
+    let (after, last) = scan::range(tx, target.organization, recover, tx.last_seq()?)?;
     tx.run(
         ADD,
         params![
@@ -257,7 +257,7 @@ fn chunk(tx: &mut Tx<'_>, after: SubscriptionNo) -> Result<Option<(SubscriptionN
             continue;
         }
         let delivery = NewDelivery {
-            no: numbers.next(tx),
+            no: numbers.next(tx)?,
             organization: target.organization,
             subscription,
             event: event.seq,
@@ -285,11 +285,14 @@ struct Numbers {
 }
 
 impl Numbers {
-    fn next(&mut self, tx: &mut Tx<'_>) -> DeliveryNo {
+    fn next(&mut self, tx: &mut Tx<'_>) -> Result<DeliveryNo, StoreError> {
         let room = self.current.filter(|(_, position)| *position < PER_SEQ);
-        let (seq, position) = room.unwrap_or_else(|| (tx.next_seq(), 0));
+        let (seq, position) = match room {
+            Some(room) => room,
+            None => (tx.next_seq()?, 0),
+        };
         self.current = Some((seq, position + 1));
-        DeliveryNo::new(seq, position)
+        Ok(DeliveryNo::new(seq, position))
     }
 }
 

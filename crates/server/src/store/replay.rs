@@ -1,7 +1,6 @@
 //! Replaying: a delivery made by hand for an event that was attempted before.
 
 use inkhook_wire::id::{AttemptId, RequestId};
-use rusqlite::params;
 
 use super::accept::{NewDelivery, enqueue};
 use super::error::StoreError;
@@ -10,6 +9,7 @@ use super::{Store, attempts, rows};
 use crate::domain::caller::Scope;
 use crate::domain::delivery::Class;
 use crate::domain::number::{DeliveryNo, Seq, SubscriptionNo};
+use crate::store::sql::params;
 
 /// What became of a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +53,7 @@ fn replay(tx: &mut Tx<'_>, scope: Scope, id: AttemptId) -> Result<Replay, StoreE
     })?;
     let Some((subscription, event)) = source else { return Ok(Replay::NotFound) };
     // A number of its own: a type that is removed and added again later must not revive it.
-    let no = DeliveryNo::new(tx.next_seq(), 0);
+    let no = DeliveryNo::new(tx.next_seq()?, 0);
     let delivery = NewDelivery {
         no,
         organization: scope.organization,

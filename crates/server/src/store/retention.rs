@@ -19,8 +19,6 @@
 
 use std::time::Duration;
 
-use rusqlite::{Connection, params};
-
 use super::accept::DedupeKind;
 use super::cancel::Tidied;
 use super::error::StoreError;
@@ -30,6 +28,7 @@ use crate::domain::metrics::Swept;
 use crate::domain::number::{DELIVERIES_PER_SEQ, OrganizationNo, Seq};
 use crate::domain::retention::Retention;
 use crate::domain::time::TimeMs;
+use crate::store::sql::{Connection, params};
 
 /// Events, or lines of the log, that one chunk looks at: 3.7 ms at 37 µs each, measured with the commit.
 pub const CHUNK_ROWS: usize = 100;

@@ -1,62 +1,52 @@
 //! Reading rows: the few forms that every table's file uses.
 
-use std::borrow::Cow;
-
 use inkhook_wire::event::EventType;
-use rusqlite::types::FromSql;
-use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row};
 use uuid::Uuid;
 
 use super::error::StoreError;
+use super::sql::{Connection, FromSql, Params, Row};
 use crate::domain::identity::Settings;
 use crate::domain::time::TimeMs;
-
-/// A statement from the cache, its parameters numbered as they are written.
-///
-/// SQLite takes `$2` for a *name* and numbers names by their first appearance, so that
-/// `SET a = $2 WHERE b = $1` would bind the two the wrong way round. `?2` is a number.
-pub(super) fn prepare<'c>(connection: &'c Connection, sql: &str) -> Result<CachedStatement<'c>, StoreError> {
-    #[cfg(test)]
-    plan::STATEMENTS.with(|count| count.set(count.get() + 1));
-    let numbered = if sql.contains('$') { Cow::Owned(sql.replace('$', "?")) } else { Cow::Borrowed(sql) };
-    Ok(connection.prepare_cached(&numbered)?)
-}
 
 /// The first row, if there is one.
 pub(super) fn optional<T>(
     connection: &Connection,
-    sql: &'static str,
-    params: impl Params,
+    sql: &str,
+    params: Params<'_>,
     read: impl FnOnce(&Row<'_>) -> Result<T, StoreError>,
 ) -> Result<Option<T>, StoreError> {
-    let mut statement = prepare(connection, sql)?;
-    let mut rows = statement.query(params)?;
-    rows.next()?.map(read).transpose()
+    let (mut found, mut read) = (None, Some(read));
+    connection.each(sql, params, |row| {
+        if let Some(read) = read.take() {
+            found = Some(read(row)?);
+        }
+        Ok(false)
+    })?;
+    Ok(found)
 }
 
 /// Every row.
 pub(super) fn all<T>(
     connection: &Connection,
     sql: &str,
-    params: impl Params,
+    params: Params<'_>,
     mut read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
 ) -> Result<Vec<T>, StoreError> {
-    let mut statement = prepare(connection, sql)?;
-    let mut rows = statement.query(params)?;
     let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
+    connection.each(sql, params, |row| {
         found.push(read(row)?);
-    }
+        Ok(true)
+    })?;
     Ok(found)
 }
 
 /// One column of the first row, if there is one.
 pub(super) fn scalar<T: FromSql>(
     connection: &Connection,
-    sql: &'static str,
-    params: impl Params,
+    sql: &str,
+    params: Params<'_>,
 ) -> Result<Option<T>, StoreError> {
-    Ok(prepare(connection, sql)?.query_row(params, |row| row.get(0)).optional()?)
+    Ok(connection.scalar(sql, params)?)
 }
 
 /// A UUID column, as whichever id it is.
@@ -109,26 +99,25 @@ pub(super) fn merged(mut settings: Settings, new: &Settings) -> Settings {
 /// How statements would be run, for tests of what they cost.
 #[cfg(test)]
 pub(super) mod plan {
-    use std::cell::Cell;
+    use rusqlite::Params;
 
     use super::*;
-
-    thread_local! {
-        /// Statements that this thread prepared or took from the cache.
-        pub(in crate::store) static STATEMENTS: Cell<usize> = const { Cell::new(0) };
-    }
+    pub(in crate::store) use crate::store::sql::counted::STATEMENTS;
 
     /// An empty database with the schema.
     pub(in crate::store) fn database() -> Connection {
-        let mut connection = Connection::open_in_memory().expect("a database");
+        let mut connection = rusqlite::Connection::open_in_memory().expect("a database");
         super::super::migrate::migrate(&mut connection).expect("the schema");
-        connection
+        connection.into()
     }
 
     /// The steps of a statement's plan.
     pub(in crate::store) fn of(sql: &str, params: impl Params) -> Vec<String> {
-        let explain = format!("EXPLAIN QUERY PLAN {sql}");
-        all(&database(), &explain, params, |row| Ok(row.get("detail")?)).expect("a plan")
+        let database = database();
+        let explain = format!("EXPLAIN QUERY PLAN {}", sql.replace('$', "?"));
+        let mut plan = database.file().expect("a file").prepare(&explain).expect("a statement");
+        let steps = plan.query_map(params, |row| row.get("detail")).expect("a plan");
+        steps.collect::<Result<_, _>>().expect("its steps")
     }
 
     /// Fails when a step reads a whole table that grows, or sorts.
@@ -144,15 +133,6 @@ pub(super) mod plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn parameters_are_bound_by_their_number() {
-        let connection = Connection::open_in_memory().expect("a database");
-        for sql in ["SELECT $2 || $1", "SELECT ?2 || ?1"] {
-            let joined: Option<String> = scalar(&connection, sql, ["a", "b"]).expect("it runs");
-            assert_eq!(joined.as_deref(), Some("ba"), "{sql}");
-        }
-    }
 
     #[test]
     fn null_takes_a_setting_away() {

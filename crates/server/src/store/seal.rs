@@ -11,7 +11,6 @@ use std::sync::Arc;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use hmac::{Hmac, Mac};
-use rusqlite::{Connection, OptionalExtension};
 use sha2::Sha256;
 use uuid::Uuid;
 
@@ -19,6 +18,7 @@ use super::error::StoreError;
 use crate::domain::entropy::Entropy;
 use crate::domain::number::OrganizationNo;
 use crate::domain::secret::Secret;
+use crate::store::sql::{Connection, params};
 
 /// Bytes of a nonce, written before the ciphertext.
 const NONCE_BYTES: usize = 24;
@@ -137,12 +137,12 @@ const WRITE_CHECK: &str = "INSERT INTO meta (key, value) VALUES ('master_key_che
 
 /// A new store remembers what its master key derives; an old one refuses any other key.
 pub(super) fn check_master_key(connection: &Connection, sealer: &Sealer) -> Result<(), StoreError> {
-    let stored: Option<Vec<u8>> = connection.query_row(READ_CHECK, [], |row| row.get(0)).optional()?;
+    let stored: Option<Vec<u8>> = connection.scalar(READ_CHECK, params![])?;
     match stored {
         Some(stored) if stored == sealer.0.check => Ok(()),
         Some(_) => Err(StoreError::WrongMasterKey),
         None => {
-            connection.execute(WRITE_CHECK, [&sealer.0.check[..]])?;
+            connection.run(WRITE_CHECK, params![&sealer.0.check[..]])?;
             Ok(())
         }
     }

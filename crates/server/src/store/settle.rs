@@ -5,7 +5,6 @@
 //! except that an answered 2xx makes it `succeeded`. Settling twice is settling once.
 
 use bytes::Bytes;
-use rusqlite::params;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -19,6 +18,7 @@ use crate::domain::attempt::Recorded;
 use crate::domain::delivery::{Class, End};
 use crate::domain::number::{DeliveryNo, SubscriptionNo};
 use crate::domain::time::TimeMs;
+use crate::store::sql::params;
 
 /// How an attempt is to be recorded and what happens next.
 #[derive(Debug, Clone)]
@@ -111,10 +111,10 @@ pub enum Settled {
     Nothing,
 }
 
-const ADD_ATTEMPT: &str = "INSERT INTO attempts (id, organization_id, delivery, subscription, event_seq,
+const ADD_ATTEMPT: &str = "INSERT INTO attempts (no, id, organization_id, delivery, subscription, event_seq,
     event_type, attempt_no, claim_no, url, is_replay, outcome, status, error, response_body, response_bytes,
     duration_ms, started_ms, created_ms)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
+    VALUES ($19, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
 const COMPLETE_LOST: &str = "UPDATE attempts SET outcome = $3, status = $4, error = $5, response_body = $6,
     response_bytes = $7, duration_ms = $8 WHERE delivery = $1 AND claim_no = $2 AND outcome = 3";
 const RETRY: &str = "UPDATE queue SET class = $2, due_ms = $3, failures = $4, attempts = $5,
@@ -320,7 +320,8 @@ pub(super) fn write_attempt(tx: &Tx<'_>, row: &QueueRow, attempt: &AttemptRow) -
             attempt.response_bytes,
             attempt.duration_ms,
             attempt.started_at.0,
-            tx.context.clock.wall().0
+            tx.context.clock.wall().0,
+            tx.attempt_no()?
         ],
     )?;
     Ok(())
@@ -330,7 +331,7 @@ const LEFT_OPEN: &str = "SELECT * FROM deliveries WHERE open_claim IS NOT NULL";
 
 /// At the start: attempts that an earlier process had under way when their delivery ended are lost.
 pub(super) fn close_left_open(tx: &Tx<'_>) -> Result<(), StoreError> {
-    let left = rows::all(tx, LEFT_OPEN, [], |row| {
+    let left = rows::all(tx, LEFT_OPEN, &[], |row| {
         Ok((queue::read_ended(row)?, row.get::<_, i64>("state")?, row.get::<_, Option<String>>("reason")?))
     })?;
     for (row, state, reason) in left {

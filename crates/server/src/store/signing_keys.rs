@@ -6,11 +6,11 @@
 
 use inkhook_wire::id::IdentityId;
 use inkhook_wire::sign::SigningKey;
-use rusqlite::params;
 use uuid::Uuid;
 
 use super::error::StoreError;
 use super::seal::Place;
+use super::sql::{Params, params};
 use super::writer::Tx;
 use super::{Store, identities, organization_settings, rows};
 use crate::domain::caller::Scope;
@@ -158,7 +158,7 @@ fn make(tx: &Tx<'_>, place: Place) -> Result<(NewSigningKey, Vec<u8>), StoreErro
     Ok((NewSigningKey { key, created_at: context.clock.wall() }, sealed))
 }
 
-fn raise(tx: &mut Tx<'_>, sql: &'static str, params: impl rusqlite::Params) -> Result<(), StoreError> {
+fn raise(tx: &mut Tx<'_>, sql: &'static str, params: Params<'_>) -> Result<(), StoreError> {
     let raised = rows::all(tx, sql, params, |row| {
         Ok((SubscriptionNo(row.get("no")?), row.get::<_, i64>("generation")?))
     })?;

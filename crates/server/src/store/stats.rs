@@ -4,7 +4,6 @@
 //! read by an index that leads with the subscription, whatever else the server has.
 
 use inkhook_wire::id::{IdentityId, SubscriptionId};
-use rusqlite::{Connection, params};
 
 use super::error::StoreError;
 use super::{Store, rows};
@@ -13,6 +12,7 @@ use crate::domain::caller::Scope;
 use crate::domain::number::SubscriptionNo;
 use crate::domain::stats::AttemptStats;
 use crate::domain::time::TimeMs;
+use crate::store::sql::{Connection, params};
 
 /// Attempts that are counted at most.
 pub const MAX_ATTEMPTS: u32 = 10_000;
@@ -75,22 +75,22 @@ fn attempts(
     subscription: SubscriptionNo,
     since: TimeMs,
 ) -> Result<(AttemptStats, Option<TimeMs>), StoreError> {
-    let mut statement = rows::prepare(connection, NEWEST)?;
-    let mut found = statement.query(params![subscription.0, MAX_ATTEMPTS + 1])?;
-    let (mut stats, mut oldest) = (AttemptStats::default(), since);
-    while let Some(row) = found.next()? {
+    let (mut stats, mut oldest, mut cut_at) = (AttemptStats::default(), since, None);
+    connection.each(NEWEST, params![subscription.0, MAX_ATTEMPTS + 1], |row| {
         let created = rows::time(row, "created_ms")?;
         if created < since {
-            return Ok((stats, None));
+            return Ok(false);
         }
         if stats.total() == MAX_ATTEMPTS {
-            return Ok((stats, Some(oldest)));
+            cut_at = Some(oldest);
+            return Ok(false);
         }
         let recorded = Recorded::from_code(row.get("outcome")?).ok_or(StoreError::Corrupt("an outcome"))?;
         stats.add(recorded, row.get("duration_ms")?);
         oldest = created;
-    }
-    Ok((stats, None))
+        Ok(true)
+    })?;
+    Ok((stats, cut_at))
 }
 
 #[cfg(test)]

@@ -14,7 +14,6 @@ mod remove;
 
 use inkhook_wire::event::EventType;
 use inkhook_wire::id::SubscriptionId;
-use rusqlite::{Connection, Row, params};
 use uuid::Uuid;
 
 pub use change::PatchSubscription;
@@ -28,6 +27,7 @@ use crate::domain::caller::Scope;
 use crate::domain::number::{OrganizationNo, SubscriptionNo};
 use crate::domain::owner::{self, Owner};
 use crate::domain::subscription::{DeliverySettings, EventTypes, PauseReason, Subscription, WebhookUrl};
+use crate::store::sql::{Connection, Row, params};
 
 /// Which subscriptions a list holds; everything that is given must hold.
 #[derive(Debug, Clone, Default)]

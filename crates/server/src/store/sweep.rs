@@ -5,8 +5,6 @@
 //! puts right what it finds. It must never find anything; what it does find is counted and logged as an
 //! error.
 
-use rusqlite::params;
-
 use super::error::StoreError;
 use super::health::Standing;
 use super::target::{self, Target};
@@ -15,6 +13,7 @@ use super::{Store, heads, rows};
 use crate::domain::delivery::Class;
 use crate::domain::number::SubscriptionNo;
 use crate::domain::time::TimeMs;
+use crate::store::sql::params;
 
 /// Subscriptions and classes that one chunk looks at: a few milliseconds at most.
 const CHUNK: usize = 200;

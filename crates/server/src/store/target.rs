@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use inkhook_wire::event::EventType;
 use inkhook_wire::sign::SigningKey;
-use rusqlite::{Row, params};
 
 use super::error::StoreError;
 use super::health::{self, Standing};
@@ -16,6 +15,7 @@ use crate::domain::delivery::DeliveryTarget;
 use crate::domain::number::{OrganizationNo, Seq, SubscriptionNo, UrlNo};
 use crate::domain::slots;
 use crate::domain::time::TimeMs;
+use crate::store::sql::{Row, params};
 
 const TARGET: &str = "SELECT s.id, s.organization_id, s.identity_id, s.status, s.generation, s.not_before_ms,
     s.paused_ms, s.health, s.drain_since_ms, s.url AS url_no, u.url, s.auth_token, s.delivery, i.signing_key AS identity_key,

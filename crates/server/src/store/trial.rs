@@ -4,7 +4,6 @@
 //! so a test is known for one wherever it is looked at, without a column that every event would have to have.
 
 use inkhook_wire::id::{IdentityId, RequestId, SubscriptionId};
-use rusqlite::params;
 
 use super::accept::{ADD_EVENT, NewDelivery, NewEvent, enqueue};
 use super::error::StoreError;
@@ -14,6 +13,7 @@ use crate::domain::caller::Scope;
 use crate::domain::delivery::Class;
 use crate::domain::number::{DeliveryNo, SubscriptionNo};
 use crate::domain::owner;
+use crate::store::sql::params;
 
 /// What became of a trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +52,7 @@ fn attempt(tx: &mut Tx<'_>, scope: Scope, id: SubscriptionId, event: &NewEvent) 
     if rows::scalar::<i64>(tx, SELECTS, params![subscription.0, event.event_type.code()])?.is_none() {
         return Ok(Trial::TypeNotSelected);
     }
-    let (seq, now) = (tx.next_seq(), tx.context.clock.wall());
+    let (seq, now) = (tx.next_seq()?, tx.context.clock.wall());
     let (event_id, owner_id, identity_id) = (event.id.as_uuid(), event.owner.uuid(), identity.as_uuid());
     tx.run(
         ADD_EVENT,

@@ -6,9 +6,9 @@
 mod change;
 
 use inkhook_wire::id::{OrganizationId, RequestId, SubscriptionId};
-use rusqlite::{Connection, params};
 
 use super::error::StoreError;
+use super::sql::{Connection, Row, params};
 use super::{Store, rows};
 use crate::domain::delivery::Class;
 use crate::domain::number::{DeliveryNo, OrganizationNo, SubscriptionNo};
@@ -102,7 +102,7 @@ impl Store {
                 None => 0,
             };
             let limit = filter.limit.min(MAX_PAGE);
-            let number = |row: &rusqlite::Row<'_>| Ok(SubscriptionNo(row.get(0)?));
+            let number = |row: &Row<'_>| Ok(SubscriptionNo(row.get(0)?));
             let page = match filter.organization {
                 None => rows::all(connection, PAGE, params![after, limit], number)?,
                 Some(organization) => rows::all(

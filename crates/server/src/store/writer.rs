@@ -8,36 +8,35 @@
 //! culprit fails; what each kind of error leads to is in [`recovery`]. On a crash the database holds whole
 //! groups only, and nothing in the rest had been answered.
 
+mod numbers;
 mod recovery;
 mod start;
 mod tx;
+mod worker;
 
-use std::cell::Cell;
-use std::path::PathBuf;
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use rusqlite::{Connection, params};
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 
-use self::start::{FreeLeases, LAST_SEQ};
 pub(super) use self::tx::Context;
 pub use self::tx::Tx;
+use self::worker::Worker;
 use super::StoreOptions;
 use super::backlog::Backlog;
-use super::effects::{Effect, Effects};
+use super::effects::Effects;
 use super::error::StoreError;
-use super::faults::{Faults, Point};
 use super::hand_over::Seats;
 use super::health::Memory as Health;
 use super::inbox::Inbox;
-use super::keeper::{self, Keeper, Watch};
+use super::keeper::{Keeper, Watch};
 use super::memory::Memory;
 use super::ordering::Ordered;
-use super::tally::Tally;
-use crate::domain::number::{OrganizationNo, Seq};
+use super::sql::Connection;
+use crate::domain::number::OrganizationNo;
 
 /// Operations in one group at most.
 const GROUP_OPERATIONS: usize = 1_024;
@@ -125,15 +124,14 @@ impl std::fmt::Debug for Writer {
 }
 
 impl Writer {
-    /// Starts the thread on a connection that nobody else writes with.
+    /// Starts the thread on a connection that nobody else of this process writes with. A file has a keeper.
     pub(super) fn start(
         connection: Connection,
         options: StoreOptions,
-        watch: Watch,
+        (watch, keeper): (Watch, Option<Keeper>),
     ) -> Result<Self, StoreError> {
-        let keeper = Keeper::start(&super::database_path(&options.data_dir), options.limits.disk, watch)?;
-        let next_seq: i64 = connection.query_row(LAST_SEQ, [], |row| row.get(0))?;
-        let backlog = Arc::new(Backlog::new(options.limits.backlog, Seq(next_seq)));
+        let (numbers, last) = numbers::of(&connection)?;
+        let backlog = Arc::new(Backlog::new(options.limits.backlog, last));
         for (organization, deliveries) in super::organization_settings::own_limits(&connection)? {
             backlog.set_own_limit(organization, Some(deliveries));
         }
@@ -149,7 +147,7 @@ impl Writer {
             head_repairs: head_repairs.clone(),
             ordered: Ordered::load(&connection)?,
             health: Health::default(),
-            metrics: keeper.watch().metrics(),
+            metrics: watch.metrics(),
             faults: options.faults.clone(),
         };
         let seats = Seats::default();
@@ -159,7 +157,7 @@ impl Writer {
             connection,
             inbox: inbox.clone(),
             backlog: backlog.clone(),
-            watch: keeper.watch(),
+            watch,
             keeper,
             data_dir: options.data_dir.clone(),
             effects: Effects {
@@ -172,7 +170,7 @@ impl Writer {
             seats: seats.clone(),
             runtime: Handle::try_current().ok(),
             context,
-            next_seq: next_seq + 1,
+            numbers: RefCell::new(numbers),
             kept: Vec::new(),
             failed,
             ended,
@@ -297,8 +295,6 @@ impl Drop for Writer {
     }
 }
 
-const GENERATION: &str = "SELECT generation FROM subscriptions WHERE no = $1";
-
 /// A panic is a bug, but it must not leave callers waiting for a thread that is gone: whoever waits is
 /// answered, and the process is told to end as after a failed sync.
 struct Broken {
@@ -317,205 +313,6 @@ impl Drop for Broken {
         }
         self.failed.send_replace(true);
     }
-}
-
-/// The thread's own state.
-struct Worker {
-    connection: Connection,
-    inbox: Arc<Inbox>,
-    backlog: Arc<Backlog>,
-    watch: Watch,
-    keeper: Keeper,
-    data_dir: PathBuf,
-    effects: Effects,
-    faults: Faults,
-    memory: Memory,
-    seats: Seats,
-    /// Where callers wait: they are answered there, so that a group wakes it once.
-    runtime: Option<Handle>,
-    context: Context,
-    next_seq: i64,
-    /// Settles that could not be written yet.
-    kept: Vec<Box<dyn Op>>,
-    failed: watch::Sender<bool>,
-    ended: watch::Sender<bool>,
-}
-
-/// How running a list of operations in one transaction ended.
-enum Group {
-    /// Committed: all of these are to be answered `Ok`.
-    Done(Vec<Box<dyn Op>>),
-    /// Rolled back, or not known to be committed.
-    Failed(Vec<Box<dyn Op>>, StoreError),
-}
-
-impl Worker {
-    /// What earlier processes had under way is nobody's now.
-    fn free_earlier_leases(&mut self) -> Result<(), StoreError> {
-        match self.again(vec![Box::new(FreeLeases)]) {
-            Group::Done(_) => Ok(()),
-            Group::Failed(_, error) => Err(error),
-        }
-    }
-
-    fn run(mut self) {
-        while self.inbox.wait() {
-            self.faults.wait_until_resumed();
-            let inbox = self.inbox.clone();
-            let rows = Cell::new(0);
-            let (mut operations, mut bytes) = (0, 0);
-            let ops = std::iter::from_fn(|| {
-                if operations >= GROUP_OPERATIONS || bytes >= GROUP_BYTES || rows.get() >= GROUP_ROWS {
-                    return None;
-                }
-                let (size, op) = inbox.pop()?;
-                operations += 1;
-                bytes += size;
-                Some(op)
-            });
-            let group = self.transaction(ops, &rows);
-            self.conclude(group);
-            if *self.failed.borrow() {
-                break;
-            }
-            keeper::finish(&self.connection, &self.watch);
-        }
-        // Whoever waits for the end may take the directory's lock over: close the database first.
-        drop(self.connection);
-        drop(self.keeper);
-        self.ended.send_replace(true);
-    }
-
-    fn conclude(&mut self, group: Group) {
-        match group {
-            Group::Done(ops) => self.answer(ops),
-            Group::Failed(ops, error) => self.recover(ops, &error),
-        }
-    }
-
-    fn answer(&self, ops: Vec<Box<dyn Op>>) {
-        let answer = move || ops.into_iter().for_each(|op| op.finish(Ok(())));
-        match &self.runtime {
-            Some(runtime) => drop(runtime.spawn(async move { answer() })),
-            None => answer(),
-        }
-    }
-
-    /// Runs these operations again, all of them in one transaction.
-    fn again(&mut self, ops: Vec<Box<dyn Op>>) -> Group {
-        self.transaction(ops.into_iter(), &Cell::new(0))
-    }
-
-    /// Runs operations in one transaction until there are no more or one fails; a failed group
-    /// holds all of them. `rows` counts the delivery rows they write.
-    fn transaction(&mut self, mut ops: impl Iterator<Item = Box<dyn Op>>, rows: &Cell<usize>) -> Group {
-        let mut done: Vec<Box<dyn Op>> = Vec::new();
-        let (mut effects, mut handed) = (Vec::new(), Vec::new());
-        let seat = self.seats.current();
-        let tally = Tally::new(&self.backlog);
-        if let Err(error) = self.begin() {
-            done.extend(ops);
-            return Group::Failed(done, error);
-        }
-        let mut tx = Tx {
-            connection: &self.connection,
-            next_seq: &mut self.next_seq,
-            effects: &mut effects,
-            rows,
-            handed: &mut handed,
-            memory: &mut self.memory,
-            seat: &seat,
-            tally: &tally,
-            context: &self.context,
-        };
-        while let Some(mut op) = ops.next() {
-            let result = op.run(&mut tx).and_then(|()| injected(&self.faults, op.kind()));
-            done.push(op);
-            if let Err(error) = result {
-                self.roll_back();
-                done.extend(ops);
-                return Group::Failed(done, error);
-            }
-        }
-        match self.commit() {
-            Ok(()) => {
-                for effect in effects {
-                    self.effects.apply(effect);
-                }
-                if let Some(seat) = seat.filter(|_| !handed.is_empty()) {
-                    seat.hand_over(handed);
-                }
-                self.context.metrics.group_size.observe(done.len() as u64);
-                tally.apply(&self.context.metrics, &self.backlog);
-                Group::Done(done)
-            }
-            Err(StoreError::UnknownCommit) => {
-                self.memory.clear();
-                for effect in effects.into_iter().filter(|effect| self.took_place(*effect)) {
-                    self.effects.apply(effect);
-                }
-                self.backlog.start_over(Seq(self.next_seq - 1));
-                Group::Failed(done, StoreError::UnknownCommit)
-            }
-            Err(error) => Group::Failed(done, error),
-        }
-    }
-
-    /// Whether the change behind an effect was committed after all. A generation that only this process
-    /// knows of would keep every attempt of its subscription from starting.
-    fn took_place(&self, effect: Effect) -> bool {
-        let Effect::Generation(subscription, generation) = effect else { return true };
-        let current = super::rows::scalar::<u64>(&self.connection, GENERATION, params![subscription.0]);
-        current.is_ok_and(|current| current.is_none_or(|current| current >= generation))
-    }
-
-    fn begin(&self) -> Result<(), StoreError> {
-        if let Some(pages) = self.faults.take_page_limit() {
-            self.connection.pragma_update(None, "max_page_count", pages)?;
-        }
-        self.context.health.begin();
-        super::rows::prepare(&self.connection, "BEGIN IMMEDIATE")?.execute([])?;
-        Ok(())
-    }
-
-    fn commit(&mut self) -> Result<(), StoreError> {
-        let began = self.context.clock.monotonic();
-        self.faults.delay_commit();
-        let committed = match self.faults.take(Point::Commit) {
-            Some(fault) => Err(recovery::fault_error(fault)),
-            None => super::rows::prepare(&self.connection, "COMMIT")
-                .and_then(|mut commit| commit.execute([]).map_err(StoreError::from))
-                .map(drop),
-        };
-        self.context.metrics.commit_us.observe_time(self.context.clock.monotonic().saturating_sub(began));
-        if committed.is_err() {
-            self.roll_back();
-        }
-        committed?;
-        if let Some(fault) = self.faults.take(Point::AfterCommit) {
-            return Err(recovery::fault_error(fault));
-        }
-        self.context.health.committed();
-        Ok(())
-    }
-
-    fn roll_back(&mut self) {
-        self.memory.clear();
-        if !self.connection.is_autocommit()
-            && let Err(error) = self.connection.execute_batch("ROLLBACK")
-        {
-            tracing::error!(%error, "rolling back failed");
-        }
-    }
-}
-
-fn injected(faults: &Faults, kind: Kind) -> Result<(), StoreError> {
-    let point = match kind {
-        Kind::Accept => Point::Accept,
-        Kind::Settle => Point::Settle,
-        Kind::Change => return Ok(()),
-    };
-    faults.take(point).map_or(Ok(()), |fault| Err(recovery::fault_error(fault)))
 }
 
 #[cfg(test)]

@@ -105,6 +105,7 @@ impl TestServer {
         let generations = Arc::new(Generations::default());
         let store = Store::open(StoreOptions {
             data_dir: directory.path().into(),
+            database: None,
             sealer: Sealer::new(&setup.master_key),
             boot: 1,
             clock: setup.clock.clone(),

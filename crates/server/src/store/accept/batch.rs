@@ -7,7 +7,6 @@
 use std::collections::HashMap;
 
 use inkhook_wire::id::{EventId, IdentityId};
-use rusqlite::params;
 use uuid::Uuid;
 
 use super::{
@@ -17,6 +16,7 @@ use super::{
 use crate::domain::number::OrganizationNo;
 use crate::domain::time::TimeMs;
 use crate::store::error::StoreError;
+use crate::store::sql::params;
 use crate::store::writer::Tx;
 use crate::store::{Store, rows};
 

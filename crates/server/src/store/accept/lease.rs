@@ -1,7 +1,5 @@
 //! A claim that comes with the commit: a new delivery leased in the transaction that makes it.
 
-use rusqlite::params;
-
 use super::{NewDelivery, NewEvent, enqueue_held};
 use crate::domain::delivery::{ClaimedEvent, DeliveryTarget, Leased};
 use crate::domain::slots::Full;
@@ -12,6 +10,7 @@ use crate::store::faults::Bug;
 use crate::store::heads;
 use crate::store::health::Standing;
 use crate::store::queue::{self, QueueRow};
+use crate::store::sql::params;
 use crate::store::target::{self, Target};
 use crate::store::writer::Tx;
 

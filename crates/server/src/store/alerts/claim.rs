@@ -10,7 +10,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use inkhook_wire::id::{EventId, OrganizationId, SubscriptionId};
 use inkhook_wire::sign::SigningKey;
-use rusqlite::{Connection, Row, params};
 use uuid::Uuid;
 
 use super::settle::end_waiting;
@@ -21,6 +20,7 @@ use crate::domain::time::TimeMs;
 use crate::store::claim::LEASE_SKEW;
 use crate::store::error::StoreError;
 use crate::store::seal::Place;
+use crate::store::sql::{Connection, Row, params};
 use crate::store::writer::Tx;
 use crate::store::{Store, rows};
 

@@ -1,12 +1,12 @@
 //! Reading what an organisation was told, or is about to be.
 
 use inkhook_wire::id::{EventId, SubscriptionId};
-use rusqlite::{Row, params};
 
 use crate::domain::alert::{AlertDetail, AlertKind};
 use crate::domain::number::OrganizationNo;
 use crate::domain::time::TimeMs;
 use crate::store::error::StoreError;
+use crate::store::sql::{Row, params};
 use crate::store::{Store, rows};
 
 /// An operational event.

@@ -1,12 +1,11 @@
 //! What becomes of an operational event after an attempt. Fenced by the claim's number.
 
-use rusqlite::params;
-
 use super::KEPT;
 use crate::domain::alert::COALESCED;
 use crate::domain::number::OrganizationNo;
 use crate::domain::time::TimeMs;
 use crate::store::error::StoreError;
+use crate::store::sql::params;
 use crate::store::writer::Tx;
 use crate::store::{Store, rows};
 

@@ -2,14 +2,13 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use rusqlite::{Row, params};
-
 use super::ClaimRequest;
 use crate::domain::delivery::Class;
 use crate::domain::number::{OrganizationNo, SubscriptionNo};
 use crate::domain::time::TimeMs;
 use crate::store::error::StoreError;
 use crate::store::rows;
+use crate::store::sql::{Row, params};
 use crate::store::target::{self, Target};
 use crate::store::writer::Tx;
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use inkhook_wire::event::EventType;
 use inkhook_wire::id::EventId;
-use rusqlite::params;
 
 use super::{ClaimRequest, Claims, LEASE_SKEW};
 use crate::domain::delivery::{Claimed, ClaimedEvent, Class, DeliveryTarget, End, Leased};
@@ -16,6 +15,7 @@ use crate::store::error::StoreError;
 use crate::store::health::Standing;
 use crate::store::queue::{self, QueueRow};
 use crate::store::settle::{self, AttemptRow};
+use crate::store::sql::params;
 use crate::store::target::Selected;
 use crate::store::writer::Tx;
 use crate::store::{alerts, ordering, rows};

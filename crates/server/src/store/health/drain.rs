@@ -8,8 +8,6 @@
 //! and wait in front, what is behind them waits, too, at most for its own due time. A claim thus reads the
 //! same few rows however much waits.
 
-use rusqlite::params;
-
 use super::{load, write};
 use crate::domain::delivery::Class;
 use crate::domain::health::Drain;
@@ -18,6 +16,7 @@ use crate::domain::rate::TokenBucket;
 use crate::domain::time::TimeMs;
 use crate::store::error::StoreError;
 use crate::store::queue::{self, QueueRow};
+use crate::store::sql::params;
 use crate::store::writer::Tx;
 use crate::store::{heads, rows};
 

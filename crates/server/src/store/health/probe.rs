@@ -9,8 +9,6 @@
 //! whoever was just tried comes last; and as a failed try moves a delivery's due time out, the window moves
 //! on through a longer backlog.
 
-use rusqlite::params;
-
 use super::{Entry, load, write};
 use crate::domain::delivery::{Class, Leased};
 use crate::domain::number::{DeliveryNo, Seq, SubscriptionNo};
@@ -18,6 +16,7 @@ use crate::domain::time::TimeMs;
 use crate::store::claim::{self, ClaimRequest, Claims, Recipient, Row, Turn};
 use crate::store::error::StoreError;
 use crate::store::queue::{self, QueueRow};
+use crate::store::sql::params;
 use crate::store::writer::Tx;
 use crate::store::{heads, rows};
 

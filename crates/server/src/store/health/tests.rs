@@ -18,6 +18,7 @@ const SUBSCRIPTION: SubscriptionNo = SubscriptionNo(1);
 fn open(directory: &tempfile::TempDir, clock: &Clock) -> Store {
     let options = StoreOptions {
         data_dir: directory.path().into(),
+        database: None,
         sealer: Sealer::new(&[7; 32]),
         boot: 1,
         clock: clock.clone(),

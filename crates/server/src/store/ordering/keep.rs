@@ -2,13 +2,12 @@
 //! expired, and subscriptions whose order was turned off. A chunk a transaction, behind everything that waits
 //! for the writer, found by index and never by looking through what is parked.
 
-use rusqlite::params;
-
 use super::{ConversationKey, HOLD, end_parked, event_of, first_after, let_next_go, read_parked, unpark};
 use crate::domain::delivery::End;
 use crate::domain::number::{DeliveryNo, Seq, SubscriptionNo};
 use crate::domain::time::TimeMs;
 use crate::store::error::StoreError;
+use crate::store::sql::params;
 use crate::store::writer::Tx;
 use crate::store::{Store, rows};
 
@@ -97,7 +96,7 @@ fn expire(tx: &mut Tx<'_>, now: TimeMs) -> Result<usize, StoreError> {
 /// What is parked of a subscription that has no order now, or had none for a while; whether there may be
 /// more, and whether something was queued.
 fn unpark_some(tx: &mut Tx<'_>) -> Result<(bool, bool), StoreError> {
-    let first = rows::optional(tx, FIRST_UNPARKING, [], |row| {
+    let first = rows::optional(tx, FIRST_UNPARKING, &[], |row| {
         Ok((SubscriptionNo(row.get(0)?), row.get::<_, Option<i64>>(1)?))
     })?;
     let Some((subscription, since)) = first else { return Ok((false, false)) };

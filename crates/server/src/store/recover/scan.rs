@@ -9,7 +9,6 @@ use std::collections::HashSet;
 
 use inkhook_wire::event::EventType;
 use inkhook_wire::id::SubscriptionId;
-use rusqlite::{Connection, Row, params};
 use uuid::Uuid;
 
 use super::Candidate;
@@ -19,6 +18,7 @@ use crate::domain::owner::{self, Owner};
 use crate::domain::recover::{Recover, Which};
 use crate::domain::time::TimeMs;
 use crate::store::error::StoreError;
+use crate::store::sql::{Connection, Row, params};
 use crate::store::{Store, facts, rows};
 
 /// Events that a dry run looks at; beyond, its count says "at least".
@@ -276,7 +276,7 @@ fn count_chunk(
     let (after, last) = if let Some(place) = place {
         place
     } else {
-        let newest = rows::scalar::<Option<i64>>(connection, NEWEST, [])?.flatten().unwrap_or(0);
+        let newest = rows::scalar::<Option<i64>>(connection, NEWEST, &[])?.flatten().unwrap_or(0);
         range(connection, target.organization, recover, Seq(newest))?
     };
     let events = events(connection, &target, after, last, limit)?;

@@ -1,13 +1,13 @@
 //! Changing a subscription's settings, holding it and letting it go on.
 
 use inkhook_wire::id::SubscriptionId;
-use rusqlite::params;
 
 use super::create::{add_type, seal_token};
 use super::{Stored, collides, context_text, delivery_text, find, types_text};
 use crate::domain::caller::Scope;
 use crate::domain::subscription::{EventTypesRefusal, PauseReason, Subscription, SubscriptionChange};
 use crate::store::error::StoreError;
+use crate::store::sql::params;
 use crate::store::writer::Tx;
 use crate::store::{Store, cancel, heads, health, ordering, rows, urls};
 

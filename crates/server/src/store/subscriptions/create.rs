@@ -2,7 +2,6 @@
 
 use inkhook_wire::event::EventType;
 use inkhook_wire::id::IdentityId;
-use rusqlite::params;
 
 use super::{collides, context_text, delivery_text, types_text};
 use crate::domain::caller::Scope;
@@ -14,6 +13,7 @@ use crate::domain::time::TimeMs;
 use crate::store::error::StoreError;
 use crate::store::faults::Bug;
 use crate::store::seal::Place;
+use crate::store::sql::params;
 use crate::store::writer::Tx;
 use crate::store::{Store, facts, ordering, rows, signing_keys, urls};
 
@@ -39,7 +39,7 @@ const COUNT: &str = "SELECT count(*) FROM subscriptions
     WHERE owner_id = $1 AND owner_kind = $2 AND status = 'active'";
 const ADD: &str = "INSERT INTO subscriptions (id, organization_id, identity_id, owner_kind, owner_id, url,
     url_normalized, event_types, context_config, auth_token, status, generation, created_ms, updated_ms,
-    delivery) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'active', 1, $11, $11, $12)";
+    delivery) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'active', 1, $11, $11, $12) RETURNING no";
 const ADD_TYPE: &str =
     "INSERT INTO subscription_types (subscription, event_type, since_seq) VALUES ($1, $2, $3)";
 
@@ -104,7 +104,7 @@ fn add(
     };
     let url = urls::intern(tx, &new.url.given)?;
     let token = seal_token(tx, organization, &subscription)?;
-    tx.run(
+    let no = tx.insert(
         ADD,
         params![
             id.as_bytes(),
@@ -121,7 +121,7 @@ fn add(
             delivery_text(&subscription)?
         ],
     )?;
-    subscription.no = SubscriptionNo(tx.last_insert_rowid());
+    subscription.no = SubscriptionNo(no);
     for event_type in new.event_types.iter() {
         add_type(tx, subscription.no, event_type)?;
     }
@@ -136,7 +136,7 @@ pub(super) fn add_type(
     subscription: SubscriptionNo,
     event_type: EventType,
 ) -> Result<(), StoreError> {
-    let since = if tx.context.faults.has(Bug::TypeRevives) { Seq(0) } else { tx.last_seq() };
+    let since = if tx.context.faults.has(Bug::TypeRevives) { Seq(0) } else { tx.last_seq()? };
     tx.run(ADD_TYPE, params![subscription.0, event_type.code(), since.0])?;
     Ok(())
 }

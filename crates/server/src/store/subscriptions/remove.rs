@@ -4,7 +4,6 @@
 //! the queue is cancelled, the raised generation stops what is prepared, and a note tells the janitor.
 
 use inkhook_wire::id::{IdentityId, SubscriptionId};
-use rusqlite::params;
 
 use super::find;
 use crate::domain::caller::Scope;
@@ -12,6 +11,7 @@ use crate::domain::number::{OrganizationNo, SubscriptionNo};
 use crate::domain::owner::{self, Owner};
 use crate::store::error::StoreError;
 use crate::store::faults::Bug;
+use crate::store::sql::params;
 use crate::store::writer::Tx;
 use crate::store::{Store, cancel, heads, health, recover, rows};
 

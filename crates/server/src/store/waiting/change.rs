@@ -8,8 +8,6 @@
 //! it, because nobody at the new place has seen any. Left where they are: deliveries with an attempt under
 //! way, those made by hand, and those whose type the other subscription does not select.
 
-use rusqlite::params;
-
 use crate::domain::delivery::{Class, End};
 use crate::domain::number::{DELIVERIES_PER_SEQ, DeliveryNo, OrganizationNo, SubscriptionNo};
 use crate::domain::time::TimeMs;
@@ -17,6 +15,7 @@ use crate::store::accept::{NewDelivery, enqueue};
 use crate::store::cancel::{self, CHUNK_ROWS};
 use crate::store::error::StoreError;
 use crate::store::queue::{self, QueueRow};
+use crate::store::sql::params;
 use crate::store::writer::Tx;
 use crate::store::{Store, heads, rows};
 
@@ -117,7 +116,7 @@ fn chunk(
     place: Place,
     change: impl Fn(&mut Tx<'_>, &mut QueueRow) -> Result<bool, StoreError>,
 ) -> Result<Step, StoreError> {
-    let until = place.until.unwrap_or(DeliveryNo((tx.last_seq().0 + 1) * DELIVERIES_PER_SEQ - 1));
+    let until = place.until.unwrap_or(DeliveryNo((tx.last_seq()?.0 + 1) * DELIVERIES_PER_SEQ - 1));
     let params = params![subscription.0, place.class, place.due_ms, place.no, CHUNK_ROWS];
     let found = rows::all(tx, CHUNK, params, |row| Ok((queue::read(row)?, row.get::<_, i64>("at_due_ms")?)))?;
     let full = found.len() == CHUNK_ROWS;
@@ -170,7 +169,7 @@ fn move_to(
     queue::end(tx, row, End::Moved)?;
     let now = tx.context.clock.wall();
     let delivery = NewDelivery {
-        no: DeliveryNo::new(tx.next_seq(), 0),
+        no: DeliveryNo::new(tx.next_seq()?, 0),
         organization,
         subscription: to,
         event: row.event,

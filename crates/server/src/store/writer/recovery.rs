@@ -5,25 +5,54 @@
 //! | a statement's | run one by one; only the culprit fails | again without body and error text |
 //! | conflict | the whole group once more, then as above | the same |
 //! | disk full, or its quota used up | answered [`StoreError::Full`] | kept, tried again every second |
+//! | the database server is away | answered [`StoreError::Away`] | the same |
 //! | commit's result unknown | answered [`StoreError::UnknownCommit`] | run again: fenced, so twice is once |
 //! | the disk refuses a write or a sync | [`StoreError::Closed`]; the writer ends and says so | the same |
 
 use std::time::Duration;
 
-use rusqlite::ffi;
-
 use super::super::error::StoreError;
 use super::super::faults::Fault;
 use super::super::keeper;
-use super::{Group, Kind, Op, Worker};
+use super::super::sql::{self, Trouble};
+use super::worker::Group;
+use super::{Kind, Op, Worker};
 
-/// How often a full disk is tried again.
-const FULL_DISK_RETRY: Duration = Duration::from_secs(1);
+/// How often a full disk, or a server that is away, is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What the store cannot write without, and waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lack {
+    /// Room on the disk.
+    Room,
+    /// The database server.
+    Server,
+}
+
+impl Lack {
+    fn tell(self) {
+        match self {
+            Self::Room => tracing::error!("the disk is full: publishing is refused until there is room"),
+            Self::Server => {
+                tracing::error!("the database is not reachable: publishing is refused until it is back");
+            }
+        }
+    }
+
+    /// What whoever asks for something new is answered meanwhile.
+    fn refusal(self) -> StoreError {
+        match self {
+            Self::Room => StoreError::Full,
+            Self::Server => StoreError::Away,
+        }
+    }
+}
 
 impl Worker {
     /// Handles a group that was rolled back or may not have been committed.
     pub(super) fn recover(&mut self, ops: Vec<Box<dyn Op>>, error: &StoreError) {
-        if !error.is_conflict() {
+        if error.trouble() != Some(Trouble::Conflict) {
             return self.one_by_one_or_all(ops, error);
         }
         match self.again(ops) {
@@ -33,9 +62,9 @@ impl Worker {
     }
 
     fn one_by_one_or_all(&mut self, ops: Vec<Box<dyn Op>>, error: &StoreError) {
-        if self.is_without_room(error) {
-            self.wait_for_room(ops);
-        } else if error.is_io() {
+        if let Some(lack) = self.lack(error) {
+            self.wait_for(lack, ops);
+        } else if error.trouble() == Some(Trouble::Disk) {
             self.give_up(ops, error);
         } else if matches!(error, StoreError::UnknownCommit) {
             self.repeat_settles(ops);
@@ -44,9 +73,15 @@ impl Worker {
         }
     }
 
-    /// A quota that is used up looks like a broken disk to SQLite.
-    fn is_without_room(&self, error: &StoreError) -> bool {
-        error.is_full() || (error.is_io() && keeper::has_no_room(&self.data_dir))
+    /// What has to come back before anything can be written. A quota that is used up looks like a broken disk
+    /// to SQLite.
+    fn lack(&self, error: &StoreError) -> Option<Lack> {
+        match error.trouble()? {
+            Trouble::Full => Some(Lack::Room),
+            Trouble::Away => Some(Lack::Server),
+            Trouble::Disk => keeper::has_no_room(&self.data_dir).then_some(Lack::Room),
+            _ => None,
+        }
     }
 
     fn one_by_one(&mut self, ops: Vec<Box<dyn Op>>) {
@@ -92,30 +127,37 @@ impl Worker {
         }
     }
 
-    /// Refuses new work until the disk has room again; settles are kept meanwhile.
-    fn wait_for_room(&mut self, ops: Vec<Box<dyn Op>>) {
-        tracing::error!("the disk is full: publishing is refused until there is room");
-        self.kept.extend(answer_all_but_settles(ops, || StoreError::Full));
+    /// Refuses new work until what is lacking is there again; settles are kept meanwhile.
+    fn wait_for(&mut self, mut lack: Lack, ops: Vec<Box<dyn Op>>) {
+        lack.tell();
+        self.kept.extend(answer_all_but_settles(ops, || lack.refusal()));
         loop {
-            self.inbox.wait_at_most(FULL_DISK_RETRY);
+            self.inbox.wait_at_most(RETRY);
             while let Some((_, op)) = self.inbox.pop() {
-                self.kept.extend(answer_all_but_settles(vec![op], || StoreError::Full));
+                self.kept.extend(answer_all_but_settles(vec![op], || lack.refusal()));
             }
             let mut kept = std::mem::take(&mut self.kept);
             kept.push(Box::new(Touch));
             match self.again(kept) {
-                Group::Failed(ops, error) if self.is_without_room(&error) => {
-                    self.kept.extend(answer_all_but_settles(ops, || StoreError::Full));
-                }
-                group => {
-                    tracing::info!("the disk has room again");
-                    return self.conclude(group);
+                Group::Failed(ops, error) => match self.lack(&error) {
+                    Some(still) => {
+                        if still != lack {
+                            still.tell();
+                        }
+                        lack = still;
+                        self.kept.extend(answer_all_but_settles(ops, || lack.refusal()));
+                    }
+                    None => return self.conclude(Group::Failed(ops, error)),
+                },
+                done @ Group::Done(_) => {
+                    tracing::info!("the store can write again");
+                    return self.conclude(done);
                 }
             }
             if self.inbox.is_closed() {
                 let kept = std::mem::take(&mut self.kept);
                 for op in kept {
-                    op.finish(Err(StoreError::Full));
+                    op.finish(Err(lack.refusal()));
                 }
                 return;
             }
@@ -169,14 +211,15 @@ impl Op for Touch {
 
 /// The error that a scripted fault stands for.
 pub(super) fn fault_error(fault: Fault) -> StoreError {
-    let code = match fault {
-        Fault::Statement => ffi::SQLITE_CONSTRAINT,
-        Fault::Full => ffi::SQLITE_FULL,
-        Fault::Conflict => ffi::SQLITE_BUSY,
-        Fault::Io => ffi::SQLITE_IOERR_FSYNC,
+    let trouble = match fault {
+        Fault::Statement => Trouble::Statement,
+        Fault::Full => Trouble::Full,
+        Fault::Conflict => Trouble::Conflict,
+        Fault::Io => Trouble::Disk,
+        Fault::Away => Trouble::Away,
         Fault::Unknown => return StoreError::UnknownCommit,
     };
-    StoreError::Statement(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None))
+    StoreError::Statement(sql::Error::OnDemand(trouble))
 }
 
 #[cfg(test)]

@@ -1,21 +1,10 @@
-//! What a writer does first: it finds the last number given out, and frees what earlier processes held.
-
-use rusqlite::params;
+//! What a writer does first: it frees what earlier processes held.
 
 use super::{Kind, Op, Tx};
 use crate::store::error::StoreError;
 use crate::store::faults::Bug;
+use crate::store::sql::params;
 use crate::store::{cancel, settle};
-
-// The last lines: a number may have been given out and never written, or its rows may be gone. Given out
-// again, it would count as accepted before the type was selected, and its deliveries as cancelled; or before
-// the order was turned on, and its delivery as nothing to wait for.
-pub(super) const LAST_SEQ: &str = "SELECT max(
-        (SELECT coalesce(max(seq), 0) FROM events),
-        (SELECT coalesce(max(no), 0) / 64 FROM queue),
-        (SELECT coalesce(max(no), 0) / 64 FROM deliveries),
-        (SELECT coalesce(max(since_seq), 0) FROM subscription_types),
-        (SELECT coalesce(max(ordering_since_seq), 0) FROM subscriptions WHERE ordering_since_seq IS NOT NULL))";
 
 /// Leases of earlier processes are free: the lock on the directory proves that their owner is gone.
 /// `boot` stays, so that the next claim writes the attempt that was lost.

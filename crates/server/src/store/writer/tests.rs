@@ -1,6 +1,8 @@
 use super::*;
 use crate::domain::entropy::Entropy;
 use crate::domain::time::{Clock, TimeMs};
+use crate::store::faults::Faults;
+use crate::store::rows::plan;
 use crate::store::seal::Sealer;
 use crate::store::{StoreLimits, migrate};
 
@@ -17,6 +19,7 @@ async fn a_panic_answers_whoever_waits_and_is_noticed() {
     let watch = Watch::new(clock.clone(), Arc::default());
     let options = StoreOptions {
         data_dir: directory.path().into(),
+        database: None,
         sealer: Sealer::new(&[7; 32]),
         boot: 1,
         clock,
@@ -25,7 +28,7 @@ async fn a_panic_answers_whoever_waits_and_is_noticed() {
         faults: Faults::default(),
         limits: StoreLimits::default(),
     };
-    let writer = Writer::start(connection, options, watch).unwrap();
+    let writer = Writer::start(connection.into(), options, (watch, None)).unwrap();
     let (broken, beside) =
         tokio::join!(writer.change(|_| -> Result<(), StoreError> { panic!("a bug") }), writer.change(touch));
     assert!(matches!(broken, Err(StoreError::Closed)), "{broken:?}");
@@ -37,16 +40,15 @@ async fn a_panic_answers_whoever_waits_and_is_noticed() {
 
 #[test]
 fn acceptance_numbers_go_on_after_those_that_settings_count_from() {
-    let mut connection = Connection::open_in_memory().unwrap();
-    migrate::migrate(&mut connection).unwrap();
-    let last = |connection: &Connection| connection.query_row(LAST_SEQ, [], |row| row.get::<_, i64>(0));
-    assert_eq!(last(&connection), Ok(0));
-    connection.pragma_update(None, "foreign_keys", false).unwrap();
-    connection.execute("INSERT INTO subscription_types VALUES (1, 1, 41)", []).unwrap();
-    assert_eq!(last(&connection), Ok(41));
+    let connection = plan::database();
+    let last = || numbers::of(&connection).unwrap().1.0;
+    assert_eq!(last(), 0);
+    connection.execute_batch("PRAGMA foreign_keys = 0").unwrap();
+    connection.execute_batch("INSERT INTO subscription_types VALUES (1, 1, 41)").unwrap();
+    assert_eq!(last(), 41);
     let ordered = "INSERT INTO subscriptions (id, organization_id, identity_id, owner_kind, owner_id, url,
         url_normalized, event_types, status, generation, created_ms, updated_ms, ordering, ordering_since_seq)
         VALUES (x'', 1, x'', 1, x'', 1, '', '[]', 'active', 1, 0, 0, 'conversation', 42)";
-    connection.execute(ordered, []).unwrap();
-    assert_eq!(last(&connection), Ok(42));
+    connection.execute_batch(ordered).unwrap();
+    assert_eq!(last(), 42);
 }

@@ -1,12 +1,11 @@
 //! The transaction that a group of operations shares, as one of them sees it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rusqlite::Connection;
-
+use super::numbers::Numbers;
 use crate::domain::delivery::Leased;
 use crate::domain::entropy::Entropy;
 use crate::domain::metrics::Metrics;
@@ -21,12 +20,13 @@ use crate::store::memory::Memory;
 use crate::store::ordering::Ordered;
 use crate::store::rows;
 use crate::store::seal::Sealer;
+use crate::store::sql::{Connection, Params, params};
 use crate::store::tally::Tally;
 
 /// The group's transaction, as one operation sees it.
 pub struct Tx<'a> {
     pub(super) connection: &'a Connection,
-    pub(super) next_seq: &'a mut i64,
+    pub(super) numbers: &'a RefCell<Numbers>,
     pub(super) effects: &'a mut Vec<Effect>,
     pub(super) rows: &'a Cell<usize>,
     pub(super) handed: &'a mut Vec<Leased>,
@@ -69,24 +69,33 @@ impl Deref for Tx<'_> {
 
 impl Tx<'_> {
     /// Runs a statement through the cache and tells how many rows it changed.
-    pub(in crate::store) fn run(
-        &self,
-        sql: &'static str,
-        params: impl rusqlite::Params,
-    ) -> Result<usize, StoreError> {
-        Ok(rows::prepare(self.connection, sql)?.execute(params)?)
+    pub(in crate::store) fn run(&self, sql: &'static str, params: Params<'_>) -> Result<usize, StoreError> {
+        Ok(self.connection.run(sql, params)?)
+    }
+
+    /// Runs an `INSERT … RETURNING no` and tells the number.
+    pub(in crate::store) fn insert(&self, sql: &'static str, params: Params<'_>) -> Result<i64, StoreError> {
+        rows::scalar(self.connection, sql, params)?.ok_or(StoreError::Corrupt("a new row without a number"))
     }
 
     /// The next acceptance number.
-    pub(in crate::store) fn next_seq(&mut self) -> Seq {
-        let seq = *self.next_seq;
-        *self.next_seq += 1;
-        Seq(seq)
+    pub(in crate::store) fn next_seq(&self) -> Result<Seq, StoreError> {
+        self.numbers.borrow_mut().take(self.connection)
     }
 
-    /// The newest acceptance number given out.
-    pub(in crate::store) fn last_seq(&self) -> Seq {
-        Seq(*self.next_seq - 1)
+    /// The number of an attempt to be written; `None` where the table counts by itself.
+    pub(in crate::store) fn attempt_no(&self) -> Result<Option<i64>, StoreError> {
+        if self.connection.file().is_some() { Ok(None) } else { Ok(Some(self.next_seq()?.0)) }
+    }
+
+    /// The newest acceptance number given out: whatever is accepted later has a greater one.
+    pub(in crate::store) fn last_seq(&self) -> Result<Seq, StoreError> {
+        self.numbers.borrow_mut().last(self.connection)
+    }
+
+    /// The newest acceptance number that this process knows of: others may have given out a few more.
+    pub(in crate::store) fn newest_seq(&self) -> Seq {
+        self.numbers.borrow().newest()
     }
 
     /// Whether the group has made or claimed deliveries already.
@@ -134,10 +143,10 @@ impl Tx<'_> {
 
     /// Writes something that changes nothing.
     pub(in crate::store) fn touch(&mut self) -> Result<(), StoreError> {
-        self.run(TOUCH, [])?;
+        self.run(TOUCH, params![Vec::new()])?;
         Ok(())
     }
 }
 
 const TOUCH: &str =
-    "INSERT INTO meta (key, value) VALUES ('touched', x'') ON CONFLICT (key) DO UPDATE SET value = x''";
+    "INSERT INTO meta (key, value) VALUES ('touched', $1) ON CONFLICT (key) DO UPDATE SET value = $1";

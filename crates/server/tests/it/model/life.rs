@@ -70,6 +70,7 @@ impl Life {
         });
         let options = StoreOptions {
             data_dir: ground.directory.clone(),
+            database: None,
             sealer: Sealer::new(&[7; 32]),
             boot,
             clock: ground.clock.clone(),

@@ -137,6 +137,7 @@ impl StoreBench {
     fn open(&mut self) {
         let options = StoreOptions {
             data_dir: self.directory.path().into(),
+            database: None,
             sealer: Sealer::new(&[7; 32]),
             boot: self.boot,
             clock: self.clock.clone(),

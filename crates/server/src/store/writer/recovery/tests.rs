@@ -17,6 +17,7 @@ const A_MOMENT: Duration = Duration::from_millis(20);
 fn open(directory: &tempfile::TempDir) -> Store {
     let options = StoreOptions {
         data_dir: directory.path().into(),
+        database: None,
         sealer: Sealer::new(&[7; 32]),
         boot: 1,
         clock: Clock::system(),

@@ -41,7 +41,7 @@ impl Log {
     fn errors(&self) -> Vec<String> {
         let bytes = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         let text = String::from_utf8(bytes).expect("text");
-        text.lines().filter(|line| line.contains("constraint failed")).map(Into::into).collect()
+        text.lines().filter(|line| line.contains("on demand")).map(Into::into).collect()
     }
 }
 

@@ -1,0 +1,234 @@
+//! The thread's own state, and how it runs a group.
+
+use std::cell::{Cell, RefCell};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use super::numbers::Numbers;
+use super::start::FreeLeases;
+use super::tx::Context;
+use super::{GROUP_BYTES, GROUP_OPERATIONS, GROUP_ROWS, Kind, Op, Tx, recovery};
+use crate::store::backlog::Backlog;
+use crate::store::effects::{Effect, Effects};
+use crate::store::error::StoreError;
+use crate::store::faults::{Faults, Point};
+use crate::store::hand_over::Seats;
+use crate::store::inbox::Inbox;
+use crate::store::keeper::{self, Keeper, Watch};
+use crate::store::memory::Memory;
+use crate::store::sql::{self, Connection, Trouble, params};
+use crate::store::tally::Tally;
+
+const GENERATION: &str = "SELECT generation FROM subscriptions WHERE no = $1";
+
+/// The thread's own state.
+pub(super) struct Worker {
+    pub(super) connection: Connection,
+    pub(super) inbox: Arc<Inbox>,
+    pub(super) backlog: Arc<Backlog>,
+    pub(super) watch: Watch,
+    pub(super) keeper: Option<Keeper>,
+    pub(super) data_dir: PathBuf,
+    pub(super) effects: Effects,
+    pub(super) faults: Faults,
+    pub(super) memory: Memory,
+    pub(super) seats: Seats,
+    /// Where callers wait: they are answered there, so that a group wakes it once.
+    pub(super) runtime: Option<Handle>,
+    pub(super) context: Context,
+    pub(super) numbers: RefCell<Numbers>,
+    /// Settles that could not be written yet.
+    pub(super) kept: Vec<Box<dyn Op>>,
+    pub(super) failed: watch::Sender<bool>,
+    pub(super) ended: watch::Sender<bool>,
+}
+
+/// How running a list of operations in one transaction ended.
+pub(super) enum Group {
+    /// Committed: all of these are to be answered `Ok`.
+    Done(Vec<Box<dyn Op>>),
+    /// Rolled back, or not known to be committed.
+    Failed(Vec<Box<dyn Op>>, StoreError),
+}
+
+impl Worker {
+    /// What earlier processes had under way is nobody's now.
+    pub(super) fn free_earlier_leases(&mut self) -> Result<(), StoreError> {
+        match self.again(vec![Box::new(FreeLeases)]) {
+            Group::Done(_) => Ok(()),
+            Group::Failed(_, error) => Err(error),
+        }
+    }
+
+    pub(super) fn run(mut self) {
+        while self.inbox.wait() {
+            self.faults.wait_until_resumed();
+            let inbox = self.inbox.clone();
+            let rows = Cell::new(0);
+            let (mut operations, mut bytes) = (0, 0);
+            let ops = std::iter::from_fn(|| {
+                if operations >= GROUP_OPERATIONS || bytes >= GROUP_BYTES || rows.get() >= GROUP_ROWS {
+                    return None;
+                }
+                let (size, op) = inbox.pop()?;
+                operations += 1;
+                bytes += size;
+                Some(op)
+            });
+            let group = self.transaction(ops, &rows);
+            self.conclude(group);
+            if *self.failed.borrow() {
+                break;
+            }
+            if let Some(file) = self.connection.file() {
+                keeper::finish(file, &self.watch);
+            }
+        }
+        // Whoever waits for the end may take the directory's lock over: close the database first.
+        drop(self.connection);
+        drop(self.keeper);
+        self.ended.send_replace(true);
+    }
+
+    pub(super) fn conclude(&mut self, group: Group) {
+        match group {
+            Group::Done(ops) => self.answer(ops),
+            Group::Failed(ops, error) => self.recover(ops, &error),
+        }
+    }
+
+    fn answer(&self, ops: Vec<Box<dyn Op>>) {
+        let answer = move || ops.into_iter().for_each(|op| op.finish(Ok(())));
+        match &self.runtime {
+            Some(runtime) => drop(runtime.spawn(async move { answer() })),
+            None => answer(),
+        }
+    }
+
+    /// Runs these operations again, all of them in one transaction.
+    pub(super) fn again(&mut self, ops: Vec<Box<dyn Op>>) -> Group {
+        self.transaction(ops.into_iter(), &Cell::new(0))
+    }
+
+    /// Runs operations in one transaction until there are no more or one fails; a failed group
+    /// holds all of them. `rows` counts the delivery rows they write.
+    fn transaction(&mut self, mut ops: impl Iterator<Item = Box<dyn Op>>, rows: &Cell<usize>) -> Group {
+        let mut done: Vec<Box<dyn Op>> = Vec::new();
+        let (mut effects, mut handed) = (Vec::new(), Vec::new());
+        let seat = self.seats.current();
+        let tally = Tally::new(&self.backlog);
+        if let Err(error) = self.begin() {
+            done.extend(ops);
+            return Group::Failed(done, error);
+        }
+        let mut tx = Tx {
+            connection: &self.connection,
+            numbers: &self.numbers,
+            effects: &mut effects,
+            rows,
+            handed: &mut handed,
+            memory: &mut self.memory,
+            seat: &seat,
+            tally: &tally,
+            context: &self.context,
+        };
+        while let Some(mut op) = ops.next() {
+            let result = op.run(&mut tx).and_then(|()| injected(&self.faults, op.kind()));
+            done.push(op);
+            if let Err(error) = result {
+                self.roll_back();
+                done.extend(ops);
+                return Group::Failed(done, error);
+            }
+        }
+        match self.commit() {
+            Ok(()) => {
+                for effect in effects {
+                    self.effects.apply(effect);
+                }
+                if let Some(seat) = seat.filter(|_| !handed.is_empty()) {
+                    seat.hand_over(handed);
+                }
+                self.context.metrics.group_size.observe(done.len() as u64);
+                tally.apply(&self.context.metrics, &self.backlog);
+                Group::Done(done)
+            }
+            Err(StoreError::UnknownCommit) => {
+                self.memory.clear();
+                for effect in effects.into_iter().filter(|effect| self.took_place(*effect)) {
+                    self.effects.apply(effect);
+                }
+                self.backlog.start_over(self.numbers.borrow().newest());
+                Group::Failed(done, StoreError::UnknownCommit)
+            }
+            Err(error) => Group::Failed(done, error),
+        }
+    }
+
+    /// Whether the change behind an effect was committed after all. A generation that only this process
+    /// knows of would keep every attempt of its subscription from starting.
+    fn took_place(&self, effect: Effect) -> bool {
+        let Effect::Generation(subscription, generation) = effect else { return true };
+        let current = self.connection.scalar::<u64>(GENERATION, params![subscription.0]);
+        current.is_ok_and(|current| current.is_none_or(|current| current >= generation))
+    }
+
+    fn begin(&self) -> Result<(), StoreError> {
+        if let Some(file) = self.connection.file()
+            && let Some(pages) = self.faults.take_page_limit()
+        {
+            file.pragma_update(None, "max_page_count", pages)?;
+        }
+        self.context.health.begin();
+        self.numbers.borrow_mut().begin();
+        Ok(self.connection.begin()?)
+    }
+
+    fn commit(&mut self) -> Result<(), StoreError> {
+        let began = self.context.clock.monotonic();
+        self.faults.delay_commit();
+        let committed = match self.faults.take(Point::Commit) {
+            Some(fault) => Err(recovery::fault_error(fault)),
+            None => self.connection.commit().map_err(commit_error),
+        };
+        self.context.metrics.commit_us.observe_time(self.context.clock.monotonic().saturating_sub(began));
+        if committed.is_err() {
+            self.roll_back();
+        }
+        committed?;
+        if let Some(fault) = self.faults.take(Point::AfterCommit) {
+            return Err(recovery::fault_error(fault));
+        }
+        self.context.health.committed();
+        Ok(())
+    }
+
+    fn roll_back(&mut self) {
+        self.memory.clear();
+        if let Err(error) = self.connection.roll_back() {
+            tracing::error!(%error, "rolling back failed");
+        }
+    }
+}
+
+/// A server that was lost while it committed may have done so.
+fn commit_error(error: sql::Error) -> StoreError {
+    let is_away = matches!(error.trouble(), Trouble::Away);
+    if is_away && !matches!(error, sql::Error::NotConnected) {
+        StoreError::UnknownCommit
+    } else {
+        error.into()
+    }
+}
+
+fn injected(faults: &Faults, kind: Kind) -> Result<(), StoreError> {
+    let point = match kind {
+        Kind::Accept => Point::Accept,
+        Kind::Settle => Point::Settle,
+        Kind::Change => return Ok(()),
+    };
+    faults.take(point).map_or(Ok(()), |fault| Err(recovery::fault_error(fault)))
+}
