@@ -5,6 +5,7 @@
 //! errors of validation are reported together.
 
 mod bootstrap;
+mod database;
 mod delivery;
 mod egress;
 mod limits;
@@ -22,6 +23,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 pub use bootstrap::Bootstrap;
+pub use database::Database;
 pub use delivery::Delivery;
 pub use egress::Egress;
 pub use limits::Limits;
@@ -40,6 +42,8 @@ const MASK: &str = "(set, not shown)";
 pub struct Config {
     /// Where the server listens and keeps its data.
     pub server: Server,
+    /// The database server, if one is used.
+    pub database: Database,
     /// Mail that comes in.
     pub smtp: Smtp,
     /// What may be connected to.
@@ -123,6 +127,7 @@ impl Config {
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         self.server.validate(&mut problems);
+        self.database.validate(&self.security, &mut problems);
         self.smtp.validate(&mut problems);
         self.egress.validate(&mut problems);
         self.delivery.validate(&mut problems);
@@ -140,7 +145,9 @@ impl Config {
     /// A value has no form in TOML, such as a path that is not UTF-8.
     pub fn to_masked_toml(&self) -> Result<String, toml::ser::Error> {
         let mut shown = self.clone();
-        for secret in [&mut shown.security.master_key, &mut shown.bootstrap.admin_key] {
+        let secrets =
+            [&mut shown.database.url, &mut shown.security.master_key, &mut shown.bootstrap.admin_key];
+        for secret in secrets {
             if secret.is_some() {
                 *secret = Some(MASK.into());
             }

@@ -37,7 +37,7 @@ use crate::store::error::StoreError;
 use crate::store::faults::Faults;
 use crate::store::keeper::DiskLimit;
 use crate::store::seal::Sealer;
-use crate::store::{Store, StoreLimits, StoreOptions, database_path};
+use crate::store::{DatabaseServer, Store, StoreLimits, StoreOptions, database_path};
 use crate::wake::Bells;
 
 pub use first_start::FirstKey;
@@ -71,6 +71,9 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// The file with the database's URL.
+    #[error("the file with the database's URL cannot be read")]
+    DatabaseUrl(#[source] io::Error),
     /// The first key could not be kept.
     #[error("the first admin key cannot be written to {}", .path.display())]
     FirstKey {
@@ -98,6 +101,17 @@ pub struct Running {
     shutdown_timeout: Duration,
 }
 
+/// The database server that a configuration names, if it does.
+fn database_server(config: &Config) -> Result<Option<DatabaseServer>, StartError> {
+    let Some(url) = config.database.url().map_err(StartError::DatabaseUrl)? else { return Ok(None) };
+    let server = DatabaseServer::parse(url.expose(), config.database.ca_file.as_deref());
+    let server = server.map_err(StoreError::Server)?;
+    if server.is_exposed() {
+        tracing::warn!("the way to the database is not encrypted: put sslmode=require into its URL");
+    }
+    Ok(Some(server))
+}
+
 /// Opens the store that a configuration names, as a server or a command would.
 ///
 /// # Errors
@@ -109,11 +123,12 @@ pub fn open_store(
 ) -> Result<(Store, Entropy), StartError> {
     let entropy = Entropy::system()?;
     let data_dir = config.server.data_dir.clone();
+    let database = database_server(config)?;
     let has_data = database_path(&data_dir).exists();
     let master_key = config.security.resolve(&data_dir, has_data, &entropy)?;
     let store = Store::open(StoreOptions {
         data_dir,
-        database: None,
+        database,
         sealer: Sealer::new(&master_key),
         boot: i64::from_be_bytes(entropy.bytes()) & i64::MAX,
         clock: clock.clone(),

@@ -295,6 +295,7 @@ fn refusal(error: &StoreError) -> Option<Refusal> {
         StoreError::TooManyQueued(_) | StoreError::TooMuchQueued(_) => Some(Refusal::Backlog),
         StoreError::LowDisk => Some(Refusal::LowDisk),
         StoreError::Full => Some(Refusal::FullDisk),
+        StoreError::Away => Some(Refusal::Database),
         _ => None,
     }
 }

@@ -205,6 +205,7 @@ impl From<StoreError> for ApiError {
             }
             StoreError::LowDisk => Self::unavailable("the server's disk is almost full", 10),
             StoreError::TooSlow => Self::unavailable("the answer took too long to find", 1),
+            StoreError::Away => Self::unavailable("the server's database is not reachable", 2),
             StoreError::Full => Self::unavailable("the server's disk is full", 10),
             StoreError::UnknownCommit => Self::unavailable(
                 "it is not known whether this was stored; repeat it with the same Idempotency-Key",

@@ -80,6 +80,7 @@ async fn store_trouble(app: &App) -> Option<String> {
     match tokio::time::timeout(COMMIT_LIMIT, app.store.probe()).await {
         Ok(Ok(())) => None,
         Ok(Err(StoreError::Full)) => Some("the disk is full".into()),
+        Ok(Err(StoreError::Away)) => Some("the database is not reachable".into()),
         Ok(Err(error)) => {
             tracing::error!(error = &error as &dyn std::error::Error, "the store cannot commit");
             Some("the store cannot commit".into())

@@ -13,6 +13,10 @@ pub(super) struct DataArgs {
     /// Directory of the database and its keys [default: ./inkhook-data].
     #[arg(long, value_name = "DIR")]
     pub(super) data_dir: Option<PathBuf>,
+    /// Postgres server to use instead of a file in the directory: postgres://user:password@host:5432/name. Better
+    /// given as INKHOOK_DATABASE__URL, which other users of the machine cannot see.
+    #[arg(long, value_name = "URL")]
+    pub(super) database_url: Option<String>,
     /// Configuration file [default: inkhook.toml, when there is one].
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
@@ -51,6 +55,10 @@ impl DataArgs {
     fn put_on(&self, config: &mut Config) {
         if let Some(data_dir) = &self.data_dir {
             config.server.data_dir.clone_from(data_dir);
+        }
+        if self.database_url.is_some() {
+            config.database.url.clone_from(&self.database_url);
+            config.database.url_file = None;
         }
     }
 }

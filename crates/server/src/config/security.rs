@@ -72,6 +72,11 @@ impl Security {
         }
     }
 
+    /// Whether a key is given, in place of one that the first start would make.
+    pub(super) fn is_given(&self) -> bool {
+        self.master_key.is_some() || self.master_key_file.is_some()
+    }
+
     fn text(&self) -> Option<Result<[u8; 32], MasterKeyError>> {
         Some(decode(self.master_key.as_ref()?, "in INKHOOK_SECURITY__MASTER_KEY"))
     }

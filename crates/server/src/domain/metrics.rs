@@ -98,11 +98,14 @@ pub enum Refusal {
     LowDisk,
     /// None of the disk is free: 503, 452 for mail.
     FullDisk,
+    /// The database server is away.
+    Database,
 }
 
 impl Refusal {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Inbox, Self::Overload, Self::Backlog, Self::LowDisk, Self::FullDisk];
+    pub const ALL: [Self; 6] =
+        [Self::Inbox, Self::Overload, Self::Backlog, Self::LowDisk, Self::FullDisk, Self::Database];
 
     /// The value of the label.
     #[must_use]
@@ -113,6 +116,7 @@ impl Refusal {
             Self::Backlog => "backlog",
             Self::LowDisk => "low_disk",
             Self::FullDisk => "full_disk",
+            Self::Database => "database_away",
         }
     }
 }

@@ -57,7 +57,7 @@ const NEWEST: &str = "SELECT no, opens_ms, state = 1 AND payload IS NULL AS is_o
 const ADD_UP: &str =
     "UPDATE alerts SET count = count + $5, detail = $2, happened_ms = $3, url = $4 WHERE no = $1";
 const WAITING: &str =
-    "SELECT count(*) FROM (SELECT 1 FROM alerts WHERE organization_id = $1 AND state = 1 LIMIT $2)";
+    "SELECT count(*) FROM (SELECT 1 FROM alerts WHERE organization_id = $1 AND state = 1 LIMIT $2) few";
 const ADD: &str = "INSERT INTO alerts (id, organization_id, subscription, subscription_id, url, kind, count,
     detail, happened_ms, opens_ms, due_ms) VALUES ($1, $2, $3, $4, $5, $6, $10, $7, $8, $9, $9)";
 const SUBSCRIPTION: &str =

@@ -92,7 +92,7 @@ const COLUMNS: &str = "k.id, k.organization_id, o.id AS organization, k.scope, k
     FROM api_keys k LEFT JOIN organizations o ON o.no = k.organization_id";
 const BY_MAC: &str = "WHERE k.mac = $1 AND k.revoked_ms IS NULL";
 const BY_ID: &str = "WHERE k.id = $1";
-const VISIBLE: &str = "WHERE k.organization_id = $1 AND ($2 IS NULL OR k.identity_id = $2)";
+const VISIBLE: &str = "WHERE k.organization_id = $1 AND (k.identity_id = $2 OR $2 IS NULL)";
 const ADD: &str = "INSERT INTO api_keys (id, organization_id, scope, identity_id, claimed, label,
     description, mac, display_prefix, last4, created_by, creator_type, created_ms, updated_ms, expires_ms)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'human', $12, $12, $13)";

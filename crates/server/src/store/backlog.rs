@@ -176,7 +176,7 @@ fn end_of(seq: Seq) -> DeliveryNo {
 }
 
 const CHUNK: &str = "SELECT q.no, q.organization_id,
-    coalesce(length(e.payload) / max(e.fan_out, 1), 0) AS share_bytes
+    coalesce(length(e.payload) / CASE WHEN e.fan_out > 1 THEN e.fan_out ELSE 1 END, 0) AS share_bytes
     FROM queue q LEFT JOIN events e ON e.seq = q.event_seq
     WHERE q.no > $1 AND q.no <= $2 ORDER BY q.no LIMIT $3";
 

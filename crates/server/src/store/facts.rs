@@ -15,15 +15,15 @@ use crate::store::sql::{Connection, Row, params};
 const OF_MAILBOX: &str = "SELECT i.id, i.handle, m.id AS mailbox_id, m.address, n.id AS number_id, n.number
     FROM mailboxes o JOIN identities i ON i.id = o.identity_id
     LEFT JOIN mailboxes m ON m.identity_id = i.id LEFT JOIN phone_numbers n ON n.identity_id = i.id
-    WHERE o.id = $1 AND i.organization_id = $2 AND ($3 IS NULL OR i.id = $3)";
+    WHERE o.id = $1 AND i.organization_id = $2 AND (i.id = $3 OR $3 IS NULL)";
 const OF_NUMBER: &str = "SELECT i.id, i.handle, m.id AS mailbox_id, m.address, n.id AS number_id, n.number
     FROM phone_numbers o JOIN identities i ON i.id = o.identity_id
     LEFT JOIN mailboxes m ON m.identity_id = i.id LEFT JOIN phone_numbers n ON n.identity_id = i.id
-    WHERE o.id = $1 AND i.organization_id = $2 AND ($3 IS NULL OR i.id = $3)";
+    WHERE o.id = $1 AND i.organization_id = $2 AND (i.id = $3 OR $3 IS NULL)";
 const OF_IDENTITY: &str = "SELECT i.id, i.handle, m.id AS mailbox_id, m.address, n.id AS number_id, n.number
     FROM identities i
     LEFT JOIN mailboxes m ON m.identity_id = i.id LEFT JOIN phone_numbers n ON n.identity_id = i.id
-    WHERE i.id = $1 AND i.organization_id = $2 AND ($3 IS NULL OR i.id = $3)";
+    WHERE i.id = $1 AND i.organization_id = $2 AND (i.id = $3 OR $3 IS NULL)";
 
 const BY_ADDRESS: &str = "SELECT m.address AS name, i.id, i.handle, i.display_name FROM mailboxes m
     JOIN identities i ON i.id = m.identity_id WHERE m.address = $1 AND m.organization_id = $2";

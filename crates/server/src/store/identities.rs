@@ -95,7 +95,7 @@ const COLUMNS: &str = "i.id, o.id AS organization_id, i.handle, i.display_name, 
     n.created_ms AS number_created_ms, n.updated_ms AS number_updated_ms
     FROM identities i JOIN organizations o ON o.no = i.organization_id
     LEFT JOIN mailboxes m ON m.identity_id = i.id LEFT JOIN phone_numbers n ON n.identity_id = i.id
-    WHERE i.organization_id = $1 AND ($2 IS NULL OR i.id = $2)";
+    WHERE i.organization_id = $1 AND (i.id = $2 OR $2 IS NULL)";
 const HANDLE_TAKEN: &str = "SELECT 1 FROM identities WHERE handle = $1";
 const ADD: &str = "INSERT INTO identities (id, organization_id, handle, display_name, description, status,
     imessage_enabled, settings, created_ms, updated_ms)

@@ -30,7 +30,7 @@ const DUE_HEADS: &str = "SELECT h.subscription, h.class FROM queue_heads h
     AND (h.class = 4 OR (s.paused_ms IS NULL AND s.not_before_ms <= $1 AND s.health = 1
         AND s.drain_since_ms IS NULL))
     ORDER BY h.due_ms LIMIT $2";
-const FIRST: &str = "SELECT max(due_ms, created_ms) FROM queue WHERE subscription = $1 AND class = $2
+const FIRST: &str = "SELECT CASE WHEN due_ms > created_ms THEN due_ms ELSE created_ms END FROM queue WHERE subscription = $1 AND class = $2
     AND due_ms <= $3 ORDER BY due_ms, no LIMIT 1";
 
 impl Store {

@@ -24,7 +24,7 @@ pub struct MailboxChange {
 
 const COLUMNS: &str = "id AS mailbox_id, identity_id, address, filter_mode AS mailbox_filter_mode,
     settings AS mailbox_settings, created_ms AS mailbox_created_ms, updated_ms AS mailbox_updated_ms
-    FROM mailboxes WHERE organization_id = $1 AND ($2 IS NULL OR identity_id = $2)";
+    FROM mailboxes WHERE organization_id = $1 AND (identity_id = $2 OR $2 IS NULL)";
 const TAKEN: &str = "SELECT 1 FROM mailboxes WHERE address = $1";
 const ADD: &str = "INSERT INTO mailboxes (id, organization_id, identity_id, address, filter_mode, settings,
     created_ms, updated_ms) VALUES ($1, $2, $3, $4, 'blacklist', '{}', $5, $5)";

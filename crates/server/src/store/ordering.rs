@@ -67,7 +67,7 @@ const SET: &str =
     WHERE no = $1 AND ordering <> $2";
 const NOTE_UNPARKING: &str = "INSERT INTO unparkings (subscription) VALUES ($1) ON CONFLICT DO NOTHING";
 const FIND_SUBSCRIPTION: &str = "SELECT no FROM subscriptions WHERE id = $1 AND organization_id = $2
-    AND ($3 IS NULL OR identity_id = $3) AND status = 'active'";
+    AND (identity_id = $3 OR $3 IS NULL) AND status = 'active'";
 const FIND: &str = "SELECT head, is_over FROM conversations WHERE subscription = $1 AND key = $2";
 const FIND_HEAD: &str = "SELECT key FROM conversations WHERE head = $1";
 const ADD: &str = "INSERT INTO conversations (subscription, key, head) VALUES ($1, $2, $3)

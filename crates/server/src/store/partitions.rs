@@ -22,7 +22,7 @@ const EPOCH_MS: i64 = 1_704_067_200_000;
 const PER_MS_BITS: u32 = 17;
 const DAY_MS: i64 = 24 * 3_600 * 1_000;
 /// How many days have their tables before they come.
-const AHEAD_DAYS: i64 = 7;
+const AHEAD_DAYS: i64 = 3;
 /// The sequence is left where it is when it is less than this behind: 60 ms.
 const SLACK: i64 = 8 << 20;
 

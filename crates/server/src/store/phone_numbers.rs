@@ -79,7 +79,7 @@ pub enum ChangeNumber {
 const COLUMNS: &str = "id AS number_id, identity_id, number, type, state, incoming_call_action,
     client_websocket_url, incoming_call_webhook_url, filter_mode AS number_filter_mode,
     settings AS number_settings, created_ms AS number_created_ms, updated_ms AS number_updated_ms
-    FROM phone_numbers WHERE organization_id = $1 AND ($2 IS NULL OR identity_id = $2)";
+    FROM phone_numbers WHERE organization_id = $1 AND (identity_id = $2 OR $2 IS NULL)";
 const TAKEN: &str = "SELECT 1 FROM phone_numbers WHERE number = $1";
 const ALLOWED: &str = "SELECT 1 FROM allowed_numbers WHERE number = $1 AND organization_id = $2";
 const ALLOW: &str = "INSERT INTO allowed_numbers (number, organization_id) VALUES ($1, $2)

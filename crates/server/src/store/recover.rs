@@ -77,12 +77,12 @@ const RUNNING: &str = "SELECT id FROM recover_jobs WHERE subscription = $1 AND s
 const FORGET: &str = "DELETE FROM recover_jobs WHERE subscription = $1 AND state <> 1 AND no <=
     (SELECT no FROM recover_jobs WHERE subscription = $1 ORDER BY no DESC LIMIT 1 OFFSET $2)";
 const ONE: &str =
-    select!("j.id = $1 AND s.id = $2 AND j.organization_id = $3 AND ($4 IS NULL OR s.identity_id = $4)");
+    select!("j.id = $1 AND s.id = $2 AND j.organization_id = $3 AND (s.identity_id = $4 OR $4 IS NULL)");
 const LIST: &str = select!("j.subscription = $1 ORDER BY j.no DESC");
 const NEXT_RUNNING: &str = "SELECT no, subscription, which, since_ms, until_ms, after_seq, last_seq
     FROM recover_jobs WHERE state = 1 AND subscription > $1 ORDER BY subscription LIMIT 1";
 const QUEUED: &str =
-    "SELECT count(*) FROM (SELECT 1 FROM queue WHERE subscription = $1 AND class = 3 LIMIT $2)";
+    "SELECT count(*) FROM (SELECT 1 FROM queue WHERE subscription = $1 AND class = 3 LIMIT $2) few";
 const ADVANCE: &str =
     "UPDATE recover_jobs SET after_seq = $2, examined = examined + $3, queued = queued + $4,
     updated_ms = $5 WHERE no = $1";

@@ -53,7 +53,7 @@ const QUEUED: &str = "SELECT 1 FROM queue WHERE no BETWEEN $1 AND $2 AND event_s
     UNION ALL SELECT 1 FROM queue WHERE event_seq = $3 AND class IN (3, 4) LIMIT 1";
 const LAST_END: &str = "SELECT max(ended_ms) FROM (
     SELECT ended_ms FROM deliveries WHERE no BETWEEN $1 AND $2 AND event_seq = $3
-    UNION ALL SELECT ended_ms FROM deliveries WHERE event_seq = $3 AND class IN (3, 4))";
+    UNION ALL SELECT ended_ms FROM deliveries WHERE event_seq = $3 AND class IN (3, 4)) ended";
 const REMOVE_DELIVERIES: &str = "DELETE FROM deliveries WHERE no BETWEEN $1 AND $2 AND event_seq = $3";
 const REMOVE_REPEATED: &str = "DELETE FROM deliveries WHERE event_seq = $1 AND class IN (3, 4)";
 const REMOVE_EVENT: &str = "DELETE FROM events WHERE seq = $1";

@@ -54,7 +54,7 @@ const OF_IDENTITY: &str = "SELECT signing_key_created_ms FROM identities
 const OF_ORGANIZATION: &str = "SELECT max(created_ms) FROM (
     SELECT signing_key_created_ms AS created_ms FROM organizations WHERE no = $1 AND signing_key IS NOT NULL
     UNION ALL
-    SELECT signing_key_created_ms FROM identities WHERE organization_id = $1 AND signing_key IS NOT NULL)";
+    SELECT signing_key_created_ms FROM identities WHERE organization_id = $1 AND signing_key IS NOT NULL) keys";
 
 impl Store {
     /// Makes or replaces the key of the identity with this handle; `None` when it is not there.

@@ -33,10 +33,10 @@ pub struct SubscriptionStats {
 }
 
 const FIND: &str = "SELECT no FROM subscriptions WHERE id = $1 AND organization_id = $2
-    AND ($3 IS NULL OR identity_id = $3) AND status = 'active'";
+    AND (identity_id = $3 OR $3 IS NULL) AND status = 'active'";
 const NEWEST: &str = "SELECT outcome, duration_ms, created_ms FROM attempts WHERE subscription = $1
     ORDER BY no DESC LIMIT $2";
-const QUEUED: &str = "SELECT count(*) FROM (SELECT 1 FROM queue WHERE subscription = $1 LIMIT $2)";
+const QUEUED: &str = "SELECT count(*) FROM (SELECT 1 FROM queue WHERE subscription = $1 LIMIT $2) few";
 
 impl Store {
     /// What came of the attempts that were recorded since then; `None` when the subscription is not there, or

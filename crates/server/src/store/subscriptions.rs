@@ -66,15 +66,15 @@ macro_rules! list {
     ($condition:literal) => {
         concat!(
             select!($condition),
-            " AND ($2 IS NULL OR s.identity_id = $2) AND ($3 IS NULL OR s.url_normalized = $3)
-            AND ($4 IS NULL OR EXISTS (SELECT 1 FROM subscription_types t
-                WHERE t.subscription = s.no AND t.event_type = $4))
+            " AND (s.identity_id = $2 OR $2 IS NULL) AND (s.url_normalized = $3 OR $3 IS NULL)
+            AND (EXISTS (SELECT 1 FROM subscription_types t
+                WHERE t.subscription = s.no AND t.event_type = $4) OR $4 IS NULL)
             ORDER BY s.no DESC"
         )
     };
 }
 
-const BY_ID: &str = select!("s.id = $1 AND s.organization_id = $2 AND ($3 IS NULL OR s.identity_id = $3)");
+const BY_ID: &str = select!("s.id = $1 AND s.organization_id = $2 AND (s.identity_id = $3 OR $3 IS NULL)");
 const LIST: &str = list!("s.organization_id = $1");
 // The sign keeps the organisation out of the choice of an index: an owner has 20 rows, an organisation any
 // number.

@@ -27,7 +27,7 @@ pub enum Trial {
 }
 
 const FIND: &str = "SELECT no, identity_id FROM subscriptions
-    WHERE id = $1 AND organization_id = $2 AND status = 'active' AND ($3 IS NULL OR identity_id = $3)";
+    WHERE id = $1 AND organization_id = $2 AND status = 'active' AND (identity_id = $3 OR $3 IS NULL)";
 const SELECTS: &str = "SELECT 1 FROM subscription_types WHERE subscription = $1 AND event_type = $2";
 
 impl Store {

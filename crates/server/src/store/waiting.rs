@@ -88,10 +88,10 @@ const SUBSCRIPTION: &str = "SELECT s.id, u.url, s.paused_ms, s.pause_reason, s.n
     LEFT JOIN organizations o ON o.no = s.organization_id WHERE s.no = $1 AND s.status = 'active'";
 const QUEUED: &str = "SELECT count(*), count(boot), min(created_ms), min(due_ms) FROM
     (SELECT boot, created_ms, due_ms FROM queue WHERE subscription = $1 AND class = $2
-    ORDER BY due_ms, no LIMIT $3)";
+    ORDER BY due_ms, no LIMIT $3) first";
 const BY_ID: &str = "SELECT no, organization_id FROM subscriptions WHERE id = $1 AND status = 'active'";
 const SEARCH: &str = "SELECT max(no) AS last, max(CASE WHEN request_id = $2 THEN no END) AS found
-    FROM (SELECT no, request_id FROM queue WHERE no > $1 ORDER BY no LIMIT $3)";
+    FROM (SELECT no, request_id FROM queue WHERE no > $1 ORDER BY no LIMIT $3) next";
 
 impl Store {
     /// What waits, a page of subscriptions in the order of their making.

@@ -2,10 +2,12 @@
 //! when told to, randomness from a seed.
 
 pub mod ask;
+pub mod books;
 pub mod dice;
 pub mod invariants;
 mod organization;
 pub mod post;
+pub mod postgres;
 mod receiver;
 mod reply;
 mod request;
@@ -38,6 +40,8 @@ use inkhook_server::store::seal::Sealer;
 use inkhook_server::store::{Store, StoreLimits, StoreOptions};
 use inkhook_server::wake::Bells;
 use tokio_util::sync::CancellationToken;
+
+use self::books::Books;
 
 pub use organization::{Identity, Organization};
 pub use receiver::{Answer, Received, Receiver};
@@ -90,6 +94,7 @@ pub struct TestServer {
     pub generations: Arc<Generations>,
     router: Router,
     directory: tempfile::TempDir,
+    books: Books,
     leave_queued: bool,
 }
 
@@ -101,11 +106,12 @@ impl TestServer {
 
     pub fn with(setup: Setup) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
+        let books = Books::for_store_in(directory.path());
         let entropy = Entropy::seeded(setup.seed);
         let generations = Arc::new(Generations::default());
         let store = Store::open(StoreOptions {
             data_dir: directory.path().into(),
-            database: None,
+            database: books.server(),
             sealer: Sealer::new(&setup.master_key),
             boot: 1,
             clock: setup.clock.clone(),
@@ -130,7 +136,7 @@ impl TestServer {
         let egress = egress.expect("a client");
         let app = App::new(store, setup.clock, entropy, Bells::default(), egress, settings);
         let router = api::router(app.clone());
-        Self { app, generations, router, directory, leave_queued: false }
+        Self { app, generations, router, directory, books, leave_queued: false }
     }
 
     /// The test ends with work in the queue, on purpose.
@@ -235,16 +241,12 @@ impl TestServer {
 
     /// Runs a query on the store's file, past the store: for what no verb tells.
     pub fn query<T: rusqlite::types::FromSql>(&self, sql: &str) -> Vec<T> {
-        query(&self.data_dir().join("inkhook.db"), sql)
+        self.books.column(sql)
     }
 
-    /// Whether these bytes are anywhere in the store's files.
+    /// Whether these bytes are anywhere in the store.
     pub fn stores(&self, bytes: &[u8]) -> bool {
-        let files = std::fs::read_dir(self.data_dir()).expect("the directory reads");
-        files.into_iter().any(|file| {
-            let content = std::fs::read(file.expect("an entry").path()).expect("a file");
-            content.windows(bytes.len()).any(|window| window == bytes)
-        })
+        self.books.hold(bytes)
     }
 
     /// Waits until `look` finds something.
@@ -263,7 +265,7 @@ impl TestServer {
 
     /// Every row of every table, as text: to see that something changed nothing.
     pub fn snapshot(&self) -> BTreeSet<String> {
-        snapshot(&self.data_dir().join("inkhook.db"))
+        snapshot(&self.books)
     }
 }
 
@@ -272,8 +274,7 @@ impl Drop for TestServer {
         if std::thread::panicking() {
             return;
         }
-        let rows = connect(&self.data_dir().join("inkhook.db"));
-        assert_eq!(invariants::breach(&rows), None, "what must never be in a store");
+        assert_eq!(invariants::breach(&self.books), None, "what must never be in a store");
         if self.leave_queued {
             return;
         }
@@ -287,34 +288,18 @@ pub fn connect(path: &Path) -> rusqlite::Connection {
     rusqlite::Connection::open_with_flags(path, flags).expect("the store's file opens")
 }
 
-fn query<T: rusqlite::types::FromSql>(path: &Path, sql: &str) -> Vec<T> {
-    let connection = connect(path);
-    let mut statement = connection.prepare(sql).expect("a statement");
-    let rows = statement.query_map([], |row| row.get(0)).expect("it runs");
-    rows.collect::<Result<_, _>>().expect("it reads")
-}
-
 /// What changes by itself: when a key was used last, and the row that a probe touches.
 const RESTLESS: [&str; 2] = ["last_used_ms", "touched"];
 
-fn snapshot(path: &Path) -> BTreeSet<String> {
-    let connection = connect(path);
-    let names = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";
-    let mut statement = connection.prepare(names).expect("a statement");
-    let tables = statement.query_map([], |row| row.get::<_, String>(0)).expect("it runs");
-    let tables: Vec<String> = tables.collect::<Result<_, _>>().expect("it reads");
+fn snapshot(books: &Books) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    for table in tables {
-        let mut statement = connection.prepare(&format!("SELECT * FROM {table}")).expect("a statement");
-        let columns: Vec<String> = statement.column_names().into_iter().map(Into::into).collect();
-        let mut rows = statement.query([]).expect("it runs");
-        while let Some(row) = rows.next().expect("it reads") {
-            let values = columns.iter().enumerate().filter(|(_, name)| !RESTLESS.contains(&name.as_str()));
-            let values: Vec<String> = values
-                .map(|(index, name)| format!("{name}={:?}", row.get_ref(index).expect("a value")))
-                .collect();
+    for table in books.tables() {
+        let columns = books.columns(&table);
+        for row in books.rows(&format!("SELECT * FROM {table}")) {
+            let values = columns.iter().zip(&row).filter(|(name, _)| !RESTLESS.contains(&name.as_str()));
+            let values: Vec<String> = values.map(|(name, value)| format!("{name}={value:?}")).collect();
             let row = format!("{table}: {}", values.join(", "));
-            if !RESTLESS.iter().any(|restless| row.contains(&format!("{:?}", restless.as_bytes()))) {
+            if !RESTLESS.iter().any(|restless| row.contains(&format!("{restless:?}"))) {
                 found.insert(row);
             }
         }

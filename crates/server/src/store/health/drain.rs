@@ -28,10 +28,10 @@ const BURST_PARTS: u32 = 5;
 const UNTRIED: &str = "SELECT 1 FROM queue WHERE subscription = $1 AND class = 1 AND due_ms = 0 AND no < $2
     LIMIT 1";
 const TRIED: &str = "SELECT 1 FROM (SELECT boot, created_ms, claimed_ms FROM queue
-        WHERE subscription = $1 AND class = $2 ORDER BY due_ms, no LIMIT $4)
+        WHERE subscription = $1 AND class = $2 ORDER BY due_ms, no LIMIT $4) first
     WHERE boot IS NULL AND created_ms <= $3 AND coalesce(claimed_ms, 0) <= $3 LIMIT 1";
 const DUE: &str = "SELECT * FROM (SELECT * FROM queue
-        WHERE subscription = $1 AND class = $2 ORDER BY due_ms, no LIMIT $5)
+        WHERE subscription = $1 AND class = $2 ORDER BY due_ms, no LIMIT $5) first
     WHERE due_ms <= $3 OR (boot IS NULL AND coalesce(claimed_ms, 0) <= $4) ORDER BY due_ms, no LIMIT $6";
 
 /// What a claim may take of a subscription that drains.

@@ -50,7 +50,7 @@ pub(super) struct Target {
 }
 
 const BY_ID: &str = "SELECT no, organization_id, identity_id, owner_kind, owner_id FROM subscriptions
-    WHERE id = $1 AND organization_id = $2 AND ($3 IS NULL OR identity_id = $3) AND status = 'active'";
+    WHERE id = $1 AND organization_id = $2 AND (identity_id = $3 OR $3 IS NULL) AND status = 'active'";
 const BY_NO: &str = "SELECT no, organization_id, identity_id, owner_kind, owner_id FROM subscriptions
     WHERE no = $1 AND status = 'active'";
 const TYPES: &str = "SELECT event_type FROM subscription_types WHERE subscription = $1";
@@ -60,22 +60,22 @@ const EVENTS: &str = "SELECT seq, event_type, identity_id, accepted_ms, expires_
 const FIRST_FROM: &str = "SELECT seq, accepted_ms FROM events WHERE organization_id = $1 AND seq >= $2
     ORDER BY seq LIMIT 1";
 const HAS_ANY: &str = "SELECT
-    EXISTS (SELECT 1 FROM queue WHERE no BETWEEN $1 * 64 AND $1 * 64 + 63 AND subscription = $2 AND event_seq = $1)
-    OR EXISTS (SELECT 1 FROM parked WHERE no BETWEEN $1 * 64 AND $1 * 64 + 63 AND subscription = $2)
-    OR EXISTS (SELECT 1 FROM deliveries WHERE no BETWEEN $1 * 64 AND $1 * 64 + 63 AND subscription = $2
+    EXISTS (SELECT 1 FROM queue WHERE no BETWEEN CAST($1 AS BIGINT) * 64 AND CAST($1 AS BIGINT) * 64 + 63 AND subscription = $2 AND event_seq = $1)
+    OR EXISTS (SELECT 1 FROM parked WHERE no BETWEEN CAST($1 AS BIGINT) * 64 AND CAST($1 AS BIGINT) * 64 + 63 AND subscription = $2)
+    OR EXISTS (SELECT 1 FROM deliveries WHERE no BETWEEN CAST($1 AS BIGINT) * 64 AND CAST($1 AS BIGINT) * 64 + 63 AND subscription = $2
         AND event_seq = $1)
     OR EXISTS (SELECT 1 FROM queue WHERE event_seq = $1 AND class IN (3, 4) AND subscription = $2)
     OR EXISTS (SELECT 1 FROM deliveries WHERE event_seq = $1 AND class IN (3, 4) AND subscription = $2)";
 const HAS_FAILED: &str = "SELECT
-    (EXISTS (SELECT 1 FROM deliveries WHERE no BETWEEN $1 * 64 AND $1 * 64 + 63 AND subscription = $2
+    (EXISTS (SELECT 1 FROM deliveries WHERE no BETWEEN CAST($1 AS BIGINT) * 64 AND CAST($1 AS BIGINT) * 64 + 63 AND subscription = $2
         AND event_seq = $1 AND state IN (2, 4))
     OR EXISTS (SELECT 1 FROM deliveries WHERE event_seq = $1 AND class IN (3, 4) AND subscription = $2
         AND state IN (2, 4)))
-    AND NOT EXISTS (SELECT 1 FROM deliveries WHERE no BETWEEN $1 * 64 AND $1 * 64 + 63 AND subscription = $2
+    AND NOT EXISTS (SELECT 1 FROM deliveries WHERE no BETWEEN CAST($1 AS BIGINT) * 64 AND CAST($1 AS BIGINT) * 64 + 63 AND subscription = $2
         AND event_seq = $1 AND state = 1)
     AND NOT EXISTS (SELECT 1 FROM deliveries WHERE event_seq = $1 AND class IN (3, 4) AND subscription = $2
         AND state = 1)
-    AND NOT EXISTS (SELECT 1 FROM queue WHERE no BETWEEN $1 * 64 AND $1 * 64 + 63 AND subscription = $2
+    AND NOT EXISTS (SELECT 1 FROM queue WHERE no BETWEEN CAST($1 AS BIGINT) * 64 AND CAST($1 AS BIGINT) * 64 + 63 AND subscription = $2
         AND event_seq = $1)
     AND NOT EXISTS (SELECT 1 FROM queue WHERE event_seq = $1 AND class IN (3, 4) AND subscription = $2)";
 

@@ -25,7 +25,9 @@ pub(super) const LAST_SEQ: &str = "SELECT coalesce(max(n), 0) FROM (SELECT max(s
 /// Where this connection's numbers come from, and the last one that was given out before, if that is known.
 pub(super) fn of(connection: &Connection) -> Result<(Numbers, Seq), StoreError> {
     if connection.file().is_none() {
-        return Ok((Numbers::drawn(), Seq(0)));
+        let mut numbers = Numbers::drawn();
+        let last = numbers.take(connection)?;
+        return Ok((numbers, last));
     }
     let last: i64 = connection.scalar(LAST_SEQ, params![])?.unwrap_or(0);
     Ok((Numbers::after(last), Seq(last)))

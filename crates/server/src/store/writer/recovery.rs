@@ -133,25 +133,26 @@ impl Worker {
         self.kept.extend(answer_all_but_settles(ops, || lack.refusal()));
         loop {
             self.inbox.wait_at_most(RETRY);
-            while let Some((_, op)) = self.inbox.pop() {
-                self.kept.extend(answer_all_but_settles(vec![op], || lack.refusal()));
-            }
+            let arrived: Vec<_> = std::iter::from_fn(|| self.inbox.pop().map(|(_, op)| op)).collect();
             let mut kept = std::mem::take(&mut self.kept);
             kept.push(Box::new(Touch));
             match self.again(kept) {
-                Group::Failed(ops, error) => match self.lack(&error) {
-                    Some(still) => {
-                        if still != lack {
-                            still.tell();
-                        }
-                        lack = still;
-                        self.kept.extend(answer_all_but_settles(ops, || lack.refusal()));
+                Group::Failed(ops, error) => {
+                    let Some(still) = self.lack(&error) else {
+                        self.conclude(Group::Failed(ops, error));
+                        return self.one_by_one(arrived);
+                    };
+                    if still != lack {
+                        still.tell();
                     }
-                    None => return self.conclude(Group::Failed(ops, error)),
-                },
+                    lack = still;
+                    let ops = ops.into_iter().chain(arrived).collect();
+                    self.kept.extend(answer_all_but_settles(ops, || lack.refusal()));
+                }
                 done @ Group::Done(_) => {
                     tracing::info!("the store can write again");
-                    return self.conclude(done);
+                    self.conclude(done);
+                    return self.one_by_one(arrived);
                 }
             }
             if self.inbox.is_closed() {

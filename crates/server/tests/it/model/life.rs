@@ -23,6 +23,8 @@ use inkhook_server::store::seal::Sealer;
 use inkhook_server::store::{Store, StoreOptions, database_path};
 use inkhook_server::wake::Bells;
 use rusqlite::{Connection, OpenFlags};
+
+use crate::support::books::Books;
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
 
@@ -54,6 +56,7 @@ pub struct Life {
     pub store: Store,
     /// Looks at the rows, past the store.
     pub rows: Connection,
+    pub books: Books,
     pump: Pump,
     seat: Option<HandedOver>,
     /// Deliveries that came with their commit.
@@ -110,7 +113,8 @@ impl Life {
         };
         let pump = Pump::new(parts, cut_off.clone());
         let seat = ground.is_seated.then(|| pump.take_seat());
-        Ok(Self { store, rows: connect(&ground.directory), pump, seat, handed: 0, cut_off, runtime })
+        let books = Books::of_file(&ground.directory);
+        Ok(Self { store, rows: connect(&ground.directory), books, pump, seat, handed: 0, cut_off, runtime })
     }
 
     /// Claims what is due; attempts are begun but do not move. How many.

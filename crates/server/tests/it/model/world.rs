@@ -155,7 +155,7 @@ impl<'a> World<'a> {
             self.model.now = self.ground.clock.wall();
         }
         self.model.check_end(&self.rows())?;
-        if let Some(left) = invariants::left_over(&self.life().rows) {
+        if let Some(left) = invariants::left_over(&self.life().books) {
             return Err(left);
         }
         let handed = self.handed + self.life().handed;
@@ -185,7 +185,7 @@ impl<'a> World<'a> {
     }
 
     fn check(&mut self) -> Result<(), Breach> {
-        if let Some(broken) = invariants::breach(&self.life().rows) {
+        if let Some(broken) = invariants::breach(&self.life().books) {
             return Err(broken);
         }
         let dead = seen::leased_by_the_dead(&self.life().rows, self.boot);

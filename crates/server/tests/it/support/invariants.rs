@@ -3,11 +3,9 @@
 
 use std::sync::LazyLock;
 
-use inkhook_server::store::database_path;
-use rusqlite::Connection;
 use rusqlite::types::Value;
 
-use crate::support::connect;
+use crate::support::books::Books;
 use crate::support::store::StoreBench;
 
 /// Rows that must not exist when nothing is left to do.
@@ -28,7 +26,7 @@ const BROKEN: [(&str, &str); 16] = [
          JOIN subscription_types t ON t.subscription = q.subscription AND t.event_type = q.event_type
             AND q.no / 64 > t.since_seq
          LEFT JOIN queue_heads h ON h.subscription = q.subscription AND h.class = q.class
-         WHERE h.due_ms IS NULL OR h.due_ms > max(q.due_ms, CASE WHEN q.class = 4 THEN 0
+         WHERE h.due_ms IS NULL OR h.due_ms > greatest(q.due_ms, CASE WHEN q.class = 4 THEN 0
             WHEN s.paused_ms IS NOT NULL THEN 9223372036854775807
             WHEN s.health = 2 OR s.drain_since_ms IS NOT NULL THEN 9223372036854775807
             ELSE s.not_before_ms END)",
@@ -40,7 +38,7 @@ const BROKEN: [(&str, &str); 16] = [
          WHERE s.status = 'active' AND s.health = 2 AND s.paused_ms IS NULL
          AND EXISTS (SELECT 1 FROM queue q WHERE q.subscription = s.no AND q.class <> 4 AND q.boot IS NULL)
          GROUP BY s.no
-         HAVING min(h.due_ms) > max(s.not_before_ms, s.probe_next_ms, coalesce(max(p.due_ms), 0))",
+         HAVING min(h.due_ms) > greatest(s.not_before_ms, s.probe_next_ms, coalesce(max(p.due_ms), 0))",
     ),
     (
         "a delivery is parked, and queued or ended as well",
@@ -118,33 +116,28 @@ const BROKEN: [(&str, &str); 16] = [
 ];
 
 /// What does not hold although it always does, if anything.
-pub fn breach(rows: &Connection) -> Option<String> {
+pub fn breach(books: &Books) -> Option<String> {
     static ALL: LazyLock<String> = LazyLock::new(|| {
-        let one = |(index, (_, sql)): (usize, &(&str, &str))| format!("SELECT {index}, no FROM ({sql})");
+        let one =
+            |(index, (_, sql)): (usize, &(&str, &str))| format!("SELECT {index}, no FROM ({sql}) x{index}");
         let all: Vec<String> = BROKEN.iter().enumerate().map(one).collect();
         all.join(" UNION ALL ")
     });
-    let mut statement = rows.prepare_cached(&ALL).expect("a statement");
-    let mut found = statement.query([]).expect("it runs");
-    let row = found.next().expect("it reads")?;
-    let (index, no): (usize, Value) = (row.get(0).expect("a number"), row.get(1).expect("a value"));
-    Some(format!("{}: {no:?}", BROKEN[index].0))
+    let found = books.rows(&ALL);
+    let [Value::Integer(index), no] = found.first()?.as_slice() else { panic!("{found:?}") };
+    let (what, _) = BROKEN[usize::try_from(*index).expect("a place")];
+    Some(format!("{what}: {no:?}"))
 }
 
 /// What is left in a store that has nothing to do, if anything.
-pub fn left_over(rows: &Connection) -> Option<String> {
-    REST.iter().find_map(|(what, sql)| {
-        let mut statement = rows.prepare_cached(sql).expect("a statement");
-        let mut found = statement.query([]).expect("it runs");
-        let row = found.next().expect("it reads")?;
-        Some(format!("{what}: {:?}", row.get::<_, Value>(0).expect("a value")))
-    })
+pub fn left_over(books: &Books) -> Option<String> {
+    REST.iter().find_map(|(what, sql)| Some(format!("{what}: {:?}", books.rows(sql).first()?[0])))
 }
 
 /// Fails the test when something that always holds does not.
 #[track_caller]
 pub fn check(bench: &StoreBench) {
-    let broken = breach(&connect(&database_path(bench.directory.path())));
+    let broken = breach(&bench.books);
     assert_eq!(broken, None);
 }
 
@@ -152,5 +145,5 @@ pub fn check(bench: &StoreBench) {
 #[track_caller]
 pub fn check_at_rest(bench: &StoreBench) {
     check(bench);
-    assert_eq!(left_over(&connect(&database_path(bench.directory.path()))), None);
+    assert_eq!(left_over(&bench.books), None);
 }

@@ -32,12 +32,13 @@ use inkhook_server::store::phone_numbers::NewPhoneNumber;
 use inkhook_server::store::seal::Sealer;
 use inkhook_server::store::settle::{AttemptRow, Next, Settled, Settlement};
 use inkhook_server::store::subscriptions::{CreateSubscription, PatchSubscription};
-use inkhook_server::store::{Store, StoreLimits, StoreOptions, database_path};
+use inkhook_server::store::{Store, StoreLimits, StoreOptions};
 use inkhook_wire::event::EventType;
 use inkhook_wire::id::{IdentityId, MailboxId, PhoneNumberId};
 use rusqlite::types::Value;
 
-use super::{MAIL_DOMAIN, START, any_disk, connect, invariants};
+use super::books::Books;
+use super::{MAIL_DOMAIN, START, any_disk, invariants};
 
 /// The limit of an attempt, unless a test says otherwise.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
@@ -64,6 +65,7 @@ pub struct StoreBench {
     pub generations: Arc<Generations>,
     pub faults: Faults,
     pub directory: tempfile::TempDir,
+    pub books: Books,
     pub limits: StoreLimits,
     boot: i64,
     urls: AtomicU64,
@@ -108,6 +110,7 @@ impl StoreBench {
     }
 
     pub fn in_directory(directory: tempfile::TempDir) -> Self {
+        let books = Books::for_store_in(directory.path());
         let mut bench = Self {
             store: None,
             clock: Clock::manual(START),
@@ -115,6 +118,7 @@ impl StoreBench {
             generations: Arc::default(),
             faults: Faults::scripted(),
             directory,
+            books,
             limits: any_disk(),
             boot: 1,
             urls: AtomicU64::new(0),
@@ -137,7 +141,7 @@ impl StoreBench {
     fn open(&mut self) {
         let options = StoreOptions {
             data_dir: self.directory.path().into(),
-            database: None,
+            database: self.books.server(),
             sealer: Sealer::new(&[7; 32]),
             boot: self.boot,
             clock: self.clock.clone(),
@@ -360,11 +364,7 @@ impl StoreBench {
 
     /// What a query says, past the store.
     pub fn rows(&self, sql: &str) -> Vec<Vec<Value>> {
-        let connection = connect(&database_path(self.directory.path()));
-        let mut statement = connection.prepare(sql).expect("a statement");
-        let columns = statement.column_count();
-        let rows = statement.query_map([], |row| (0..columns).map(|column| row.get(column)).collect());
-        rows.expect("it runs").collect::<Result<_, _>>().expect("it reads")
+        self.books.rows(sql)
     }
 
     /// The single number that a query says.
@@ -408,8 +408,7 @@ impl StoreBench {
 impl Drop for StoreBench {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            let rows = connect(&database_path(self.directory.path()));
-            assert_eq!(invariants::breach(&rows), None, "what must never be in a store");
+            assert_eq!(invariants::breach(&self.books), None, "what must never be in a store");
         }
     }
 }

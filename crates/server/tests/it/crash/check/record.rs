@@ -6,6 +6,7 @@ use rusqlite::{Connection, OpenFlags, Row};
 use uuid::Uuid;
 
 use super::Evidence;
+use crate::support::books::Books;
 use crate::support::invariants;
 
 /// The class of what was asked for by hand.
@@ -79,7 +80,8 @@ impl Evidence {
                 recorded_ms: row.get(5)?,
             })
         });
-        self.broken = invariants::breach(&store).into_iter().chain(invariants::left_over(&store)).collect();
+        let books = Books::of_file(data_dir);
+        self.broken = invariants::breach(&books).into_iter().chain(invariants::left_over(&books)).collect();
     }
 
     /// Reads no more than what waits: while servers run.

@@ -1,0 +1,172 @@
+//! A store's tables, looked at and changed past the store: for what no verb tells, and for damage.
+//!
+//! Which database a test's store is in is decided in one place: `INKHOOK_TEST_STORE=postgres` runs the same tests
+//! on a server. Queries are written once; `greatest` is what SQLite calls `max`, and is replaced for it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use inkhook_server::store::{DatabaseServer, database_path};
+use rusqlite::types::Value;
+use tokio_postgres::types::{FromSql, Type};
+
+use super::postgres::{Database, apart};
+
+/// Where the tables are.
+#[derive(Debug)]
+pub enum Books {
+    File(File),
+    Server(Database),
+}
+
+/// A file, and a connection that reads it, from the first query on.
+#[derive(Debug)]
+pub struct File {
+    path: PathBuf,
+    reader: Mutex<Option<rusqlite::Connection>>,
+}
+
+impl Books {
+    /// Those of a store that is made in this directory.
+    pub fn for_store_in(directory: &Path) -> Self {
+        match std::env::var("INKHOOK_TEST_STORE").as_deref() {
+            Ok("postgres") => {
+                Self::Server(Database::create().expect("INKHOOK_TEST_POSTGRES names a cluster"))
+            }
+            Ok(other) => panic!("INKHOOK_TEST_STORE is {other}, which is no store"),
+            Err(_) => Self::of_file(directory),
+        }
+    }
+
+    /// Those of a store whose file is in this directory.
+    pub fn of_file(directory: &Path) -> Self {
+        Self::File(File { path: database_path(directory), reader: Mutex::default() })
+    }
+
+    /// What the store is opened with.
+    pub fn server(&self) -> Option<DatabaseServer> {
+        match self {
+            Self::File(_) => None,
+            Self::Server(database) => Some(DatabaseServer::parse(&database.url(), None).expect("a URL")),
+        }
+    }
+
+    /// Whether they are in a file of their own.
+    pub fn is_file(&self) -> bool {
+        matches!(self, Self::File(_))
+    }
+
+    /// What a query says.
+    pub fn rows(&self, sql: &str) -> Vec<Vec<Value>> {
+        match self {
+            Self::File(file) => {
+                let mut reader = file.reader.lock().expect("nobody panicked");
+                let reader = reader.get_or_insert_with(|| super::connect(&file.path));
+                let sql = sql.replace("greatest(", "max(");
+                let mut statement = reader.prepare_cached(&sql).expect("a statement");
+                let columns = statement.column_count();
+                let rows =
+                    statement.query_map([], |row| (0..columns).map(|column| row.get(column)).collect());
+                rows.expect("it runs").collect::<Result<_, _>>().expect("it reads")
+            }
+            Self::Server(database) => apart(async move {
+                let client = database.connect().await;
+                let rows = client.query(sql, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+                rows.iter().map(|row| (0..row.len()).map(|at| value(row, at)).collect()).collect()
+            }),
+        }
+    }
+
+    /// The first column of what a query says.
+    pub fn column<T: rusqlite::types::FromSql>(&self, sql: &str) -> Vec<T> {
+        let rows = self.rows(sql);
+        rows.iter().map(|row| T::column_result((&row[0]).into()).expect("a value")).collect()
+    }
+
+    /// Does what a statement says, or several.
+    pub fn run(&self, sql: &str) {
+        match self {
+            Self::File(file) => {
+                let connection = rusqlite::Connection::open(&file.path).expect("it opens");
+                connection.busy_timeout(super::PATIENCE).expect("it waits");
+                connection.execute_batch(sql).expect("it runs");
+            }
+            Self::Server(database) => apart(async move {
+                let client = database.connect().await;
+                client.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+            }),
+        }
+    }
+
+    /// The names of the tables.
+    pub fn tables(&self) -> Vec<String> {
+        self.column(match self {
+            Self::File(_) => {
+                "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name"
+            }
+            Self::Server(_) => {
+                "SELECT CAST(c.relname AS TEXT) FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace
+                 AND c.relkind IN ('r', 'p') AND NOT c.relispartition ORDER BY 1"
+            }
+        })
+    }
+
+    /// The names of a table's columns.
+    pub fn columns(&self, table: &str) -> Vec<String> {
+        self.column(&match self {
+            Self::File(_) => format!("SELECT name FROM pragma_table_info('{table}') ORDER BY cid"),
+            Self::Server(_) => format!(
+                "SELECT CAST(attname AS TEXT) FROM pg_attribute WHERE attrelid = '{table}'::regclass
+                 AND attnum > 0 AND NOT attisdropped ORDER BY attnum"
+            ),
+        })
+    }
+
+    /// Whether these bytes are anywhere in any row. What a file has left in free pages counts, too.
+    pub fn hold(&self, bytes: &[u8]) -> bool {
+        let is_in = |held: &[u8]| held.windows(bytes.len()).any(|window| window == bytes);
+        if let Self::File(file) = self {
+            let files =
+                std::fs::read_dir(file.path.parent().expect("a directory")).expect("the directory reads");
+            return files
+                .into_iter()
+                .any(|file| is_in(&std::fs::read(file.expect("an entry").path()).expect("a file")));
+        }
+        let all = self.tables().into_iter().flat_map(|table| self.rows(&format!("SELECT * FROM {table}")));
+        all.flatten().any(|value| match value {
+            Value::Text(text) => is_in(text.as_bytes()),
+            Value::Blob(blob) => is_in(&blob),
+            _ => false,
+        })
+    }
+}
+
+/// A column as it came.
+struct Raw(Option<Value>);
+
+impl<'a> FromSql<'a> for Raw {
+    fn from_sql(ty: &Type, bytes: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(Self(Some(match *ty {
+            Type::INT8 => Value::Integer(i64::from_sql(ty, bytes)?),
+            Type::INT4 => Value::Integer(i32::from_sql(ty, bytes)?.into()),
+            Type::INT2 => Value::Integer(i16::from_sql(ty, bytes)?.into()),
+            Type::BOOL => Value::Integer(bool::from_sql(ty, bytes)?.into()),
+            Type::FLOAT8 => Value::Real(f64::from_sql(ty, bytes)?),
+            Type::BYTEA => Value::Blob(bytes.to_vec()),
+            _ => Value::Text(String::from_utf8(bytes.to_vec())?),
+        })))
+    }
+
+    fn from_sql_null(_: &Type) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(Self(None))
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+}
+
+fn value(row: &tokio_postgres::Row, at: usize) -> Value {
+    let Raw(value) = row.try_get(at).unwrap_or_else(|error| panic!("{error:?}"));
+    value.unwrap_or(Value::Null)
+}
