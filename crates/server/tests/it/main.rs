@@ -14,6 +14,7 @@ mod flow;
 mod health;
 mod mail;
 mod measuring;
+mod migrations;
 mod misbehaving;
 mod model;
 mod openapi;

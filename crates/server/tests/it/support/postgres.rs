@@ -22,10 +22,13 @@ mod embedded {
 /// Any database of the cluster, as a superuser.
 const CLUSTER: &str = "INKHOOK_TEST_POSTGRES";
 /// Among the advisory locks of the cluster: held by whoever makes a template.
-const MAKING_TEMPLATE: i64 = 0x1_4b0_0c0de;
+const MAKING_TEMPLATE: i64 = 7_465_001;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Copying files costs a third of copying pages through the log, where nothing is synced.
 const HOW: &str = "STRATEGY file_copy";
+
+/// How often it is asked whether the sessions of a database are gone, before waiting is left to Postgres.
+const LOOKS: usize = 1_000;
 
 /// See the module.
 #[derive(Debug)]
@@ -73,8 +76,23 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        let (config, sql) = (self.cluster.clone(), format!("DROP DATABASE {} WITH (FORCE)", self.name));
-        apart(async move { run(&connect(&config).await, &sql).await });
+        let (config, name) = (self.cluster.clone(), self.name.clone());
+        apart(async move {
+            let client = connect(&config).await;
+            end_sessions(&client, &name).await;
+            run(&client, &format!("DROP DATABASE {name} WITH (FORCE)")).await;
+        });
+    }
+}
+
+/// Ends those in a database and asks until they are gone. Dropping would end them, too, but looks whether they are
+/// gone ten times a second only.
+async fn end_sessions(client: &Client, database: &str) {
+    for _ in 0..LOOKS {
+        let ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1";
+        if client.query(ended, &[&database]).await.expect("the cluster's superuser may").is_empty() {
+            return;
+        }
     }
 }
 
