@@ -17,8 +17,9 @@ use uuid::Uuid;
 pub use self::batch::{AcceptBatch, BatchRefusal, NewBatch};
 use super::error::StoreError;
 use super::faults::Bug;
+use super::sql::many::{Holds, Many};
 use super::writer::Tx;
-use super::{Store, facts, heads, ordering, rows};
+use super::{Store, facts, heads, ordering, queue, rows};
 use crate::domain::conversation::ConversationKey;
 use crate::domain::delivery::Class;
 use crate::domain::number::{DeliveryNo, OrganizationNo, Seq, SubscriptionNo};
@@ -95,19 +96,37 @@ pub(super) enum DedupeKind {
 
 const FIND_DEDUPE: &str = "SELECT request_hash, event_id FROM dedupe
     WHERE organization_id = $1 AND kind = $2 AND key = $3 AND (expires_ms IS NULL OR expires_ms > $4)";
-const ADD_DEDUPE: &str = "INSERT INTO dedupe (organization_id, kind, key, request_hash, event_id, expires_ms)
+pub(super) static ADD_DEDUPE: Many = Many {
+    one: "INSERT INTO dedupe (organization_id, kind, key, request_hash, event_id, expires_ms)
     VALUES ($1, $2, $3, $4, $5, $6)
     ON CONFLICT (organization_id, kind, key) DO UPDATE SET
-    request_hash = excluded.request_hash, event_id = excluded.event_id, expires_ms = excluded.expires_ms";
+    request_hash = excluded.request_hash, event_id = excluded.event_id, expires_ms = excluded.expires_ms
+    WHERE dedupe.expires_ms <= $7",
+    all: "INSERT INTO dedupe (organization_id, kind, key, request_hash, event_id, expires_ms)
+    SELECT a, b, c, d, e, f FROM unnest(CAST($1 AS BIGINT[]), CAST($2 AS SMALLINT[]), CAST($3 AS BYTEA[]),
+    CAST($4 AS BYTEA[]), CAST($5 AS BYTEA[]), CAST($6 AS BIGINT[]), CAST($7 AS BIGINT[]))
+    AS x (a, b, c, d, e, f, now) ORDER BY a, b, c
+    ON CONFLICT (organization_id, kind, key) DO UPDATE SET
+    request_hash = excluded.request_hash, event_id = excluded.event_id, expires_ms = excluded.expires_ms
+    WHERE dedupe.expires_ms <= (SELECT min(n) FROM unnest(CAST($7 AS BIGINT[])) n)",
+    columns: &[Holds::Int8, Holds::Int2, Holds::Bytes, Holds::Bytes, Holds::Bytes, Holds::Int8, Holds::Int8],
+    exact: true,
+};
 const FAN_OUT_OF: &str = "SELECT fan_out FROM events WHERE organization_id = $1 AND id = $2";
 const MATCHING: &str = "SELECT s.no, CASE s.ordering WHEN 'conversation' THEN s.ordering_since_seq END
     FROM subscriptions s
     JOIN subscription_types t ON t.subscription = s.no AND t.event_type = $3
     WHERE s.identity_id = $1 AND s.status = 'active' AND s.owner_id IN ($1, $2) ORDER BY s.no LIMIT 40";
-pub(super) const ADD_EVENT: &str = "INSERT INTO events (seq, id, organization_id, event_type, owner_kind, owner_id,
-    identity_id, accepted_ms, expires_ms, fan_out, payload) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
-const ADD_DELIVERY: &str = "INSERT INTO queue (no, organization_id, subscription, event_seq, event_type,
-    class, request_id, due_ms, expires_ms, created_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, $9)";
+pub(super) static ADD_EVENT: Many = Many {
+    one: "INSERT INTO events (seq, id, organization_id, event_type, owner_kind, owner_id, identity_id,
+    accepted_ms, expires_ms, fan_out, payload)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+    all: "INSERT INTO events (seq, id, organization_id, event_type, owner_kind, owner_id, identity_id,
+    accepted_ms, expires_ms, fan_out, payload)
+    SELECT * FROM unnest(CAST($1 AS BIGINT[]), CAST($2 AS BYTEA[]), CAST($3 AS BIGINT[]), CAST($4 AS SMALLINT[]), CAST($5 AS SMALLINT[]), CAST($6 AS BYTEA[]), CAST($7 AS BYTEA[]), CAST($8 AS BIGINT[]), CAST($9 AS BIGINT[]), CAST($10 AS BIGINT[]), CAST($11 AS BYTEA[]))",
+    columns: &[Holds::Int8, Holds::Bytes, Holds::Int8, Holds::Int2, Holds::Int2, Holds::Bytes, Holds::Bytes, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Bytes],
+    exact: false,
+};
 
 impl Store {
     /// Stores an event and its deliveries, or recognises a repeat.
@@ -225,15 +244,16 @@ pub(super) fn remember(
     expires_at: Option<TimeMs>,
 ) -> Result<(), StoreError> {
     let id: Uuid = event.id.as_uuid();
-    tx.run(
-        ADD_DEDUPE,
+    tx.write_exact(
+        &ADD_DEDUPE,
         params![
             event.organization.0,
             kind as i64,
             key,
             &event.request_hash[..],
             id.as_bytes(),
-            expires_at.map(|time| time.0)
+            expires_at.map(|time| time.0),
+            tx.context.clock.wall().0
         ],
     )?;
     Ok(())
@@ -268,8 +288,8 @@ pub(super) fn store_event(
     let subscriptions = matching(tx, event, identity)?;
     let fan_out = u32::try_from(subscriptions.len()).unwrap_or(u32::MAX);
     let (id, owner_id, identity_id) = (event.id.as_uuid(), event.owner.uuid(), identity.as_uuid());
-    tx.run(
-        ADD_EVENT,
+    tx.write(
+        &ADD_EVENT,
         params![
             seq.0,
             id.as_bytes(),
@@ -344,8 +364,9 @@ fn enqueue_held(
     held_until: TimeMs,
 ) -> Result<RequestId, StoreError> {
     let request_id = tx.context.entropy.uuid();
-    tx.run(
-        ADD_DELIVERY,
+    let nobody = None::<i64>;
+    tx.write(
+        &queue::ADD,
         params![
             delivery.no.0,
             delivery.organization.0,
@@ -354,8 +375,13 @@ fn enqueue_held(
             delivery.event_type.code(),
             delivery.class.code(),
             request_id.as_bytes(),
+            TimeMs::ZERO.0,
             delivery.expires_at.map(|time| time.0),
-            now.0
+            now.0,
+            0,
+            nobody,
+            nobody,
+            nobody
         ],
     )?;
     if delivery.class == Class::Live {

@@ -7,15 +7,25 @@ use super::error::StoreError;
 use super::faults::Bug;
 use super::memory::Heads;
 use super::rows;
+use super::sql::many::{Holds, Many};
 use super::writer::Tx;
 use crate::domain::delivery::Class;
 use crate::domain::number::SubscriptionNo;
 use crate::domain::time::TimeMs;
 use crate::store::sql::params;
 
-const LOWER: &str = "INSERT INTO queue_heads (subscription, class, due_ms) VALUES ($1, $2, $3)
+static LOWER: Many = Many {
+    one: "INSERT INTO queue_heads (subscription, class, due_ms) VALUES ($1, $2, $3)
     ON CONFLICT (subscription, class) DO UPDATE SET due_ms = excluded.due_ms
-    WHERE excluded.due_ms < queue_heads.due_ms";
+    WHERE excluded.due_ms < queue_heads.due_ms",
+    all: "INSERT INTO queue_heads (subscription, class, due_ms) SELECT a, b, min(c)
+    FROM unnest(CAST($1 AS BIGINT[]), CAST($2 AS SMALLINT[]), CAST($3 AS BIGINT[])) AS x (a, b, c)
+    GROUP BY a, b ORDER BY a, b
+    ON CONFLICT (subscription, class) DO UPDATE SET due_ms = excluded.due_ms
+    WHERE excluded.due_ms < queue_heads.due_ms",
+    columns: &[Holds::Int8, Holds::Int2, Holds::Int8],
+    exact: false,
+};
 const SET: &str = "UPDATE queue_heads SET due_ms = $3 WHERE subscription = $1 AND class = $2";
 const REMOVE: &str = "DELETE FROM queue_heads WHERE subscription = $1 AND class = $2";
 const REMOVE_ALL: &str = "DELETE FROM queue_heads WHERE subscription = $1";
@@ -58,7 +68,7 @@ pub(super) fn put_right(
     class: Class,
     due: TimeMs,
 ) -> Result<(), StoreError> {
-    tx.run(LOWER, params![subscription.0, class.code(), due.0])?;
+    tx.write(&LOWER, params![subscription.0, class.code(), due.0])?;
     remember(tx, subscription, class, Some(due));
     Ok(())
 }
@@ -71,7 +81,7 @@ pub(super) fn lower(
     due: TimeMs,
 ) -> Result<(), StoreError> {
     if of(tx, subscription)?.get(class).is_none_or(|head| head > due) {
-        tx.run(LOWER, params![subscription.0, class.code(), due.0])?;
+        tx.write(&LOWER, params![subscription.0, class.code(), due.0])?;
         remember(tx, subscription, class, Some(due));
     }
     Ok(())

@@ -6,6 +6,7 @@ use inkhook_wire::id::RequestId;
 use super::error::StoreError;
 use super::faults::Bug;
 use super::settle::AttemptRow;
+use super::sql::many::{Holds, Many};
 use super::writer::Tx;
 use super::{Store, ordering, rows, settle};
 use crate::domain::delivery::{Class, End};
@@ -50,13 +51,36 @@ const DUE: &str = concat!(
     columns!(),
     " FROM queue WHERE subscription = $1 AND class = $2 AND due_ms <= $3 ORDER BY due_ms, no LIMIT $4"
 );
+pub(super) static ADD: Many = Many {
+    one: "INSERT INTO queue (no, organization_id, subscription, event_seq, event_type, class, request_id,
+    due_ms, expires_ms, created_ms, claim_no, boot, claimed_ms, claimed_url)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+    all: "INSERT INTO queue (no, organization_id, subscription, event_seq, event_type, class, request_id,
+    due_ms, expires_ms, created_ms, claim_no, boot, claimed_ms, claimed_url)
+    SELECT * FROM unnest(CAST($1 AS BIGINT[]), CAST($2 AS BIGINT[]), CAST($3 AS BIGINT[]), CAST($4 AS BIGINT[]), CAST($5 AS SMALLINT[]), CAST($6 AS SMALLINT[]), CAST($7 AS BYTEA[]), CAST($8 AS BIGINT[]), CAST($9 AS BIGINT[]), CAST($10 AS BIGINT[]), CAST($11 AS BIGINT[]), CAST($12 AS BIGINT[]), CAST($13 AS BIGINT[]), CAST($14 AS BIGINT[]))",
+    columns: &[Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int2, Holds::Int2, Holds::Bytes, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int8],
+    exact: false,
+};
 const STANDING: &str = "SELECT s.status, t.since_seq FROM subscriptions s
     LEFT JOIN subscription_types t ON t.subscription = s.no AND t.event_type = $2 WHERE s.no = $1";
 const REMOVE: &str = "DELETE FROM queue WHERE no = $1";
-const REMOVE_CLAIMED: &str = "DELETE FROM queue WHERE no = $1 AND claim_no = $2 AND boot = $3";
-const ADD_ENDED: &str = "INSERT INTO deliveries (no, organization_id, subscription, event_seq, event_type,
-    class, request_id, state, reason, attempts, created_ms, ended_ms, open_claim, open_url, open_started_ms)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
+static REMOVE_CLAIMED: Many = Many {
+    one: "DELETE FROM queue WHERE no = $1 AND claim_no = $2 AND boot = $3",
+    all: "DELETE FROM queue q USING unnest(CAST($1 AS BIGINT[]), CAST($2 AS BIGINT[]), CAST($3 AS BIGINT[]))
+    AS d (no, claim_no, boot) WHERE q.no = d.no AND q.claim_no = d.claim_no AND q.boot = d.boot",
+    columns: &[Holds::Int8, Holds::Int8, Holds::Int8],
+    exact: true,
+};
+static ADD_ENDED: Many = Many {
+    one: "INSERT INTO deliveries (no, organization_id, subscription, event_seq, event_type, class, request_id,
+    state, reason, attempts, created_ms, ended_ms, open_claim, open_url, open_started_ms)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+    all: "INSERT INTO deliveries (no, organization_id, subscription, event_seq, event_type, class, request_id,
+    state, reason, attempts, created_ms, ended_ms, open_claim, open_url, open_started_ms)
+    SELECT * FROM unnest(CAST($1 AS BIGINT[]), CAST($2 AS BIGINT[]), CAST($3 AS BIGINT[]), CAST($4 AS BIGINT[]), CAST($5 AS SMALLINT[]), CAST($6 AS SMALLINT[]), CAST($7 AS BYTEA[]), CAST($8 AS SMALLINT[]), CAST($9 AS TEXT[]), CAST($10 AS BIGINT[]), CAST($11 AS BIGINT[]), CAST($12 AS BIGINT[]), CAST($13 AS BIGINT[]), CAST($14 AS BIGINT[]), CAST($15 AS BIGINT[]))",
+    columns: &[Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int2, Holds::Int2, Holds::Bytes, Holds::Int2, Holds::Text, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int8],
+    exact: false,
+};
 const WRITE_COUNTS: &str =
     "UPDATE queue SET attempts = $2, unknown = $3, failures = $4, maybe_received = $5, boot = NULL
     WHERE no = $1";
@@ -114,7 +138,7 @@ pub(super) fn cancelled(connection: &Connection, row: &QueueRow) -> Result<Optio
 /// Ends a delivery that this process holds with the success of its attempt; false when it does not hold it
 /// any more, and then nothing was written.
 pub(super) fn end_claimed(tx: &mut Tx<'_>, row: &QueueRow, attempt: &AttemptRow) -> Result<bool, StoreError> {
-    if tx.run(REMOVE_CLAIMED, params![row.no.0, row.claim_no, row.boot])? == 0 {
+    if !tx.write_exact(&REMOVE_CLAIMED, params![row.no.0, row.claim_no, row.boot])? {
         return Ok(false);
     }
     if !tx.context.faults.has(Bug::AttemptForgotten) {
@@ -145,8 +169,8 @@ fn move_to_ended(tx: &mut Tx<'_>, row: &QueueRow, end: End, under_way: bool) -> 
 /// Writes the ended delivery that a row becomes.
 pub(super) fn add_ended(tx: &Tx<'_>, row: &QueueRow, end: End, under_way: bool) -> Result<(), StoreError> {
     let request_id = row.request_id.as_uuid();
-    tx.run(
-        ADD_ENDED,
+    tx.write(
+        &ADD_ENDED,
         params![
             row.no.0,
             row.organization.0,

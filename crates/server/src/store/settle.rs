@@ -12,6 +12,7 @@ use super::claim::Followed;
 use super::error::StoreError;
 use super::faults::Bug;
 use super::queue::{self, QueueRow};
+use super::sql::many::{Holds, Many};
 use super::writer::{Kind, Op, Tx};
 use super::{Store, alerts, claim, heads, health, ordering, rows};
 use crate::domain::attempt::Recorded;
@@ -111,10 +112,18 @@ pub enum Settled {
     Nothing,
 }
 
-const ADD_ATTEMPT: &str = "INSERT INTO attempts (no, id, organization_id, delivery, subscription, event_seq,
-    event_type, attempt_no, claim_no, url, is_replay, outcome, status, error, response_body, response_bytes,
-    duration_ms, started_ms, created_ms)
-    VALUES ($19, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
+static ADD_ATTEMPT: Many = Many {
+    one: "INSERT INTO attempts (id, organization_id, delivery, subscription, event_seq, event_type, attempt_no,
+    claim_no, url, is_replay, outcome, status, error, response_body, response_bytes, duration_ms, started_ms,
+    created_ms, no)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
+    all: "INSERT INTO attempts (id, organization_id, delivery, subscription, event_seq, event_type, attempt_no,
+    claim_no, url, is_replay, outcome, status, error, response_body, response_bytes, duration_ms, started_ms,
+    created_ms, no)
+    SELECT * FROM unnest(CAST($1 AS BYTEA[]), CAST($2 AS BIGINT[]), CAST($3 AS BIGINT[]), CAST($4 AS BIGINT[]), CAST($5 AS BIGINT[]), CAST($6 AS SMALLINT[]), CAST($7 AS BIGINT[]), CAST($8 AS BIGINT[]), CAST($9 AS BIGINT[]), CAST($10 AS SMALLINT[]), CAST($11 AS SMALLINT[]), CAST($12 AS SMALLINT[]), CAST($13 AS TEXT[]), CAST($14 AS BYTEA[]), CAST($15 AS BIGINT[]), CAST($16 AS BIGINT[]), CAST($17 AS BIGINT[]), CAST($18 AS BIGINT[]), CAST($19 AS BIGINT[]))",
+    columns: &[Holds::Bytes, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int2, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int2, Holds::Int2, Holds::Int2, Holds::Text, Holds::Bytes, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int8],
+    exact: false,
+};
 const COMPLETE_LOST: &str = "UPDATE attempts SET outcome = $3, status = $4, error = $5, response_body = $6,
     response_bytes = $7, duration_ms = $8 WHERE delivery = $1 AND claim_no = $2 AND outcome = 3";
 const RETRY: &str = "UPDATE queue SET class = $2, due_ms = $3, failures = $4, attempts = $5,
@@ -300,8 +309,8 @@ fn complete_lost(tx: &Tx<'_>, settlement: &Settlement) -> Result<Settled, StoreE
 pub(super) fn write_attempt(tx: &Tx<'_>, row: &QueueRow, attempt: &AttemptRow) -> Result<(), StoreError> {
     let url = row.claimed_url.ok_or(StoreError::Corrupt("a claim without its URL"))?;
     tx.tally.attempt(attempt.recorded);
-    tx.run(
-        ADD_ATTEMPT,
+    tx.write(
+        &ADD_ATTEMPT,
         params![
             attempt.id.as_bytes(),
             row.organization.0,

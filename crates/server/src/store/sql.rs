@@ -9,6 +9,7 @@
 //! Nothing outside `store` sees any of this, and inside only [`Connection`] knows which of the two it is.
 
 mod error;
+pub(super) mod many;
 pub(super) mod postgres;
 mod text;
 
@@ -19,6 +20,7 @@ pub(super) use rusqlite::params;
 pub(super) use rusqlite::types::{FromSql, ToSql, Value};
 
 pub(super) use self::error::{Error, Trouble};
+use self::many::{Many, Values};
 use self::postgres::Session;
 
 /// Values as parameters.
@@ -99,6 +101,22 @@ impl Connection {
                 Ok(connection.prepare_cached(&text::for_sqlite(sql))?.execute(params)?)
             }
             Self::Postgres(session) => session.execute(sql, params),
+        }
+    }
+
+    /// Writes a row: now, or together with others of its kind.
+    pub(super) fn write(&self, many: &'static Many, values: Values<'_>) -> Result<(), Error> {
+        match self {
+            Self::Sqlite(_) => self.run(many.one, values).map(drop),
+            Self::Postgres(session) => session.gather(many, values),
+        }
+    }
+
+    /// The same, and tells whether a row was changed. A server says so later, and then by [`Many::exact`].
+    pub(super) fn write_exact(&self, many: &'static Many, values: Values<'_>) -> Result<bool, Error> {
+        match self {
+            Self::Sqlite(_) => Ok(self.run(many.one, values)? > 0),
+            Self::Postgres(session) => session.gather(many, values).map(|()| true),
         }
     }
 

@@ -54,8 +54,8 @@ fn attempt(tx: &mut Tx<'_>, scope: Scope, id: SubscriptionId, event: &NewEvent) 
     }
     let (seq, now) = (tx.next_seq()?, tx.context.clock.wall());
     let (event_id, owner_id, identity_id) = (event.id.as_uuid(), event.owner.uuid(), identity.as_uuid());
-    tx.run(
-        ADD_EVENT,
+    tx.write(
+        &ADD_EVENT,
         params![
             seq.0,
             event_id.as_bytes(),

@@ -174,15 +174,16 @@ fn remember_batch(
 ) -> Result<(), StoreError> {
     let Some(key) = &batch.idempotency_key else { return Ok(()) };
     let ids: Vec<u8> = accepted.iter().flat_map(|accepted| accepted.id.as_uuid().into_bytes()).collect();
-    tx.run(
-        ADD_DEDUPE,
+    tx.write_exact(
+        &ADD_DEDUPE,
         params![
             batch.organization.0,
             DedupeKind::Key as i64,
             key.as_bytes(),
             &batch.request_hash[..],
             ids,
-            now.0 + IDEMPOTENCY_KEY_KEPT_MS
+            now.0 + IDEMPOTENCY_KEY_KEPT_MS,
+            now.0
         ],
     )?;
     Ok(())

@@ -14,10 +14,6 @@ use crate::store::sql::params;
 use crate::store::target::{self, Target};
 use crate::store::writer::Tx;
 
-const ADD_LEASED: &str = "INSERT INTO queue (no, organization_id, subscription, event_seq, event_type,
-    class, request_id, due_ms, expires_ms, created_ms, claim_no, boot, claimed_ms, claimed_url)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, $11, $10, $12)";
-
 /// Leases the delivery to the engine if its subscription has nothing waiting and a place is free, and queues
 /// it otherwise. True when nobody needs to be told: it is handed over, or claimed when a place is freed, or
 /// nothing may be taken of its subscription now.
@@ -108,8 +104,8 @@ fn leased_row(
 
 fn insert(tx: &mut Tx<'_>, row: &QueueRow) -> Result<(), StoreError> {
     let request_id = row.request_id.as_uuid();
-    tx.run(
-        ADD_LEASED,
+    tx.write(
+        &queue::ADD,
         params![
             row.no.0,
             row.organization.0,
@@ -121,7 +117,9 @@ fn insert(tx: &mut Tx<'_>, row: &QueueRow) -> Result<(), StoreError> {
             row.due_at.0,
             row.expires_at.map(|time| time.0),
             row.created_at.0,
+            row.claim_no,
             row.boot,
+            row.claimed_at.map(|time| time.0),
             row.claimed_url.map(|url| url.0)
         ],
     )?;

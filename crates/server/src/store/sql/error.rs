@@ -21,6 +21,9 @@ pub enum Error {
     /// A statement before it had failed, so there is nothing to commit.
     #[error("a statement of this transaction had failed")]
     Aborted,
+    /// A row that this transaction counted on was changed by another node.
+    #[error("another node was there before")]
+    Overtaken,
     /// A column is not what the code takes it for.
     #[error("a column cannot be read: {0}")]
     Column(String),
@@ -64,7 +67,7 @@ impl Error {
                 None => Trouble::Statement,
             },
             Self::NoAnswer | Self::NotConnected => Trouble::Away,
-            Self::Aborted => Trouble::Conflict,
+            Self::Aborted | Self::Overtaken => Trouble::Conflict,
             Self::Column(_) => Trouble::Statement,
             Self::OnDemand(trouble) => *trouble,
         }

@@ -8,6 +8,7 @@
 //! that broke is made anew by the next transaction, never within one.
 
 mod config;
+mod gathered;
 mod value;
 
 use std::cell::{Cell, RefCell};
@@ -20,9 +21,11 @@ use tokio_postgres::{Client, Row, Statement};
 
 pub(in crate::store) use self::config::Role;
 pub use self::config::{Server, ServerError};
+use self::gathered::Gathered;
 use self::value::Param;
 pub(super) use self::value::column;
-use super::error::Error;
+use super::error::{Error, Trouble};
+use super::many::{Many, Values};
 use super::{Params, text};
 
 /// A server that says nothing for this long is taken for gone. Longer than any lock is waited for.
@@ -38,6 +41,8 @@ pub struct Session {
     runtime: Option<Runtime>,
     link: RefCell<Option<Link>>,
     transaction: Cell<Transaction>,
+    /// Rows of this transaction that have not been written yet.
+    gathered: RefCell<Vec<Gathered>>,
 }
 
 /// Where the session is.
@@ -78,6 +83,7 @@ impl Session {
             runtime: Some(runtime),
             link: RefCell::new(None),
             transaction: Cell::new(Transaction::None),
+            gathered: RefCell::default(),
         })
     }
 
@@ -128,7 +134,52 @@ impl Session {
         answer
     }
 
+    /// Keeps a row until it is written with others.
+    pub(super) fn gather(&self, many: &'static Many, values: Values<'_>) -> Result<(), Error> {
+        let mut gathered = self.gathered.borrow_mut();
+        if let Some(same) = gathered.iter_mut().find(|one| std::ptr::eq(one.many, many)) {
+            return same.push(values);
+        }
+        let mut new = Gathered::new(many);
+        new.push(values)?;
+        gathered.push(new);
+        Ok(())
+    }
+
+    /// Writes what was gathered, and then whatever `last` says, all in one go.
+    fn write_gathered(&self, last: Option<&str>) -> Result<(), Error> {
+        let gathered = std::mem::take(&mut *self.gathered.borrow_mut());
+        if gathered.is_empty() && last.is_none() {
+            return Ok(());
+        }
+        let changed = self.ask(async |link| {
+            let mut statements = Vec::with_capacity(gathered.len());
+            for one in &gathered {
+                statements.push(link.statement(one.many.all).await?);
+            }
+            let params: Vec<_> = gathered.iter().map(Gathered::refs).collect();
+            let client = &link.client;
+            let writes =
+                statements.iter().zip(&params).map(|(statement, params)| client.execute(statement, params));
+            // In the order in which they are asked for, and without waiting in between.
+            let writes = futures_util::future::join_all(writes);
+            let last = async {
+                match last {
+                    Some(last) => client.batch_execute(last).await,
+                    None => Ok(()),
+                }
+            };
+            let (changed, last) = futures_util::future::join(writes, last).await;
+            // The first error is the cause, and those after it only say that there was one.
+            let changed = changed.into_iter().collect::<Result<Vec<u64>, _>>()?;
+            last.map(|()| changed)
+        })?;
+        let is_whole = |(one, changed): (&Gathered, &u64)| !one.many.exact || *changed == one.rows as u64;
+        if gathered.iter().zip(&changed).all(is_whole) { Ok(()) } else { Err(Error::Overtaken) }
+    }
+
     pub(super) fn query(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>, Error> {
+        self.write_gathered(None)?;
         let params = Param::all(params)?;
         self.ask(async |link| {
             let statement = link.statement(sql).await?;
@@ -137,6 +188,7 @@ impl Session {
     }
 
     pub(super) fn execute(&self, sql: &str, params: Params<'_>) -> Result<usize, Error> {
+        self.write_gathered(None)?;
         let params = Param::all(params)?;
         let changed = self.ask(async |link| {
             let statement = link.statement(sql).await?;
@@ -173,7 +225,14 @@ impl Session {
 
     fn begin_as(&self, sql: &str) -> Result<(), Error> {
         self.transaction.set(Transaction::None);
-        self.batch(sql)?;
+        self.gathered.borrow_mut().clear();
+        // A server that was started anew since the last time is found out by the first that asks it.
+        if let Err(error) = self.batch(sql) {
+            if error.trouble() != Trouble::Away || matches!(error, Error::NoAnswer) {
+                return Err(error);
+            }
+            self.batch(sql)?;
+        }
         self.transaction.set(Transaction::Open);
         Ok(())
     }
@@ -182,12 +241,17 @@ impl Session {
         if self.transaction.get() != Transaction::Open {
             return Err(Error::Aborted);
         }
-        self.batch("COMMIT")?;
+        // Whether all rows were written is known before the commit is asked for, where that is in question.
+        if self.gathered.borrow().iter().any(|one| one.many.exact) {
+            self.write_gathered(None)?;
+        }
+        self.write_gathered(Some("COMMIT"))?;
         self.transaction.set(Transaction::None);
         Ok(())
     }
 
     pub(super) fn roll_back(&self) -> Result<(), Error> {
+        self.gathered.borrow_mut().clear();
         if self.transaction.replace(Transaction::None) == Transaction::None {
             return Ok(());
         }

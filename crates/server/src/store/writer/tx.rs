@@ -20,6 +20,7 @@ use crate::store::memory::Memory;
 use crate::store::ordering::Ordered;
 use crate::store::rows;
 use crate::store::seal::Sealer;
+use crate::store::sql::many::{Many, Values};
 use crate::store::sql::{Connection, Params, params};
 use crate::store::tally::Tally;
 
@@ -71,6 +72,20 @@ impl Tx<'_> {
     /// Runs a statement through the cache and tells how many rows it changed.
     pub(in crate::store) fn run(&self, sql: &'static str, params: Params<'_>) -> Result<usize, StoreError> {
         Ok(self.connection.run(sql, params)?)
+    }
+
+    /// Writes a row by itself or with others of its kind.
+    pub(in crate::store) fn write(&self, many: &'static Many, values: Values<'_>) -> Result<(), StoreError> {
+        Ok(self.connection.write(many, values)?)
+    }
+
+    /// The same, for a statement that must change a row; false: it did not.
+    pub(in crate::store) fn write_exact(
+        &self,
+        many: &'static Many,
+        values: Values<'_>,
+    ) -> Result<bool, StoreError> {
+        Ok(self.connection.write_exact(many, values)?)
     }
 
     /// Runs an `INSERT … RETURNING no` and tells the number.
