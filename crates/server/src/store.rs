@@ -31,6 +31,7 @@ pub mod identities;
 mod inbox;
 pub mod keeper;
 pub mod lag;
+mod locks;
 pub mod mail;
 pub mod mailboxes;
 mod memory;
@@ -67,6 +68,7 @@ use std::sync::Arc;
 
 pub use error::StoreError;
 pub use writer::Tx;
+use writer::Wants;
 
 use crate::domain::entropy::Entropy;
 use crate::domain::generations::Generations;
@@ -204,11 +206,12 @@ impl Store {
     }
 
     /// Runs a publish: like [`Store::change`], but admitted by organisation and served round robin.
-    /// `size` is events and bytes.
+    /// `size` is events and bytes; `wants` what it will look at, if that is known.
     async fn admit<T, F>(
         &self,
         organization: OrganizationNo,
         size: (usize, usize),
+        wants: Option<Wants>,
         run: F,
     ) -> Result<T, StoreError>
     where
@@ -216,7 +219,7 @@ impl Store {
         F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         let admitted = match self.may_admit(organization) {
-            Ok(()) => self.writer.admit(organization, size, run).await,
+            Ok(()) => self.writer.admit(organization, size, wants, run).await,
             Err(refusal) => Err(refusal),
         };
         if let Some(why) = admitted.as_ref().err().and_then(refusal) {

@@ -54,7 +54,14 @@ pub fn decide(claimed: &Claimed, outcome: Outcome, around: Circumstances<'_>) ->
             (None, Next::Release { maybe_received: false }, None)
         }
     };
-    Settlement { delivery: claimed.delivery, claim_no: claimed.claim_no, attempt, next, hold_until }
+    Settlement {
+        delivery: claimed.delivery,
+        subscription: claimed.target.subscription,
+        claim_no: claimed.claim_no,
+        attempt,
+        next,
+        hold_until,
+    }
 }
 
 fn after_attempt(

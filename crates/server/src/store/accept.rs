@@ -17,8 +17,10 @@ use uuid::Uuid;
 pub use self::batch::{AcceptBatch, BatchRefusal, NewBatch};
 use super::error::StoreError;
 use super::faults::Bug;
+use super::memory::{Earlier, Match, Remembered};
+use super::sql;
 use super::sql::many::{Holds, Many};
-use super::writer::Tx;
+use super::writer::{Hold, Publish, Repeat, Tx, Wants};
 use super::{Store, facts, heads, ordering, queue, rows};
 use crate::domain::conversation::ConversationKey;
 use crate::domain::delivery::Class;
@@ -87,7 +89,7 @@ pub struct Accepted {
 }
 
 /// What a dedupe row is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum DedupeKind {
     Key = 1,
     EventId = 2,
@@ -132,8 +134,27 @@ impl Store {
     /// Stores an event and its deliveries, or recognises a repeat.
     pub async fn accept(&self, event: NewEvent) -> Result<Accept, StoreError> {
         let bytes = event.payload.len();
-        self.admit(event.organization, (1, bytes), move |tx| accept(tx, &event)).await
+        let wants = wants(&event);
+        self.admit(event.organization, (1, bytes), Some(wants), move |tx| accept(tx, &event)).await
     }
+}
+
+/// What accepting it looks at.
+fn wants(event: &NewEvent) -> Wants {
+    let mut wants = Wants::default();
+    let NewEvent { organization, owner, event_type, .. } = *event;
+    wants.publishes.push(Publish { organization, owner, event_type });
+    if let Some(key) = &event.idempotency_key {
+        wants.repeats.push(repeat(organization, DedupeKind::Key, key.as_bytes()));
+    }
+    if event.id_given {
+        wants.repeats.push(repeat(organization, DedupeKind::EventId, event.id.as_uuid().as_bytes()));
+    }
+    wants
+}
+
+fn repeat(organization: OrganizationNo, kind: DedupeKind, key: &[u8]) -> Repeat {
+    Repeat { organization, kind, key: key.to_vec() }
 }
 
 fn accept(tx: &mut Tx<'_>, event: &NewEvent) -> Result<Accept, StoreError> {
@@ -145,23 +166,25 @@ fn accept(tx: &mut Tx<'_>, event: &NewEvent) -> Result<Accept, StoreError> {
     if event.expires_at.is_some_and(|expires_at| expires_at <= now) {
         return Ok(Accept::Expired);
     }
-    let Some(identity) = identity_of(tx, event.organization, event.owner)? else {
+    let Some(identity) = identity_of(tx, event)? else {
         return Ok(Accept::OwnerGone);
     };
     let Stored { deliveries, waiting } = store_event(tx, event, identity, now)?;
-    remember_key(tx, event, now)?;
-    if event.id_given {
-        remember(tx, event, DedupeKind::EventId, event.id.as_uuid().as_bytes(), None)?;
+    if !is_twin {
+        remember_key(tx, event, now)?;
+        if event.id_given {
+            remember(tx, event, DedupeKind::EventId, event.id.as_uuid().as_bytes(), None)?;
+        }
     }
     Ok(Accept::Accepted(Accepted { id: event.id, deliveries, duplicate: false, waiting }))
 }
 
 /// Who stands behind the owner; from memory while no owner has changed.
-fn identity_of(
-    tx: &mut Tx<'_>,
-    organization: OrganizationNo,
-    owner: Owner,
-) -> Result<Option<IdentityId>, StoreError> {
+fn identity_of(tx: &mut Tx<'_>, event: &NewEvent) -> Result<Option<IdentityId>, StoreError> {
+    let NewEvent { organization, owner, event_type, .. } = *event;
+    if let Some((identity, _)) = tx.memory.matches(&Publish { organization, owner, event_type }) {
+        return Ok(identity);
+    }
     if let Some(known) = tx.memory.identity(organization, owner) {
         return Ok(Some(known));
     }
@@ -172,7 +195,7 @@ fn identity_of(
     Ok(identity)
 }
 
-fn find_repeat(tx: &Tx<'_>, event: &NewEvent, now: TimeMs) -> Result<Option<Accept>, StoreError> {
+fn find_repeat(tx: &mut Tx<'_>, event: &NewEvent, now: TimeMs) -> Result<Option<Accept>, StoreError> {
     let by_key = match &event.idempotency_key {
         Some(key) => find(tx, event.organization, DedupeKind::Key, key.as_bytes(), now)?,
         None => None,
@@ -207,7 +230,7 @@ fn find_repeat(tx: &Tx<'_>, event: &NewEvent, now: TimeMs) -> Result<Option<Acce
     Ok(Some(Accept::Accepted(Accepted { id: known.event, deliveries, duplicate: true, waiting: false })))
 }
 
-fn remember_key(tx: &Tx<'_>, event: &NewEvent, now: TimeMs) -> Result<(), StoreError> {
+fn remember_key(tx: &mut Tx<'_>, event: &NewEvent, now: TimeMs) -> Result<(), StoreError> {
     let Some(key) = &event.idempotency_key else { return Ok(()) };
     let expires_at = TimeMs(now.0 + IDEMPOTENCY_KEY_KEPT_MS);
     remember(tx, event, DedupeKind::Key, key.as_bytes(), Some(expires_at))
@@ -221,42 +244,73 @@ pub(super) struct Known {
 }
 
 pub(super) fn find(
-    tx: &Connection,
+    tx: &Tx<'_>,
     organization: OrganizationNo,
     kind: DedupeKind,
     key: &[u8],
     now: TimeMs,
 ) -> Result<Option<Known>, StoreError> {
+    let Some(found) = remembered(tx, organization, kind, key, now)? else { return Ok(None) };
+    // A batch's row holds the ids of all its events.
+    let first = found.events.get(..16).and_then(|id| Uuid::from_slice(id).ok());
+    let event = first.ok_or(StoreError::Corrupt("a remembered event's id"))?.into();
+    Ok(Some(Known { request_hash: found.request_hash, event }))
+}
+
+/// What an earlier request left under this key.
+fn remembered(
+    tx: &Tx<'_>,
+    organization: OrganizationNo,
+    kind: DedupeKind,
+    key: &[u8],
+    now: TimeMs,
+) -> Result<Option<Remembered>, StoreError> {
+    match tx.memory.repeat(&repeat(organization, kind, key)) {
+        Earlier::Found(found) => return Ok(Some(found)),
+        Earlier::Nothing => return Ok(None),
+        Earlier::Unread => {}
+    }
     rows::optional(tx, FIND_DEDUPE, params![organization.0, kind as i64, key, now.0], |row| {
-        // A batch's row holds the ids of all its events.
-        let ids: Vec<u8> = row.get("event_id")?;
-        let first = ids.get(..16).and_then(|id| Uuid::from_slice(id).ok());
-        let event = first.ok_or(StoreError::Corrupt("a remembered event's id"))?.into();
-        Ok(Known { request_hash: row.get("request_hash")?, event })
+        Ok(Remembered { request_hash: row.get("request_hash")?, events: row.get("event_id")? })
     })
 }
 
+/// From now on it is a repeat.
+fn remember_as(
+    tx: &mut Tx<'_>,
+    repeat: Repeat,
+    found: Remembered,
+    expires_at: Option<TimeMs>,
+) -> Result<(), StoreError> {
+    let written = tx.write_exact(
+        &ADD_DEDUPE,
+        params![
+            repeat.organization.0,
+            repeat.kind as i64,
+            repeat.key,
+            &found.request_hash[..],
+            found.events,
+            expires_at.map(|time| time.0),
+            tx.context.clock.wall().0
+        ],
+    )?;
+    if !written {
+        return Err(StoreError::Statement(sql::Error::Overtaken));
+    }
+    tx.memory.note_repeat(&repeat, found);
+    Ok(())
+}
+
 pub(super) fn remember(
-    tx: &Tx<'_>,
+    tx: &mut Tx<'_>,
     event: &NewEvent,
     kind: DedupeKind,
     key: &[u8],
     expires_at: Option<TimeMs>,
 ) -> Result<(), StoreError> {
-    let id: Uuid = event.id.as_uuid();
-    tx.write_exact(
-        &ADD_DEDUPE,
-        params![
-            event.organization.0,
-            kind as i64,
-            key,
-            &event.request_hash[..],
-            id.as_bytes(),
-            expires_at.map(|time| time.0),
-            tx.context.clock.wall().0
-        ],
-    )?;
-    Ok(())
+    let found =
+        Remembered { request_hash: event.request_hash, events: event.id.as_uuid().as_bytes().to_vec() };
+    remember_as(tx, repeat(event.organization, kind, key), found, expires_at)
 }
 
 fn fan_out_of(
@@ -284,8 +338,8 @@ pub(super) fn store_event(
     identity: IdentityId,
     now: TimeMs,
 ) -> Result<Stored, StoreError> {
-    let seq = tx.next_seq()?;
     let subscriptions = matching(tx, event, identity)?;
+    let seq = tx.next_seq()?;
     let fan_out = u32::try_from(subscriptions.len()).unwrap_or(u32::MAX);
     let (id, owner_id, identity_id) = (event.id.as_uuid(), event.owner.uuid(), identity.as_uuid());
     tx.write(
@@ -306,7 +360,7 @@ pub(super) fn store_event(
     )?;
     let conversation = LazyCell::new(|| ConversationKey::of(event.event_type, &event.payload));
     let mut waiting = false;
-    for (position, (subscription, ordered_since)) in subscriptions.iter().enumerate() {
+    for (position, Match { subscription, since }) in subscriptions.iter().enumerate() {
         let delivery = NewDelivery {
             no: DeliveryNo::new(seq, position),
             organization: event.organization,
@@ -316,7 +370,7 @@ pub(super) fn store_event(
             class: Class::Live,
             expires_at: event.expires_at,
         };
-        waiting |= match ordered_since {
+        waiting |= match since {
             Some(since) => ordering::enqueue_in_order(tx, &delivery, *since, *conversation, now)?.is_some(),
             None => !lease::with_commit(tx, &delivery, event, now)?,
         };
@@ -327,16 +381,28 @@ pub(super) fn store_event(
 }
 
 /// The subscriptions of the owner and of its identity that select the type, and since when each is in order.
-fn matching(
-    tx: &Tx<'_>,
-    event: &NewEvent,
-    identity: IdentityId,
-) -> Result<Vec<(SubscriptionNo, Option<Seq>)>, StoreError> {
-    let (identity, owner) = (identity.as_uuid(), event.owner.uuid());
-    let params = params![identity.as_bytes(), owner.as_bytes(), event.event_type.code()];
-    rows::all(tx, MATCHING, params, |row| {
-        Ok((SubscriptionNo(row.get(0)?), row.get::<_, Option<i64>>(1)?.map(Seq)))
-    })
+fn matching(tx: &mut Tx<'_>, event: &NewEvent, identity: IdentityId) -> Result<Vec<Match>, StoreError> {
+    let NewEvent { organization, owner, event_type, .. } = *event;
+    if let Some((_, matches)) = tx.memory.matches(&Publish { organization, owner, event_type }) {
+        return Ok(matches);
+    }
+    let (identity, owner) = (identity.as_uuid(), owner.uuid());
+    let find = |tx: &Tx<'_>| {
+        rows::all(tx, MATCHING, params![identity.as_bytes(), owner.as_bytes(), event_type.code()], |row| {
+            let since = row.get::<_, Option<i64>>(1)?.map(Seq);
+            Ok(Match { subscription: SubscriptionNo(row.get(0)?), since })
+        })
+    };
+    let found = find(tx)?;
+    if !tx.is_shared() || found.is_empty() {
+        return Ok(found);
+    }
+    for Match { subscription, since } in &found {
+        tx.hold(*subscription, if since.is_some() { Hold::Alone } else { Hold::Shared })?;
+    }
+    // What was held too late may have changed; what is new since then comes too late for this event.
+    let still = find(tx)?;
+    Ok(still.into_iter().filter(|one| found.contains(one)).collect())
 }
 
 /// A delivery to be queued.

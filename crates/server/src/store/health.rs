@@ -32,6 +32,7 @@ use crate::domain::health::{Drain, Failure, Health, Moment, Pace, Probe, Transit
 use crate::domain::number::{DeliveryNo, OrganizationNo, Seq, SubscriptionNo, UrlNo};
 use crate::domain::subscription::{HealthView, PauseReason};
 use crate::domain::time::TimeMs;
+use crate::store::sql::many::{Holds, Many};
 use crate::store::sql::{Row, params};
 
 /// Successes of a subscription that nothing else is to be said about are written this often at most.
@@ -72,16 +73,41 @@ struct Entry {
     seen: Seq,
     /// When the row was written last by this process, schedule time.
     written_at: TimeMs,
+    /// Which version of the row this is, on a server.
+    version: Option<i64>,
 }
 
 const READ: &str = "SELECT organization_id, url, paused_ms, health, consecutive_failures, first_failure_ms,
     last_success_ms, last_failure_ms, probe_step, probe_next_ms, probe_delivery, probe_claim, probe_seen,
-    pace_minute_ms, pace_good, pace_last_good, drain_since_ms, drain_until
-    FROM subscriptions WHERE no = $1 AND status = 'active'";
-const WRITE: &str = "UPDATE subscriptions SET health = $2, consecutive_failures = $3, first_failure_ms = $4,
+    pace_minute_ms, pace_good, pace_last_good, drain_since_ms, drain_until,
+    /*lite*/ NULL /*end*/ /*pg CAST(CAST(xmin AS TEXT) AS BIGINT) */ AS version
+    FROM subscriptions WHERE no = $1 AND status = 'active' /*pg FOR NO KEY UPDATE */";
+static WRITE: Many = Many {
+    one: "UPDATE subscriptions SET health = $2, consecutive_failures = $3, first_failure_ms = $4,
     last_success_ms = $5, last_failure_ms = $6, probe_step = $7, probe_next_ms = $8, probe_delivery = $9,
     probe_claim = $10, probe_seen = $11, pace_minute_ms = $12, pace_good = $13, pace_last_good = $14,
-    drain_since_ms = $15, drain_until = $16 WHERE no = $1";
+    drain_since_ms = $15, drain_until = $16 WHERE no = $1",
+    all: "UPDATE subscriptions s SET health = w.health, consecutive_failures = w.consecutive_failures, first_failure_ms = w.first_failure_ms, last_success_ms = w.last_success_ms, last_failure_ms = w.last_failure_ms, probe_step = w.probe_step, probe_next_ms = w.probe_next_ms, probe_delivery = w.probe_delivery, probe_claim = w.probe_claim, probe_seen = w.probe_seen, pace_minute_ms = w.pace_minute_ms, pace_good = w.pace_good, pace_last_good = w.pace_last_good, drain_since_ms = w.drain_since_ms, drain_until = w.drain_until FROM (SELECT DISTINCT ON (no) * FROM unnest(CAST($1 AS BIGINT[]), CAST($2 AS SMALLINT[]), CAST($3 AS BIGINT[]), CAST($4 AS BIGINT[]), CAST($5 AS BIGINT[]), CAST($6 AS BIGINT[]), CAST($7 AS BIGINT[]), CAST($8 AS BIGINT[]), CAST($9 AS BIGINT[]), CAST($10 AS BIGINT[]), CAST($11 AS BIGINT[]), CAST($12 AS BIGINT[]), CAST($13 AS BIGINT[]), CAST($14 AS BIGINT[]), CAST($15 AS BIGINT[]), CAST($16 AS BIGINT[])) WITH ORDINALITY AS g (no, health, consecutive_failures, first_failure_ms, last_success_ms, last_failure_ms, probe_step, probe_next_ms, probe_delivery, probe_claim, probe_seen, pace_minute_ms, pace_good, pace_last_good, drain_since_ms, drain_until, n) ORDER BY no, n DESC) w WHERE s.no = w.no",
+    columns: &[
+        Holds::Int8,
+        Holds::Int2,
+        Holds::Int8,
+        Holds::Int8,
+        Holds::Int8,
+        Holds::Int8,
+        Holds::Int8,
+        Holds::Int8,
+        Holds::Int8,
+        Holds::Int8,
+        Holds::Int8,
+        Holds::Int8,
+        Holds::Int8,
+        Holds::Int8,
+        Holds::Int8,
+        Holds::Int8,
+    ],
+    exact: false,
+};
 const PAUSE: &str = "UPDATE subscriptions SET paused_ms = $2, pause_reason = $3, generation = generation + 1
     WHERE no = $1 AND status = 'active' AND paused_ms IS NULL";
 const GENERATION: &str = "SELECT generation FROM subscriptions WHERE no = $1";
@@ -232,6 +258,7 @@ fn load(tx: &mut Tx<'_>, subscription: SubscriptionNo) -> Result<Option<Entry>, 
             probe: probe.zip(row.get("probe_claim")?),
             seen: Seq(row.get("probe_seen")?),
             written_at: TimeMs::ZERO,
+            version: row.get("version")?,
         })
     })
 }
@@ -259,8 +286,8 @@ fn read(row: &Row<'_>) -> Result<Health, StoreError> {
 fn write(tx: &mut Tx<'_>, subscription: SubscriptionNo, entry: &mut Entry) -> Result<(), StoreError> {
     let health = &entry.health;
     let ms = |time: Option<TimeMs>| time.map(|time| time.0);
-    tx.run(
-        WRITE,
+    tx.write(
+        &WRITE,
         params![
             subscription.0,
             if health.is_failing { FAILING } else { HEALTHY },
@@ -281,6 +308,7 @@ fn write(tx: &mut Tx<'_>, subscription: SubscriptionNo, entry: &mut Entry) -> Re
         ],
     )?;
     entry.written_at = tx.context.clock.schedule();
+    entry.version = tx.context.health.version();
     tx.memory.forget_target(subscription);
     Ok(())
 }
@@ -292,6 +320,11 @@ fn view(health: &Health) -> HealthView {
         last_success_at: health.last_success_at,
         last_failure_at: health.last_failure_at,
     }
+}
+
+/// The version of a subscription's row, on a server.
+pub(super) fn version(row: &Row<'_>) -> Result<i64, StoreError> {
+    Ok(row.get("version")?)
 }
 
 /// What is shown of a subscription's row.

@@ -95,8 +95,10 @@ impl Store {
 
     /// Stores a mail's events, or recognises a repeat.
     pub async fn accept_mail(&self, mail: NewMail) -> Result<AcceptMail, StoreError> {
-        self.admit(mail.organization, (mail.recipients.len(), mail.bytes), move |tx| accept_mail(tx, &mail))
-            .await
+        self.admit(mail.organization, (mail.recipients.len(), mail.bytes), None, move |tx| {
+            accept_mail(tx, &mail)
+        })
+        .await
     }
 }
 

@@ -13,8 +13,9 @@ use inkhook_wire::id::IdentityId;
 use super::claim::PlaceInHeads;
 use super::queue::QueueRow;
 use super::target::Target;
+use super::writer::{Publish, Repeat};
 use crate::domain::delivery::Class;
-use crate::domain::number::{DeliveryNo, OrganizationNo, SubscriptionNo};
+use crate::domain::number::{DeliveryNo, OrganizationNo, Seq, SubscriptionNo};
 use crate::domain::owner::Owner;
 use crate::domain::time::TimeMs;
 
@@ -42,6 +43,36 @@ impl Heads {
     }
 }
 
+/// A subscription that an event concerns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Match {
+    pub(super) subscription: SubscriptionNo,
+    /// Since when it is in order, if it is.
+    pub(super) since: Option<Seq>,
+}
+
+/// What an earlier request left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Remembered {
+    pub(super) request_hash: [u8; 32],
+    /// The ids of its events, one after the other.
+    pub(super) events: Vec<u8>,
+}
+
+/// What is known of an earlier request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Earlier {
+    /// Nobody has looked.
+    Unread,
+    /// There was none.
+    Nothing,
+    /// It left this.
+    Found(Remembered),
+}
+
+/// An identity, if there is one, and its subscriptions that an event concerns.
+pub(super) type Matches = (Option<IdentityId>, Vec<Match>);
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
@@ -55,6 +86,10 @@ pub(super) struct Memory {
     /// Rows that this process holds, as they are in the table.
     leased: HashMap<DeliveryNo, QueueRow>,
     place_in_heads: PlaceInHeads,
+    /// Read ahead: what an event of this kind concerns.
+    matches: HashMap<Publish, Matches>,
+    /// Read ahead: what was accepted before under these keys.
+    repeats: HashMap<Repeat, Option<Remembered>>,
 }
 
 impl Memory {
@@ -117,6 +152,49 @@ impl Memory {
     /// Whether anything live waits for it.
     pub(super) fn set_live_waits(&mut self, subscription: SubscriptionNo, waits: bool) {
         bounded(&mut self.live_waits).insert(subscription, waits);
+    }
+
+    /// Another transaction begins, and others may have written since the last: what a lock kept as it was is no
+    /// longer known. What this process holds is, as far as its settles find out whether it still does.
+    pub(super) fn begin_anew(&mut self) {
+        let leased = std::mem::take(&mut self.leased);
+        let place_in_heads = self.place_in_heads;
+        *self = Self { leased, place_in_heads, ..Self::default() };
+    }
+
+    /// Whom an event of this kind concerns, if that was read ahead: the identity, if there is one, and the
+    /// subscriptions.
+    pub(super) fn matches(&self, publish: &Publish) -> Option<Matches> {
+        self.matches.get(publish).cloned()
+    }
+
+    pub(super) fn remember_matches(
+        &mut self,
+        publish: Publish,
+        identity: Option<IdentityId>,
+        matches: Vec<Match>,
+    ) {
+        self.matches.insert(publish, (identity, matches));
+    }
+
+    /// What was accepted under this key, as far as that was read ahead.
+    pub(super) fn repeat(&self, repeat: &Repeat) -> Earlier {
+        match self.repeats.get(repeat) {
+            None => Earlier::Unread,
+            Some(None) => Earlier::Nothing,
+            Some(Some(found)) => Earlier::Found(found.clone()),
+        }
+    }
+
+    pub(super) fn remember_repeat(&mut self, repeat: Repeat, found: Option<Remembered>) {
+        self.repeats.insert(repeat, found);
+    }
+
+    /// Something was accepted under this key, which others of this transaction must find.
+    pub(super) fn note_repeat(&mut self, repeat: &Repeat, accepted: Remembered) {
+        if let Some(known) = self.repeats.get_mut(repeat) {
+            *known = Some(accepted);
+        }
     }
 
     /// Where the next claim's round begins.

@@ -57,7 +57,7 @@ impl Ordered {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&subscription)
     }
 
-    fn add(&self, subscription: SubscriptionNo) {
+    pub(super) fn add(&self, subscription: SubscriptionNo) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(subscription);
     }
 }

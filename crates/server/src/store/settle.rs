@@ -13,7 +13,7 @@ use super::error::StoreError;
 use super::faults::Bug;
 use super::queue::{self, QueueRow};
 use super::sql::many::{Holds, Many};
-use super::writer::{Kind, Op, Tx};
+use super::writer::{Context, Hold, Kind, Op, Tx, Wants};
 use super::{Store, alerts, claim, heads, health, ordering, rows};
 use crate::domain::attempt::Recorded;
 use crate::domain::delivery::{Class, End};
@@ -26,6 +26,8 @@ use crate::store::sql::params;
 pub struct Settlement {
     /// Which delivery.
     pub delivery: DeliveryNo,
+    /// Whose.
+    pub subscription: SubscriptionNo,
     /// Which claim.
     pub claim_no: u32,
     /// The attempt; `None` when none was made.
@@ -168,6 +170,21 @@ struct SettleOp {
 impl Op for SettleOp {
     fn kind(&self) -> Kind {
         Kind::Settle
+    }
+
+    fn wants(&self, context: &Context) -> Option<Wants> {
+        let subscription = self.settlement.subscription;
+        let is_plain = self.next.is_none()
+            && self.settlement.next == Next::End(End::Succeeded)
+            && self.settlement.hold_until.is_none()
+            && !context.ordered.has(subscription)
+            && !context.health.is_to_be_written(subscription, context.clock.schedule());
+        let mut wants = Wants::default();
+        wants.hold(subscription, if is_plain { Hold::Shared } else { Hold::Alone });
+        if let Some(next) = self.next {
+            wants.hold(next, Hold::Alone);
+        }
+        Some(wants)
     }
 
     fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError> {

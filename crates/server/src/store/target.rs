@@ -1,5 +1,6 @@
 //! Subscriptions as an attempt needs them: where to, signed with what, and whether at all now.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use inkhook_wire::sign::SigningKey;
 use super::error::StoreError;
 use super::health::{self, Standing};
 use super::seal::Place;
-use super::writer::Tx;
+use super::writer::{Context, Tx};
 use super::{rows, subscriptions};
 use crate::domain::delivery::DeliveryTarget;
 use crate::domain::number::{OrganizationNo, Seq, SubscriptionNo, UrlNo};
@@ -17,12 +18,29 @@ use crate::domain::slots;
 use crate::domain::time::TimeMs;
 use crate::store::sql::{Row, params};
 
-const TARGET: &str = "SELECT s.id, s.organization_id, s.identity_id, s.status, s.generation, s.not_before_ms,
+macro_rules! select {
+    ($columns:literal, $condition:literal) => {
+        concat!(
+            "SELECT ",
+            $columns,
+            "s.id, s.organization_id, s.identity_id, s.status, s.generation, s.not_before_ms,
     s.paused_ms, s.health, s.drain_since_ms, s.url AS url_no, u.url, s.auth_token, s.delivery, i.signing_key AS identity_key,
     o.signing_key AS organization_key
     FROM subscriptions s JOIN urls u ON u.no = s.url JOIN organizations o ON o.no = s.organization_id
-    LEFT JOIN identities i ON i.id = s.identity_id WHERE s.no = $1";
+    LEFT JOIN identities i ON i.id = s.identity_id WHERE ",
+            $condition
+        )
+    };
+}
+const TARGET: &str = select!("", "s.no = $1");
+/// The same for many at once, on a server.
+pub(super) const TARGETS: &str = select!(
+    "s.no, s.ordering_since_seq IS NOT NULL AS was_ordered, CAST(CAST(s.xmin AS TEXT) AS BIGINT) AS version, ",
+    "s.no = ANY(CAST($1 AS BIGINT[]))"
+);
 
+/// The types of many at once, on a server.
+pub(super) const TYPES_OF_ALL: &str = "SELECT subscription, event_type, since_seq FROM subscription_types WHERE subscription = ANY(CAST($1 AS BIGINT[]))";
 const TYPES: &str = "SELECT event_type, since_seq FROM subscription_types WHERE subscription = $1";
 
 /// A subscription as a claim finds it.
@@ -82,22 +100,68 @@ fn read(tx: &Tx<'_>, no: SubscriptionNo, timeout: Duration) -> Result<Target, St
         if status != "active" {
             return Ok(Target::Deleted);
         }
-        read_row(tx, row, no, timeout).or_else(|error| match error {
-            StoreError::Seal(_) | StoreError::Corrupt(_) => {
-                tracing::error!(subscription = no.0, %error, "a subscription cannot be delivered to");
-                Ok(Target::Unreadable)
-            }
-            error => Err(error),
-        })
+        let selected = Selected::read(tx, no)?;
+        read_or_not(tx.context, row, no, timeout, selected)
     })?;
     Ok(target.unwrap_or(Target::Deleted))
 }
 
-fn read_row(tx: &Tx<'_>, row: &Row<'_>, no: SubscriptionNo, timeout: Duration) -> Result<Target, StoreError> {
+/// A row of [`TARGETS`].
+pub(super) fn read_ahead(
+    context: &Context,
+    row: &Row<'_>,
+    no: SubscriptionNo,
+    timeout: Duration,
+    types: Vec<(EventType, Seq)>,
+) -> Result<Target, StoreError> {
+    let status: String = row.get("status")?;
+    if status == "active" {
+        read_or_not(context, row, no, timeout, Selected(types.into()))
+    } else {
+        Ok(Target::Deleted)
+    }
+}
+
+/// Rows of [`TYPES_OF_ALL`].
+pub(super) fn read_types(
+    found: &[tokio_postgres::Row],
+) -> Result<HashMap<SubscriptionNo, Vec<(EventType, Seq)>>, StoreError> {
+    let mut types: HashMap<SubscriptionNo, Vec<(EventType, Seq)>> = HashMap::new();
+    for row in found {
+        let row = Row::Postgres(row);
+        let of = types.entry(SubscriptionNo(row.get("subscription")?)).or_default();
+        of.push((rows::event_type(&row, "event_type")?, Seq(row.get("since_seq")?)));
+    }
+    Ok(types)
+}
+
+fn read_or_not(
+    context: &Context,
+    row: &Row<'_>,
+    no: SubscriptionNo,
+    timeout: Duration,
+    selected: Selected,
+) -> Result<Target, StoreError> {
+    read_row(context, row, no, timeout, selected).or_else(|error| match error {
+        StoreError::Seal(_) | StoreError::Corrupt(_) => {
+            tracing::error!(subscription = no.0, %error, "a subscription cannot be delivered to");
+            Ok(Target::Unreadable)
+        }
+        error => Err(error),
+    })
+}
+
+fn read_row(
+    context: &Context,
+    row: &Row<'_>,
+    no: SubscriptionNo,
+    timeout: Duration,
+    selected: Selected,
+) -> Result<Target, StoreError> {
     let organization = OrganizationNo(row.get("organization_id")?);
     let id: uuid::Uuid = rows::id(row, "id")?;
     let identity: uuid::Uuid = rows::id(row, "identity_id")?;
-    let sealer = &tx.context.sealer;
+    let sealer = &context.sealer;
     let auth_token: Option<Vec<u8>> = row.get("auth_token")?;
     let auth_token =
         auth_token.map(|token| sealer.open(Place::auth_token(organization, id), &token)).transpose()?;
@@ -129,12 +193,7 @@ fn read_row(tx: &Tx<'_>, row: &Row<'_>, no: SubscriptionNo, timeout: Duration) -
         max_in_flight: settings.max_in_flight.map(|most| usize::try_from(most).unwrap_or(usize::MAX)),
         ordering: settings.ordering,
     };
-    Ok(Target::Open {
-        target: Arc::new(target),
-        held_until,
-        selected: Selected::read(tx, no)?,
-        standing: health::read_standing(row)?,
-    })
+    Ok(Target::Open { target: Arc::new(target), held_until, selected, standing: health::read_standing(row)? })
 }
 
 /// URLs that share a host share its bound; what is no URL fails before it is sent.

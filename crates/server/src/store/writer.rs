@@ -8,13 +8,16 @@
 //! culprit fails; what each kind of error leads to is in [`recovery`]. On a crash the database holds whole
 //! groups only, and nothing in the rest had been answered.
 
+mod ahead;
 mod numbers;
 mod recovery;
 mod start;
 mod tx;
+mod wants;
 mod worker;
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -22,8 +25,10 @@ use std::thread;
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 
+use self::ahead::Known;
 pub(super) use self::tx::Context;
 pub use self::tx::Tx;
+pub(super) use self::wants::{Hold, Publish, Repeat, Wants};
 use self::worker::Worker;
 use super::StoreOptions;
 use super::backlog::Backlog;
@@ -59,6 +64,10 @@ pub(super) enum Kind {
 /// One operation: run inside a group's transaction, perhaps more than once, and answered once.
 pub(super) trait Op: Send {
     fn kind(&self) -> Kind;
+    /// What it will look at, if it can say so beforehand.
+    fn wants(&self, _context: &Context) -> Option<Wants> {
+        None
+    }
     /// Does the work. An `Err` rolls the whole group back; a refusal is an `Ok` that wrote nothing.
     fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError>;
     /// Leaves out what may be the cause of a failure; false when there is nothing to leave out.
@@ -72,6 +81,7 @@ pub(super) trait Op: Send {
 /// A closure as an [`Op`].
 struct Job<T, F> {
     kind: Kind,
+    wants: Option<Wants>,
     run: F,
     answer: Option<T>,
     reply: oneshot::Sender<Result<T, StoreError>>,
@@ -83,6 +93,10 @@ where
 {
     fn kind(&self) -> Kind {
         self.kind
+    }
+
+    fn wants(&self, _: &Context) -> Option<Wants> {
+        self.wants.clone()
     }
 
     fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
@@ -171,6 +185,8 @@ impl Writer {
             runtime: Handle::try_current().ok(),
             context,
             numbers: RefCell::new(numbers),
+            known: Known::default(),
+            waiting: VecDeque::new(),
             kept: Vec::new(),
             failed,
             ended,
@@ -229,7 +245,7 @@ impl Writer {
         F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        self.inbox.push_control(Box::new(Job { kind: Kind::Change, run, answer: None, reply }));
+        self.inbox.push_control(Box::new(Job { kind: Kind::Change, wants: None, run, answer: None, reply }));
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 
@@ -237,6 +253,7 @@ impl Writer {
         &self,
         organization: OrganizationNo,
         size: (usize, usize),
+        wants: Option<Wants>,
         run: F,
     ) -> Result<T, StoreError>
     where
@@ -244,7 +261,7 @@ impl Writer {
         F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let job = Job { kind: Kind::Accept, run, answer: None, reply };
+        let job = Job { kind: Kind::Accept, wants, run, answer: None, reply };
         self.inbox.push_admitted(organization, size, Box::new(job));
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
@@ -255,7 +272,7 @@ impl Writer {
         F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        self.inbox.push_tidying(Box::new(Job { kind: Kind::Change, run, answer: None, reply }));
+        self.inbox.push_tidying(Box::new(Job { kind: Kind::Change, wants: None, run, answer: None, reply }));
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 
@@ -265,7 +282,7 @@ impl Writer {
         F: FnMut(&mut Tx<'_>) -> Result<(), StoreError> + Send + 'static,
     {
         let (reply, _) = oneshot::channel();
-        self.inbox.push_tidying(Box::new(Job { kind: Kind::Change, run, answer: None, reply }));
+        self.inbox.push_tidying(Box::new(Job { kind: Kind::Change, wants: None, run, answer: None, reply }));
     }
 
     /// Queues a settle; its own type, because it can be degraded.

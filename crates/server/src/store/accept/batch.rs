@@ -10,15 +10,15 @@ use inkhook_wire::id::{EventId, IdentityId};
 use uuid::Uuid;
 
 use super::{
-    ADD_DEDUPE, Accepted, DedupeKind, FIND_DEDUPE, IDEMPOTENCY_KEY_KEPT_MS, NewEvent, fan_out_of, find,
-    identity_of, remember, store_event,
+    Accepted, DedupeKind, IDEMPOTENCY_KEY_KEPT_MS, NewEvent, fan_out_of, find, identity_of, remember,
+    remember_as, remembered, repeat, store_event,
 };
 use crate::domain::number::OrganizationNo;
 use crate::domain::time::TimeMs;
+use crate::store::Store;
 use crate::store::error::StoreError;
-use crate::store::sql::params;
-use crate::store::writer::Tx;
-use crate::store::{Store, rows};
+use crate::store::memory::Remembered;
+use crate::store::writer::{Tx, Wants};
 
 /// Events of one organisation that are to be accepted together.
 #[derive(Debug, Clone)]
@@ -67,8 +67,19 @@ impl Store {
     pub async fn accept_batch(&self, batch: NewBatch) -> Result<AcceptBatch, StoreError> {
         let bytes = batch.events.iter().map(|event| event.payload.len()).sum();
         let count = batch.events.len();
-        self.admit(batch.organization, (count, bytes), move |tx| accept(tx, &batch)).await
+        let wants = wants(&batch);
+        self.admit(batch.organization, (count, bytes), Some(wants), move |tx| accept(tx, &batch)).await
     }
+}
+
+/// What accepting it looks at.
+fn wants(batch: &NewBatch) -> Wants {
+    let mut wants = Wants::default();
+    batch.events.iter().for_each(|event| wants.add(&super::wants(event)));
+    if let Some(key) = &batch.idempotency_key {
+        wants.repeats.push(super::repeat(batch.organization, DedupeKind::Key, key.as_bytes()));
+    }
+    wants
 }
 
 /// What is to be done about one event.
@@ -129,7 +140,7 @@ fn plan(tx: &mut Tx<'_>, event: &NewEvent, now: TimeMs) -> Result<Result<Plan, B
     if event.expires_at.is_some_and(|expires_at| expires_at <= now) {
         return Ok(Err(BatchRefusal::Expired));
     }
-    let identity = identity_of(tx, event.organization, event.owner)?;
+    let identity = identity_of(tx, event)?;
     Ok(identity.map(Plan::Store).ok_or(BatchRefusal::OwnerGone))
 }
 
@@ -149,11 +160,8 @@ fn store_one(
 
 fn find_repeat(tx: &Tx<'_>, batch: &NewBatch, now: TimeMs) -> Result<Option<AcceptBatch>, StoreError> {
     let Some(key) = &batch.idempotency_key else { return Ok(None) };
-    let params = params![batch.organization.0, DedupeKind::Key as i64, key.as_bytes(), now.0];
-    let known = rows::optional(tx, FIND_DEDUPE, params, |row| {
-        Ok((row.get::<_, [u8; 32]>("request_hash")?, row.get::<_, Vec<u8>>("event_id")?))
-    })?;
-    let Some((hash, ids)) = known else { return Ok(None) };
+    let known = remembered(tx, batch.organization, DedupeKind::Key, key.as_bytes(), now)?;
+    let Some(Remembered { request_hash: hash, events: ids }) = known else { return Ok(None) };
     if hash != batch.request_hash {
         return Ok(Some(AcceptBatch::KeyReused));
     }
@@ -167,24 +175,15 @@ fn find_repeat(tx: &Tx<'_>, batch: &NewBatch, now: TimeMs) -> Result<Option<Acce
 }
 
 fn remember_batch(
-    tx: &Tx<'_>,
+    tx: &mut Tx<'_>,
     batch: &NewBatch,
     accepted: &[Accepted],
     now: TimeMs,
 ) -> Result<(), StoreError> {
     let Some(key) = &batch.idempotency_key else { return Ok(()) };
     let ids: Vec<u8> = accepted.iter().flat_map(|accepted| accepted.id.as_uuid().into_bytes()).collect();
-    tx.write_exact(
-        &ADD_DEDUPE,
-        params![
-            batch.organization.0,
-            DedupeKind::Key as i64,
-            key.as_bytes(),
-            &batch.request_hash[..],
-            ids,
-            now.0 + IDEMPOTENCY_KEY_KEPT_MS,
-            now.0
-        ],
-    )?;
+    let found = Remembered { request_hash: batch.request_hash, events: ids };
+    let expires_at = TimeMs(now.0 + IDEMPOTENCY_KEY_KEPT_MS);
+    remember_as(tx, repeat(batch.organization, DedupeKind::Key, key.as_bytes()), found, Some(expires_at))?;
     Ok(())
 }

@@ -11,6 +11,7 @@ use super::{Entry, WRITE_EVERY};
 use crate::domain::health::Moment;
 use crate::domain::number::{SubscriptionNo, UrlNo};
 use crate::domain::rate::TokenBucket;
+use crate::domain::time::TimeMs;
 
 /// Subscriptions that are remembered at most; about 250 bytes each.
 const MAX_REMEMBERED: usize = 4_096;
@@ -20,6 +21,8 @@ const MAX_REMEMBERED: usize = 4_096;
 pub(in crate::store) struct Memory {
     entries: RefCell<HashMap<SubscriptionNo, Entry>>,
     drains: RefCell<HashMap<SubscriptionNo, TokenBucket>>,
+    /// The number of the transaction that runs now, on a server that gives it one.
+    transaction: Cell<Option<i64>>,
     /// A transaction is open, or ended in another way than a commit.
     in_doubt: Cell<bool>,
 }
@@ -27,6 +30,7 @@ pub(in crate::store) struct Memory {
 impl Memory {
     /// A transaction begins.
     pub(in crate::store) fn begin(&self) {
+        self.transaction.set(None);
         if self.in_doubt.replace(true) {
             self.entries.borrow_mut().clear();
             self.drains.borrow_mut().clear();
@@ -36,6 +40,32 @@ impl Memory {
     /// It was committed.
     pub(in crate::store) fn committed(&self) {
         self.in_doubt.set(false);
+    }
+
+    /// The transaction has this number: rows that it writes have it as their version.
+    pub(in crate::store) fn runs_as(&self, transaction: i64) {
+        self.transaction.set(Some(version(transaction)));
+    }
+
+    /// The version of rows that are written now, if it is known.
+    pub(super) fn version(&self) -> Option<i64> {
+        self.transaction.get()
+    }
+
+    /// A subscription's row has this version: what is remembered of another one is out of date.
+    pub(in crate::store) fn is_still(&self, subscription: SubscriptionNo, version: i64) {
+        let known = self.entries.borrow().get(&subscription).map(|entry| entry.version);
+        if known.is_some_and(|known| known != Some(version)) {
+            self.entries.borrow_mut().remove(&subscription);
+        }
+    }
+
+    /// Whether a success like the last one would have to be written.
+    pub(in crate::store) fn is_to_be_written(&self, subscription: SubscriptionNo, now: TimeMs) -> bool {
+        self.entries.borrow().get(&subscription).is_none_or(|entry| {
+            let is_news = entry.health.is_failing || entry.health.consecutive_failures > 0;
+            is_news || now.since(entry.written_at) >= WRITE_EVERY
+        })
     }
 
     pub(super) fn find(&self, subscription: SubscriptionNo) -> Option<Entry> {
@@ -87,6 +117,11 @@ impl Memory {
     }
 }
 
+/// A row names the transaction that wrote it by the lower half of its number.
+fn version(transaction: i64) -> i64 {
+    transaction & 0xffff_ffff
+}
+
 /// All or nothing: who was used last is not worth knowing when reading again costs one statement each.
 fn make_room<T>(map: &mut HashMap<SubscriptionNo, T>, subscription: SubscriptionNo) {
     if map.len() >= MAX_REMEMBERED && !map.contains_key(&subscription) {
@@ -99,7 +134,6 @@ mod tests {
     use super::*;
     use crate::domain::health::Health;
     use crate::domain::number::{OrganizationNo, Seq};
-    use crate::domain::time::TimeMs;
 
     const URL: UrlNo = UrlNo(3);
 
@@ -111,6 +145,7 @@ mod tests {
             probe: None,
             seen: Seq(0),
             written_at: TimeMs(10_000),
+            version: None,
         }
     }
 

@@ -68,7 +68,14 @@ fn settlement(recorded: Recorded) -> Settlement {
         Recorded::Succeeded => Next::End(End::Succeeded),
         _ => Next::Retry { due: TimeMs::ZERO, maybe_received: false },
     };
-    Settlement { delivery: DeliveryNo(64), claim_no: 1, attempt: Some(attempt), next, hold_until: None }
+    Settlement {
+        delivery: DeliveryNo(64),
+        subscription: SUBSCRIPTION,
+        claim_no: 1,
+        attempt: Some(attempt),
+        next,
+        hold_until: None,
+    }
 }
 
 /// Statements that the health of one settled attempt costs.
@@ -113,7 +120,7 @@ async fn a_success_like_the_last_one_costs_no_statement() {
 #[test]
 fn a_subscription_is_read_and_written_by_its_number() {
     let nothing: [i64; 16] = [1; 16];
-    for (sql, params) in [(READ, 1), (WRITE, 16), (GENERATION, 1), (PAUSE, 3)] {
+    for (sql, params) in [(READ, 1), (WRITE.one, 16), (GENERATION, 1), (PAUSE, 3)] {
         let plan = plan::of(sql, rusqlite::params_from_iter(&nothing[..params]));
         plan::assert_bounded(&plan);
         assert!(plan[0].contains("INTEGER PRIMARY KEY (rowid=?)"), "{plan:#?}");

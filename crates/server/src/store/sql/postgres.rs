@@ -17,6 +17,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
+use tokio_postgres::types;
 use tokio_postgres::{Client, Row, Statement};
 
 pub(in crate::store) use self::config::Role;
@@ -52,6 +53,13 @@ enum Transaction {
     Open,
     /// A statement failed: a commit would be taken for a rollback, and would not say so.
     Failed,
+}
+
+/// One of several things that are asked at once.
+pub(in crate::store) struct Ask<'a> {
+    pub(in crate::store) sql: &'static str,
+    pub(in crate::store) params: &'a [&'a (dyn types::ToSql + Sync)],
+    pub(in crate::store) needed: bool,
 }
 
 struct Link {
@@ -195,6 +203,39 @@ impl Session {
             link.client.execute(&statement, &Param::refs(&params)).await
         })?;
         Ok(usize::try_from(changed).unwrap_or(usize::MAX))
+    }
+
+    /// Asks several things in one go; the first of a transaction begin it. What is not needed is not asked, and
+    /// its answer is empty.
+    pub(in crate::store) fn ask_all(&self, asks: &[Ask<'_>], begin: bool) -> Result<Vec<Vec<Row>>, Error> {
+        if begin {
+            self.transaction.set(Transaction::None);
+            self.gathered.borrow_mut().clear();
+            self.connected()?;
+        }
+        let answers = self.ask(async |link| {
+            let mut statements = Vec::with_capacity(asks.len());
+            for ask in asks {
+                statements.push(if ask.needed { Some(link.statement(ask.sql).await?) } else { None });
+            }
+            let client = &link.client;
+            let begun = async { if begin { client.batch_execute("BEGIN").await } else { Ok(()) } };
+            let answers = statements.iter().zip(asks).map(|(statement, ask)| async move {
+                match statement {
+                    Some(statement) => client.query(statement, ask.params).await,
+                    None => Ok(Vec::new()),
+                }
+            });
+            let (begun, answers) =
+                futures_util::future::join(begun, futures_util::future::join_all(answers)).await;
+            begun?;
+            answers.into_iter().collect::<Result<Vec<_>, _>>()
+        });
+        if begin {
+            // Also after a failure: what was begun is to be taken back.
+            self.transaction.set(if answers.is_ok() { Transaction::Open } else { Transaction::Failed });
+        }
+        answers
     }
 
     /// Several statements without parameters.

@@ -59,6 +59,12 @@ impl Numbers {
         }
     }
 
+    /// A block was drawn.
+    pub(super) fn drew(&mut self, first: i64) {
+        self.next = first;
+        self.end = Some(first + BLOCK);
+    }
+
     /// The next one.
     pub(super) fn take(&mut self, connection: &Connection) -> Result<Seq, StoreError> {
         self.draw(connection)?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::numbers::Numbers;
+use super::wants::Hold;
 use crate::domain::delivery::Leased;
 use crate::domain::entropy::Entropy;
 use crate::domain::metrics::Metrics;
@@ -16,6 +17,7 @@ use crate::store::error::StoreError;
 use crate::store::faults::Faults;
 use crate::store::hand_over::Seat;
 use crate::store::health::Memory as Health;
+use crate::store::locks;
 use crate::store::memory::Memory;
 use crate::store::ordering::Ordered;
 use crate::store::rows;
@@ -91,6 +93,21 @@ impl Tx<'_> {
     /// Runs an `INSERT … RETURNING no` and tells the number.
     pub(in crate::store) fn insert(&self, sql: &'static str, params: Params<'_>) -> Result<i64, StoreError> {
         rows::scalar(self.connection, sql, params)?.ok_or(StoreError::Corrupt("a new row without a number"))
+    }
+
+    /// Whether other nodes write to the same database.
+    pub(in crate::store) fn is_shared(&self) -> bool {
+        self.connection.file().is_none()
+    }
+
+    /// Holds a subscription until the end of the transaction. What was read of it before may be out of date, and
+    /// acceptance numbers that were drawn before are too small.
+    pub(in crate::store) fn hold(&self, subscription: SubscriptionNo, hold: Hold) -> Result<(), StoreError> {
+        if self.is_shared() {
+            locks::take(self.connection, subscription, hold)?;
+            self.numbers.borrow_mut().begin();
+        }
+        Ok(())
     }
 
     /// The next acceptance number.

@@ -1,15 +1,18 @@
 //! The thread's own state, and how it runs a group.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use super::ahead::{self, Known};
 use super::numbers::Numbers;
 use super::start::FreeLeases;
 use super::tx::Context;
+use super::wants::Wants;
 use super::{GROUP_BYTES, GROUP_OPERATIONS, GROUP_ROWS, Kind, Op, Tx, recovery};
 use crate::store::backlog::Backlog;
 use crate::store::effects::{Effect, Effects};
@@ -40,6 +43,10 @@ pub(super) struct Worker {
     pub(super) runtime: Option<Handle>,
     pub(super) context: Context,
     pub(super) numbers: RefCell<Numbers>,
+    /// Whom kinds of events concerned last; on a server.
+    pub(super) known: Known,
+    /// Operations that were taken from the inbox and are for the next group.
+    pub(super) waiting: VecDeque<Box<dyn Op>>,
     /// Settles that could not be written yet.
     pub(super) kept: Vec<Box<dyn Op>>,
     pub(super) failed: watch::Sender<bool>,
@@ -64,21 +71,9 @@ impl Worker {
     }
 
     pub(super) fn run(mut self) {
-        while self.inbox.wait() {
+        while !self.waiting.is_empty() || self.inbox.wait() {
             self.faults.wait_until_resumed();
-            let inbox = self.inbox.clone();
-            let rows = Cell::new(0);
-            let (mut operations, mut bytes) = (0, 0);
-            let ops = std::iter::from_fn(|| {
-                if operations >= GROUP_OPERATIONS || bytes >= GROUP_BYTES || rows.get() >= GROUP_ROWS {
-                    return None;
-                }
-                let (size, op) = inbox.pop()?;
-                operations += 1;
-                bytes += size;
-                Some(op)
-            });
-            let group = self.transaction(ops, &rows);
+            let group = if self.connection.file().is_some() { self.next_group() } else { self.next_sorted() };
             self.conclude(group);
             if *self.failed.borrow() {
                 break;
@@ -91,6 +86,46 @@ impl Worker {
         drop(self.connection);
         drop(self.keeper);
         self.ended.send_replace(true);
+    }
+
+    /// Runs what waits, taking more from the inbox while it runs.
+    fn next_group(&mut self) -> Group {
+        let inbox = self.inbox.clone();
+        let rows = Cell::new(0);
+        let (mut operations, mut bytes) = (0, 0);
+        let ops = std::iter::from_fn(|| {
+            if operations >= GROUP_OPERATIONS || bytes >= GROUP_BYTES || rows.get() >= GROUP_ROWS {
+                return None;
+            }
+            let (size, op) = inbox.pop()?;
+            operations += 1;
+            bytes += size;
+            Some(op)
+        });
+        self.transaction(ops, &rows)
+    }
+
+    /// Takes what waits and runs as much of it as is of one sort: operations that said what they will look at,
+    /// or operations that did not.
+    fn next_sorted(&mut self) -> Group {
+        let mut bytes = 0;
+        while self.waiting.len() < GROUP_OPERATIONS && bytes < GROUP_BYTES {
+            let Some((size, op)) = self.inbox.pop() else { break };
+            bytes += size;
+            self.waiting.push_back(op);
+        }
+        let mut wants: Option<Wants> = None;
+        let mut group = Vec::new();
+        while let Some(op) = self.waiting.front() {
+            match (op.wants(&self.context), &mut wants) {
+                (Some(wanted), Some(wants)) => wants.add(&wanted),
+                (Some(wanted), None) if group.is_empty() => wants = Some(wanted),
+                (None, None) => {}
+                _ => break,
+            }
+            group.extend(self.waiting.pop_front());
+        }
+        self.all_of(group, wants.as_ref())
     }
 
     pub(super) fn conclude(&mut self, group: Group) {
@@ -110,20 +145,48 @@ impl Worker {
 
     /// Runs these operations again, all of them in one transaction.
     pub(super) fn again(&mut self, ops: Vec<Box<dyn Op>>) -> Group {
-        self.transaction(ops.into_iter(), &Cell::new(0))
+        let mut wants: Option<Wants> = None;
+        for op in &ops {
+            match (op.wants(&self.context), &mut wants) {
+                (Some(wanted), Some(wants)) => wants.add(&wanted),
+                (Some(wanted), None) => wants = Some(wanted),
+                (None, _) => {}
+            }
+        }
+        self.all_of(ops, wants.as_ref())
+    }
+
+    /// Runs these in one transaction; on a server, what they want is read ahead.
+    fn all_of(&mut self, ops: Vec<Box<dyn Op>>, wants: Option<&Wants>) -> Group {
+        let rows = Cell::new(0);
+        let mut ops = ops.into_iter();
+        if let Err(error) = self.begin(wants) {
+            self.roll_back();
+            return Group::Failed(ops.collect(), error);
+        }
+        let mut within = std::iter::from_fn(|| if rows.get() >= GROUP_ROWS { None } else { ops.next() });
+        let group = self.within(&mut within, &rows);
+        // What no longer fitted goes first next time.
+        ops.rev().for_each(|op| self.waiting.push_front(op));
+        group
     }
 
     /// Runs operations in one transaction until there are no more or one fails; a failed group
     /// holds all of them. `rows` counts the delivery rows they write.
     fn transaction(&mut self, mut ops: impl Iterator<Item = Box<dyn Op>>, rows: &Cell<usize>) -> Group {
+        if let Err(error) = self.begin(None) {
+            self.roll_back();
+            return Group::Failed(ops.collect(), error);
+        }
+        self.within(&mut ops, rows)
+    }
+
+    /// The rest of a transaction that has begun.
+    fn within(&mut self, ops: &mut dyn Iterator<Item = Box<dyn Op>>, rows: &Cell<usize>) -> Group {
         let mut done: Vec<Box<dyn Op>> = Vec::new();
         let (mut effects, mut handed) = (Vec::new(), Vec::new());
         let seat = self.seats.current();
         let tally = Tally::new(&self.backlog);
-        if let Err(error) = self.begin() {
-            done.extend(ops);
-            return Group::Failed(done, error);
-        }
         let mut tx = Tx {
             connection: &self.connection,
             numbers: &self.numbers,
@@ -176,15 +239,22 @@ impl Worker {
         current.is_ok_and(|current| current.is_none_or(|current| current >= generation))
     }
 
-    fn begin(&self) -> Result<(), StoreError> {
+    fn begin(&mut self, wants: Option<&Wants>) -> Result<(), StoreError> {
         if let Some(file) = self.connection.file()
             && let Some(pages) = self.faults.take_page_limit()
         {
             file.pragma_update(None, "max_page_count", pages)?;
         }
         self.context.health.begin();
+        let Connection::Postgres(session) = &self.connection else { return Ok(self.connection.begin()?) };
         self.numbers.borrow_mut().begin();
-        Ok(self.connection.begin()?)
+        self.memory.begin_anew();
+        let Some(wants) = wants else { return Ok(self.connection.begin()?) };
+        let timeout = self.seats.current().map(|seat| seat.timeout);
+        let (known, memory) = (&mut self.known, &mut self.memory);
+        let drawn = ahead::begin(session, wants, known, memory, &self.context, timeout)?;
+        self.numbers.borrow_mut().drew(drawn);
+        Ok(())
     }
 
     fn commit(&mut self) -> Result<(), StoreError> {

@@ -333,6 +333,7 @@ impl StoreBench {
 
     pub fn settlement(&self, claimed: &Claimed, recorded: Recorded, next: Next) -> Settlement {
         Settlement {
+            subscription: claimed.target.subscription,
             delivery: claimed.delivery,
             claim_no: claimed.claim_no,
             attempt: Some(self.attempt(recorded)),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use inkhook_server::domain::number::DeliveryNo;
+use inkhook_server::domain::number::{DeliveryNo, SubscriptionNo};
 use inkhook_server::domain::owner::Owner;
 use inkhook_server::domain::patch::Patch;
 use inkhook_server::domain::secret::Secret;
@@ -270,7 +270,10 @@ impl World<'_> {
         }
         let (delivery, claim_no) = stale[delivery % stale.len()];
         let next = Next::Release { maybe_received: true };
-        let settlement = Settlement { delivery, claim_no, attempt: None, next, hold_until: None };
+        // What a server would hold meanwhile; in a file there is nothing to hold.
+        let subscription = SubscriptionNo(0);
+        let settlement =
+            Settlement { delivery, subscription, claim_no, attempt: None, next, hold_until: None };
         let settled = self.ask(self.life().store.settle(settlement))?;
         ensure!(settled == Settled::Nothing, "a late settle of delivery {delivery:?} did {settled:?}");
         Ok(())
