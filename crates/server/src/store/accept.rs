@@ -278,7 +278,7 @@ fn remembered(
 /// From now on it is a repeat.
 fn remember_as(
     tx: &mut Tx<'_>,
-    repeat: Repeat,
+    repeat: &Repeat,
     found: Remembered,
     expires_at: Option<TimeMs>,
 ) -> Result<(), StoreError> {
@@ -297,7 +297,7 @@ fn remember_as(
     if !written {
         return Err(StoreError::Statement(sql::Error::Overtaken));
     }
-    tx.memory.note_repeat(&repeat, found);
+    tx.memory.note_repeat(repeat, found);
     Ok(())
 }
 
@@ -310,7 +310,7 @@ pub(super) fn remember(
 ) -> Result<(), StoreError> {
     let found =
         Remembered { request_hash: event.request_hash, events: event.id.as_uuid().as_bytes().to_vec() };
-    remember_as(tx, repeat(event.organization, kind, key), found, expires_at)
+    remember_as(tx, &repeat(event.organization, kind, key), found, expires_at)
 }
 
 fn fan_out_of(

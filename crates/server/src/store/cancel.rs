@@ -6,10 +6,11 @@
 
 use super::error::StoreError;
 use super::queue::{self, QueueRow};
-use super::writer::Tx;
+use super::writer::{Hold, Tx};
 use super::{Store, claim, heads, ordering, rows};
 use crate::domain::delivery::End;
 use crate::domain::number::SubscriptionNo;
+use crate::store::locks::Task;
 use crate::store::sql::params;
 
 /// Queue rows that one chunk looks at: a few milliseconds at most.
@@ -68,6 +69,9 @@ struct Place {
 }
 
 fn cancel_chunk(tx: &mut Tx<'_>) -> Result<Tidied, StoreError> {
+    if !tx.takes(Task::Cancel)? {
+        return Ok(Tidied::Nothing);
+    }
     let place = rows::optional(tx, FIRST, &[], |row| {
         Ok(Place {
             no: row.get(0)?,
@@ -79,6 +83,7 @@ fn cancel_chunk(tx: &mut Tx<'_>) -> Result<Tidied, StoreError> {
         })
     })?;
     let Some(place) = place else { return Ok(Tidied::Nothing) };
+    tx.hold(SubscriptionNo(place.subscription), Hold::Alone)?;
     if cancel_parked(tx, &place)? {
         return Ok(Tidied::More);
     }
@@ -128,7 +133,7 @@ fn cancel(tx: &mut Tx<'_>, row: &mut QueueRow) -> Result<(), StoreError> {
 pub(super) fn end(tx: &mut Tx<'_>, row: &mut QueueRow, end: End) -> Result<(), StoreError> {
     match row.boot {
         None => queue::end(tx, row, end),
-        Some(boot) if boot == tx.context.boot => {
+        Some(_) if queue::is_under_way(tx, row) => {
             queue::end_under_way(tx, row, end)?;
             // It may have been the probe for which everything else waited.
             heads::open_all(tx, row.subscription)

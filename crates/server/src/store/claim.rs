@@ -23,7 +23,7 @@ use super::error::StoreError;
 use super::health::{self, Allowance, Standing};
 use super::queue::{self, QueueRow};
 use super::target::{self, Target};
-use super::writer::Tx;
+use super::writer::{Hold, Tx};
 use super::{Store, heads, rows};
 use crate::domain::delivery::{Claimed, Class, Leased};
 use crate::domain::number::SubscriptionNo;
@@ -89,8 +89,9 @@ impl Store {
     /// that is in force now. It counts as claimed now: what made everything due that waited came before.
     pub async fn retarget(&self, claimed: Claimed) -> Result<Option<Claimed>, StoreError> {
         self.change(move |tx| {
-            let row = match queue::find(tx, claimed.delivery)? {
-                Some(row) if row.claim_no == claimed.claim_no => row,
+            let find = |tx: &mut Tx<'_>| queue::find(tx, claimed.delivery);
+            let row = match tx.held(Hold::Shared, find, |row| row.subscription)? {
+                Some(row) if row.claim_no == claimed.claim_no && row.boot == Some(tx.context.boot) => row,
                 _ => return Ok(None),
             };
             let Target::Open { target, held_until, selected, standing } =

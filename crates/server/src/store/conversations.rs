@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::cancel::Tidied;
 use super::error::StoreError;
+use super::locks::Task;
 use super::writer::Tx;
 use super::{Store, rows};
 use crate::domain::metrics::Swept;
@@ -97,6 +98,9 @@ impl Store {
 }
 
 fn forget_mailbox(tx: &mut Tx<'_>) -> Result<(Tidied, usize), StoreError> {
+    if !tx.takes(Task::Conversations)? {
+        return Ok((Tidied::Nothing, 0));
+    }
     let Some(mailbox) = rows::scalar::<Vec<u8>>(tx, NOTED, &[])? else { return Ok((Tidied::Nothing, 0)) };
     let found = rows::all(tx, OF_MAILBOX, params![mailbox, CHUNK_ROWS], |row| {
         let place = WalkPlace { mailbox: mailbox.clone(), message_id: row.get(0)?, position: row.get(1)? };

@@ -3,6 +3,7 @@
 
 use super::cancel::Tidied;
 use super::error::StoreError;
+use super::locks::Task;
 use super::{Store, rows};
 use crate::domain::metrics::Swept;
 use crate::domain::time::TimeMs;
@@ -25,7 +26,12 @@ impl Store {
         if any.await?.is_none() {
             return Ok(Tidied::Nothing);
         }
-        let removed = self.writer.tidy(move |tx| tx.run(ENDED_NAMES, params![now.0, CHUNK_ROWS])).await?;
+        let removed = self
+            .writer
+            .tidy(move |tx| {
+                if tx.takes(Task::Forget)? { tx.run(ENDED_NAMES, params![now.0, CHUNK_ROWS]) } else { Ok(0) }
+            })
+            .await?;
         self.metrics.sweep(Swept::Other, removed);
         Ok(if removed == CHUNK_ROWS { Tidied::More } else { Tidied::Nothing })
     }
@@ -33,7 +39,12 @@ impl Store {
     /// Removes one chunk of what is remembered no longer. What is removed here was not recognised any more
     /// since it expired.
     pub async fn forget_chunk(&self, now: TimeMs) -> Result<Tidied, StoreError> {
-        let removed = self.writer.tidy(move |tx| tx.run(EXPIRED, params![now.0, CHUNK_ROWS])).await?;
+        let removed =
+            self.writer
+                .tidy(move |tx| {
+                    if tx.takes(Task::Forget)? { tx.run(EXPIRED, params![now.0, CHUNK_ROWS]) } else { Ok(0) }
+                })
+                .await?;
         self.metrics.sweep(Swept::Other, removed);
         Ok(if removed == CHUNK_ROWS { Tidied::More } else { Tidied::Nothing })
     }

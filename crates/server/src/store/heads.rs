@@ -52,6 +52,16 @@ pub(super) fn of(tx: &mut Tx<'_>, subscription: SubscriptionNo) -> Result<Heads,
     Ok(heads)
 }
 
+/// When the first of a class is due, as the queue has it.
+pub(super) fn earliest(
+    tx: &Tx<'_>,
+    subscription: SubscriptionNo,
+    class: Class,
+) -> Result<Option<TimeMs>, StoreError> {
+    let earliest: Option<Option<i64>> = rows::scalar(tx, EARLIEST, params![subscription.0, class.code()])?;
+    Ok(earliest.flatten().map(TimeMs))
+}
+
 /// A head as the table has it.
 pub(super) fn stored(
     tx: &Tx<'_>,

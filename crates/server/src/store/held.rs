@@ -8,11 +8,12 @@
 use super::error::StoreError;
 use super::health::{News, noted};
 use super::queue::{self, QueueRow};
-use super::writer::Tx;
+use super::writer::{Hold, Tx};
 use super::{Store, claim, rows};
 use crate::domain::delivery::{Class, End};
 use crate::domain::number::{OrganizationNo, SubscriptionNo};
 use crate::domain::time::TimeMs;
+use crate::store::locks::Task;
 use crate::store::sql::{Connection, params};
 
 /// Deliveries that one chunk ends: a few milliseconds at most.
@@ -51,7 +52,11 @@ fn next(
 }
 
 fn end_chunk(tx: &mut Tx<'_>, cutoff: TimeMs) -> Result<usize, StoreError> {
+    if !tx.takes(Task::Held)? {
+        return Ok(0);
+    }
     let Some((subscription, organization)) = next(tx, cutoff)? else { return Ok(0) };
+    tx.hold(subscription, Hold::Alone)?;
     let (mut ended, mut held) = (0, 0);
     for class in [Class::Live, Class::Retry, Class::Recover] {
         let params = params![subscription.0, class.code(), CHUNK_ROWS - ended];
@@ -75,7 +80,7 @@ fn end(tx: &mut Tx<'_>, row: &mut QueueRow) -> Result<End, StoreError> {
     let end = queue::cancelled(tx, row)?.unwrap_or(End::HeldTooLong);
     match row.boot {
         None => queue::end(tx, row, end)?,
-        Some(boot) if boot == tx.context.boot => queue::end_under_way(tx, row, end)?,
+        Some(_) if queue::is_under_way(tx, row) => queue::end_under_way(tx, row, end)?,
         Some(_) => {
             claim::write_lost_attempt(tx, row)?;
             queue::end(tx, row, end)?;

@@ -18,6 +18,9 @@ const BUCKETS: i64 = 256;
 /// Sets these locks apart from others: "inkh".
 pub(super) const CLASS: i32 = 0x696e_6b68;
 
+/// Sets apart the locks of what one node at a time does.
+const TASKS: i32 = CLASS + 1;
+
 const SHARE: &str = "SELECT CAST(pg_advisory_xact_lock_shared($1, $2) AS TEXT)";
 const OWN: &str = "SELECT CAST(pg_advisory_xact_lock($1, $2) AS TEXT)";
 
@@ -37,4 +40,61 @@ pub(super) fn take(
         connection.run(sql, params![CLASS, bucket(subscription)])?;
     }
     Ok(())
+}
+
+/// What one node at a time does, and the others leave to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Task {
+    /// Writing what deletes and narrowed types cancelled.
+    Cancel = 1,
+    /// Keeping conversations in order.
+    Order = 2,
+    /// Recover jobs.
+    Recover = 3,
+    /// Ending what was held too long.
+    Held = 4,
+    /// Forgetting what was remembered for a time.
+    Forget = 5,
+    /// Deleting history.
+    Retention = 6,
+    /// Looking at the queue's heads.
+    Sweep = 7,
+    /// Conversations of mailboxes.
+    Conversations = 8,
+}
+
+const TRY: &str = "SELECT pg_try_advisory_xact_lock($1, $2)";
+
+/// Takes a task until the end of the transaction; false when another node is at it.
+pub(super) fn take_task(connection: &Connection, task: Task) -> Result<bool, StoreError> {
+    if connection.file().is_some() {
+        return Ok(true);
+    }
+    Ok(connection.scalar(TRY, params![TASKS, task as i32])?.unwrap_or(false))
+}
+
+const TRY_OWN: &str = "SELECT pg_try_advisory_xact_lock($1, $2)";
+
+/// Takes as many of these subscriptions alone as nobody else holds just now, but at least the first of them.
+pub(super) fn take_some(
+    connection: &Connection,
+    subscriptions: &[SubscriptionNo],
+) -> Result<Vec<SubscriptionNo>, StoreError> {
+    let mut buckets: Vec<i32> = subscriptions.iter().map(|no| bucket(*no)).collect();
+    buckets.sort_unstable();
+    buckets.dedup();
+    let mut taken = Vec::with_capacity(buckets.len());
+    for bucket in &buckets {
+        if connection.scalar(TRY_OWN, params![CLASS, *bucket])?.unwrap_or(false) {
+            taken.push(*bucket);
+        }
+    }
+    if taken.is_empty()
+        && let Some(first) = buckets.first()
+    {
+        // Whoever adds to the queues all the time must not keep claims from ever looking at them.
+        connection.run(OWN, params![CLASS, *first])?;
+        taken.push(*first);
+    }
+    Ok(subscriptions.iter().copied().filter(|no| taken.contains(&bucket(*no))).collect())
 }

@@ -49,7 +49,8 @@ const FIND: &str = concat!("SELECT ", columns!(), " FROM queue WHERE no = $1");
 const DUE: &str = concat!(
     "SELECT ",
     columns!(),
-    " FROM queue WHERE subscription = $1 AND class = $2 AND due_ms <= $3 ORDER BY due_ms, no LIMIT $4"
+    " FROM queue WHERE subscription = $1 AND class = $2 AND due_ms <= $3 ORDER BY due_ms, no LIMIT $4
+    /*pg FOR UPDATE SKIP LOCKED */"
 );
 pub(super) static ADD: Many = Many {
     one: "INSERT INTO queue (no, organization_id, subscription, event_seq, event_type, class, request_id,
@@ -133,6 +134,12 @@ pub(super) fn cancelled(connection: &Connection, row: &QueueRow) -> Result<Optio
         Ok((!selected).then_some(End::TypeNotSelected))
     })?;
     Ok(end.unwrap_or(Some(End::SubscriptionDeleted)))
+}
+
+/// Whether an attempt of a claimed row may be under way: of this process, or of another node that lives.
+pub(super) fn is_under_way(tx: &Tx<'_>, row: &QueueRow) -> bool {
+    let is_leased = || tx.is_shared() && row.due_at > tx.context.clock.schedule();
+    row.boot.is_some_and(|boot| boot == tx.context.boot || is_leased())
 }
 
 /// Ends a delivery that this process holds with the success of its attempt; false when it does not hold it

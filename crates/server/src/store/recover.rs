@@ -21,13 +21,14 @@ pub use scan::{Count, MAX_COUNTED};
 use self::scan::Target;
 use super::accept::{MAX_FAN_OUT, NewDelivery, enqueue};
 use super::error::StoreError;
-use super::writer::Tx;
+use super::writer::{Hold, Tx};
 use super::{Store, rows};
 use crate::domain::caller::Scope;
 use crate::domain::delivery::Class;
 use crate::domain::number::{DeliveryNo, Seq, SubscriptionNo};
 use crate::domain::recover::{Job, JobId, JobState, Recover, Which};
 use crate::domain::time::TimeMs;
+use crate::store::locks::Task;
 use crate::store::sql::{Connection, Row, params};
 
 /// Events that one chunk looks at: a few milliseconds at most.
@@ -179,7 +180,9 @@ fn start(
     id: SubscriptionId,
     recover: Recover,
 ) -> Result<StartRecover, StoreError> {
-    let Some(target) = Target::of(tx, scope, id)? else { return Ok(StartRecover::NotFound) };
+    let Some(target) = tx.held(Hold::Alone, |tx| Target::of(tx, scope, id), |target| target.no)? else {
+        return Ok(StartRecover::NotFound);
+    };
     let running = rows::optional(tx, RUNNING, params![target.no.0], |row| Ok(JobId(rows::id(row, "id")?)))?;
     if let Some(running) = running {
         return Ok(StartRecover::Running(running));
@@ -238,7 +241,12 @@ fn next_running(tx: &Tx<'_>, after: SubscriptionNo) -> Result<Option<Running>, S
 }
 
 fn chunk(tx: &mut Tx<'_>, after: SubscriptionNo) -> Result<Option<(SubscriptionNo, Progress)>, StoreError> {
-    let Some(job) = next_running(tx, after)? else { return Ok(None) };
+    if !tx.takes(Task::Recover)? {
+        return Ok(None);
+    }
+    let Some(job) = tx.held(Hold::Alone, |tx| next_running(tx, after), |job| job.subscription)? else {
+        return Ok(None);
+    };
     let subscription = job.subscription;
     let Some(target) = Target::load(tx, subscription)? else {
         end(tx, subscription, JobState::Cancelled)?;

@@ -4,7 +4,7 @@ use inkhook_wire::id::{AttemptId, RequestId};
 
 use super::accept::{NewDelivery, enqueue};
 use super::error::StoreError;
-use super::writer::Tx;
+use super::writer::{Hold, Tx};
 use super::{Store, attempts, rows};
 use crate::domain::caller::Scope;
 use crate::domain::delivery::Class;
@@ -36,6 +36,12 @@ impl Store {
 }
 
 fn replay(tx: &mut Tx<'_>, scope: Scope, id: AttemptId) -> Result<Replay, StoreError> {
+    let source = |tx: &mut Tx<'_>| {
+        rows::optional(tx, SOURCE, params![id.as_uuid().as_bytes()], |row| {
+            Ok((SubscriptionNo(row.get(0)?), Seq(row.get(1)?)))
+        })
+    };
+    let source = tx.held(Hold::Shared, source, |(subscription, _)| *subscription)?;
     let Some(attempt) = attempts::find(tx, scope, id)? else { return Ok(Replay::NotFound) };
     if !attempt.subscription_active {
         return Ok(Replay::SubscriptionDeleted);
@@ -47,10 +53,6 @@ fn replay(tx: &mut Tx<'_>, scope: Scope, id: AttemptId) -> Result<Replay, StoreE
     if attempt.event_expires_at.is_some_and(|expires_at| expires_at <= now) {
         return Ok(Replay::EventExpired);
     }
-    let uuid = id.as_uuid();
-    let source = rows::optional(tx, SOURCE, params![uuid.as_bytes()], |row| {
-        Ok((SubscriptionNo(row.get(0)?), Seq(row.get(1)?)))
-    })?;
     let Some((subscription, event)) = source else { return Ok(Replay::NotFound) };
     // A number of its own: a type that is removed and added again later must not revive it.
     let no = DeliveryNo::new(tx.next_seq()?, 0);

@@ -22,6 +22,7 @@ use std::time::Duration;
 use super::accept::DedupeKind;
 use super::cancel::Tidied;
 use super::error::StoreError;
+use super::locks::Task;
 use super::writer::Tx;
 use super::{Store, rows};
 use crate::domain::metrics::Swept;
@@ -162,6 +163,9 @@ fn expire_attempts(
     organization: OrganizationNo,
     cutoff: TimeMs,
 ) -> Result<(Tidied, usize), StoreError> {
+    if !tx.takes(Task::Retention)? {
+        return Ok((Tidied::Nothing, 0));
+    }
     let began = tx.context.clock.monotonic();
     let found = rows::all(tx, ATTEMPTS, params![organization.0, CHUNK_ROWS], |row| {
         Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
@@ -184,6 +188,9 @@ fn expire_events(
     organization: OrganizationNo,
     cutoff: TimeMs,
 ) -> Result<(Tidied, Removed), StoreError> {
+    if !tx.takes(Task::Retention)? {
+        return Ok((Tidied::Nothing, Removed::default()));
+    }
     let began = tx.context.clock.monotonic();
     let mut after = place(tx, organization)?;
     let found = rows::all(tx, EVENTS, params![organization.0, after, CHUNK_ROWS], |row| {
@@ -206,6 +213,9 @@ fn expire_events(
 }
 
 fn expire_late(tx: &mut Tx<'_>, retention: &Retention, now: TimeMs) -> Result<(Tidied, Removed), StoreError> {
+    if !tx.takes(Task::Retention)? {
+        return Ok((Tidied::Nothing, Removed::default()));
+    }
     let began = tx.context.clock.monotonic();
     let found = rows::all(tx, NOTED, params![now.0, CHUNK_ROWS], |row| {
         Ok((Seq(row.get(0)?), OrganizationNo(row.get(1)?)))

@@ -353,11 +353,11 @@ pub(super) fn write_attempt(tx: &Tx<'_>, row: &QueueRow, attempt: &AttemptRow) -
     Ok(())
 }
 
-const LEFT_OPEN: &str = "SELECT * FROM deliveries WHERE open_claim IS NOT NULL";
+const LEFT_OPEN: &str = "SELECT * FROM deliveries WHERE open_claim IS NOT NULL AND open_started_ms <= $1 /*pg FOR UPDATE SKIP LOCKED */";
 
-/// At the start: attempts that an earlier process had under way when their delivery ended are lost.
-pub(super) fn close_left_open(tx: &Tx<'_>) -> Result<(), StoreError> {
-    let left = rows::all(tx, LEFT_OPEN, &[], |row| {
+/// Attempts that began before `since` and were under way when their delivery ended are lost: their process is gone.
+pub(super) fn close_left_open(tx: &Tx<'_>, since: TimeMs) -> Result<(), StoreError> {
+    let left = rows::all(tx, LEFT_OPEN, params![since.0], |row| {
         Ok((queue::read_ended(row)?, row.get::<_, i64>("state")?, row.get::<_, Option<String>>("reason")?))
     })?;
     for (row, state, reason) in left {

@@ -8,11 +8,12 @@
 use super::error::StoreError;
 use super::health::Standing;
 use super::target::{self, Target};
-use super::writer::Tx;
+use super::writer::{Hold, Tx};
 use super::{Store, heads, rows};
 use crate::domain::delivery::Class;
 use crate::domain::number::SubscriptionNo;
 use crate::domain::time::TimeMs;
+use crate::store::locks::Task;
 use crate::store::sql::params;
 
 /// Subscriptions and classes that one chunk looks at: a few milliseconds at most.
@@ -45,6 +46,9 @@ impl Store {
 }
 
 fn sweep(tx: &mut Tx<'_>, mut place: SweepPlace) -> Result<Option<SweepPlace>, StoreError> {
+    if !tx.takes(Task::Sweep)? {
+        return Ok(None);
+    }
     for _ in 0..CHUNK {
         let next = rows::optional(tx, NEXT, params![place.0.0, place.1], |row| {
             Ok((SubscriptionNo(row.get(0)?), row.get::<_, i64>(1)?, TimeMs(row.get(2)?)))
@@ -75,6 +79,17 @@ fn look(tx: &mut Tx<'_>, subscription: SubscriptionNo, class: Class, due: TimeMs
     let head = heads::stored(tx, subscription, class)?;
     if head.is_some_and(|head| head <= latest) {
         return Ok(());
+    }
+    if tx.is_shared() {
+        // Others may have been at it between the two looks: look again while nobody can.
+        tx.hold(subscription, Hold::Alone)?;
+        let (head, earliest) =
+            (heads::stored(tx, subscription, class)?, heads::earliest(tx, subscription, class)?);
+        let Some(earliest) = earliest else { return Ok(()) };
+        let latest = if by_due_time { earliest.max(held_until) } else { TimeMs::NEVER };
+        if head.is_some_and(|head| head <= latest) {
+            return Ok(());
+        }
     }
     tracing::error!(
         subscription = subscription.0,

@@ -32,7 +32,7 @@ macro_rules! select {
         )
     };
 }
-const TARGET: &str = select!("", "s.no = $1");
+const TARGET: &str = select!("s.ordering_since_seq IS NOT NULL AS was_ordered, ", "s.no = $1");
 /// The same for many at once, on a server.
 pub(super) const TARGETS: &str = select!(
     "s.no, s.ordering_since_seq IS NOT NULL AS was_ordered, CAST(CAST(s.xmin AS TEXT) AS BIGINT) AS version, ",
@@ -99,6 +99,9 @@ fn read(tx: &Tx<'_>, no: SubscriptionNo, timeout: Duration) -> Result<Target, St
         let status: String = row.get("status")?;
         if status != "active" {
             return Ok(Target::Deleted);
+        }
+        if row.get("was_ordered")? {
+            tx.context.ordered.add(no);
         }
         let selected = Selected::read(tx, no)?;
         read_or_not(tx.context, row, no, timeout, selected)

@@ -7,7 +7,7 @@ use inkhook_wire::id::{IdentityId, RequestId, SubscriptionId};
 
 use super::accept::{ADD_EVENT, NewDelivery, NewEvent, enqueue};
 use super::error::StoreError;
-use super::writer::Tx;
+use super::writer::{Hold, Tx};
 use super::{Store, rows};
 use crate::domain::caller::Scope;
 use crate::domain::delivery::Class;
@@ -45,9 +45,12 @@ impl Store {
 fn attempt(tx: &mut Tx<'_>, scope: Scope, id: SubscriptionId, event: &NewEvent) -> Result<Trial, StoreError> {
     let (uuid, identity) = (id.as_uuid(), scope.identity.map(|id| id.as_uuid().into_bytes()));
     let params = params![uuid.as_bytes(), scope.organization.0, identity];
-    let found = rows::optional(tx, FIND, params, |row| {
-        Ok((SubscriptionNo(row.get("no")?), rows::id::<IdentityId>(row, "identity_id")?))
-    })?;
+    let find = |tx: &mut Tx<'_>| {
+        rows::optional(tx, FIND, params, |row| {
+            Ok((SubscriptionNo(row.get("no")?), rows::id::<IdentityId>(row, "identity_id")?))
+        })
+    };
+    let found = tx.held(Hold::Shared, find, |(subscription, _)| *subscription)?;
     let Some((subscription, identity)) = found else { return Ok(Trial::NotFound) };
     if rows::scalar::<i64>(tx, SELECTS, params![subscription.0, event.event_type.code()])?.is_none() {
         return Ok(Trial::TypeNotSelected);

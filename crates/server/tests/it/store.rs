@@ -3,4 +3,5 @@
 mod conformance;
 mod failures;
 mod log;
+mod nodes;
 mod ordering;

@@ -184,6 +184,6 @@ fn remember_batch(
     let ids: Vec<u8> = accepted.iter().flat_map(|accepted| accepted.id.as_uuid().into_bytes()).collect();
     let found = Remembered { request_hash: batch.request_hash, events: ids };
     let expires_at = TimeMs(now.0 + IDEMPOTENCY_KEY_KEPT_MS);
-    remember_as(tx, repeat(batch.organization, DedupeKind::Key, key.as_bytes()), found, Some(expires_at))?;
+    remember_as(tx, &repeat(batch.organization, DedupeKind::Key, key.as_bytes()), found, Some(expires_at))?;
     Ok(())
 }

@@ -51,7 +51,7 @@ const FIRST_DUE: &str =
     "SELECT 1 FROM alerts WHERE state = 1 AND organization_id = $1 AND due_ms <= $2 LIMIT 1";
 const TARGET: &str = "SELECT id, alerts_url, alerts_generation, signing_key FROM organizations WHERE no = $1";
 const FIRST: &str = "SELECT * FROM alerts
-    WHERE state = 1 AND organization_id = $1 AND due_ms <= $2 ORDER BY due_ms LIMIT 1";
+    WHERE state = 1 AND organization_id = $1 AND due_ms <= $2 ORDER BY due_ms LIMIT 1 /*pg FOR UPDATE SKIP LOCKED */";
 const LEASE: &str = "UPDATE alerts SET due_ms = $2, claim_no = claim_no + 1, attempts = attempts + 1,
     maybe_received = 1 WHERE no = $1";
 const WRITE_BODY: &str = "UPDATE alerts SET payload = $2, opens_ms = $3 WHERE no = $1";

@@ -1,6 +1,6 @@
 //! In which order a claim serves those who have something due.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::ClaimRequest;
 use crate::domain::delivery::Class;
@@ -14,6 +14,8 @@ use crate::store::writer::Tx;
 
 /// Queue heads that one claim looks at, besides those of subscriptions that are full.
 const HEADS: usize = 1_024;
+/// Subscriptions that one claim takes from where other nodes claim, too: they wait for each other.
+const SHARED_HEADS: usize = 64;
 
 // What is due at once, and what is due by the clock; each can begin anywhere, and then goes on from its start.
 const AT_ONCE: &str = "SELECT subscription, class, due_ms FROM queue_heads
@@ -54,7 +56,8 @@ impl Round {
         let due = at_once
             .into_iter()
             .chain(by_time.into_iter().map(|(_, subscription, class)| (subscription, class)));
-        let mut round = Self { organizations: VecDeque::new(), partial, place };
+        let (due, left) = held(tx, due.collect())?;
+        let mut round = Self { organizations: VecDeque::new(), partial: partial || left, place };
         let mut places: HashMap<OrganizationNo, usize> = HashMap::new();
         for (subscription, class) in due {
             // What cannot be read belongs to nobody; its turn tidies it up.
@@ -105,6 +108,24 @@ impl Round {
     pub(super) fn place(&self) -> PlaceInHeads {
         self.place
     }
+}
+
+/// Those of which this node may take something now, and whether others were left out.
+fn held(
+    tx: &mut Tx<'_>,
+    due: Vec<(SubscriptionNo, Class)>,
+) -> Result<(Vec<(SubscriptionNo, Class)>, bool), StoreError> {
+    if !tx.is_shared() || due.is_empty() {
+        return Ok((due, false));
+    }
+    let mut subscriptions: Vec<SubscriptionNo> = due.iter().map(|(subscription, _)| *subscription).collect();
+    subscriptions.dedup();
+    subscriptions.truncate(SHARED_HEADS);
+    let taken: HashSet<_> = tx.hold_some(&subscriptions)?.into_iter().collect();
+    let all = due.len();
+    let due: Vec<_> = due.into_iter().filter(|(subscription, _)| taken.contains(subscription)).collect();
+    let left = due.len() < all;
+    Ok((due, left))
 }
 
 fn at_once(

@@ -5,7 +5,7 @@
 //! one subscription when somebody changes it.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{Entry, WRITE_EVERY};
 use crate::domain::health::Moment;
@@ -23,6 +23,8 @@ pub(in crate::store) struct Memory {
     drains: RefCell<HashMap<SubscriptionNo, TokenBucket>>,
     /// The number of the transaction that runs now, on a server that gives it one.
     transaction: Cell<Option<i64>>,
+    /// On a server: whose entries are known to be what the rows say, in this transaction.
+    checked: RefCell<Option<HashSet<SubscriptionNo>>>,
     /// A transaction is open, or ended in another way than a commit.
     in_doubt: Cell<bool>,
 }
@@ -55,6 +57,7 @@ impl Memory {
     /// A subscription's row has this version: what is remembered of another one is out of date.
     pub(in crate::store) fn is_still(&self, subscription: SubscriptionNo, version: i64) {
         let known = self.entries.borrow().get(&subscription).map(|entry| entry.version);
+        self.check(subscription);
         if known.is_some_and(|known| known != Some(version)) {
             self.entries.borrow_mut().remove(&subscription);
         }
@@ -68,11 +71,30 @@ impl Memory {
         })
     }
 
+    /// Others may write the rows, too: in the transaction that begins nothing is known before it was read.
+    pub(in crate::store) fn share(&self) {
+        *self.checked.borrow_mut() = Some(HashSet::new());
+    }
+
+    fn is_known(&self, subscription: SubscriptionNo) -> bool {
+        self.checked.borrow().as_ref().is_none_or(|checked| checked.contains(&subscription))
+    }
+
+    fn check(&self, subscription: SubscriptionNo) {
+        if let Some(checked) = &mut *self.checked.borrow_mut() {
+            checked.insert(subscription);
+        }
+    }
+
     pub(super) fn find(&self, subscription: SubscriptionNo) -> Option<Entry> {
+        if !self.is_known(subscription) {
+            return None;
+        }
         self.entries.borrow().get(&subscription).cloned()
     }
 
     pub(super) fn remember(&self, subscription: SubscriptionNo, entry: Entry) {
+        self.check(subscription);
         let mut entries = self.entries.borrow_mut();
         make_room(&mut entries, subscription);
         entries.insert(subscription, entry);
@@ -90,6 +112,9 @@ impl Memory {
         url: Option<UrlNo>,
         now: Moment,
     ) -> bool {
+        if !self.is_known(subscription) {
+            return false;
+        }
         let mut entries = self.entries.borrow_mut();
         let Some(entry) = entries.get_mut(&subscription) else { return false };
         let is_news = entry.health.is_failing || entry.health.consecutive_failures > 0;

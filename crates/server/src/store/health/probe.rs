@@ -25,8 +25,8 @@ const WINDOW: usize = 64;
 /// What waits while a subscription is failing.
 const AUTOMATIC: [Class; 3] = [Class::Live, Class::Retry, Class::Recover];
 
-const UNDER_WAY: &str =
-    "SELECT due_ms FROM queue WHERE no = $1 AND claim_no = $2 AND boot = $3 AND due_ms > $4";
+const UNDER_WAY: &str = "SELECT due_ms FROM queue WHERE no = $1 AND claim_no = $2
+    AND boot /*lite*/ = $3 /*end*/ /*pg IS NOT NULL AND CAST($3 AS BIGINT) IS NOT NULL */ AND due_ms > $4";
 const NEWEST: &str = "SELECT no FROM queue WHERE subscription = $1 AND class = 1 AND due_ms = 0
     ORDER BY no DESC LIMIT 1";
 const WAITING: &str = "SELECT * FROM queue WHERE subscription = $1 AND class = $2

@@ -7,8 +7,9 @@ use crate::domain::delivery::End;
 use crate::domain::number::{DeliveryNo, Seq, SubscriptionNo};
 use crate::domain::time::TimeMs;
 use crate::store::error::StoreError;
-use crate::store::sql::params;
-use crate::store::writer::Tx;
+use crate::store::locks::Task;
+use crate::store::sql::{Row, params};
+use crate::store::writer::{Hold, Tx};
 use crate::store::{Store, rows};
 
 /// Rows that one chunk works on: a few milliseconds at most.
@@ -45,6 +46,9 @@ impl Store {
 }
 
 fn keep_chunk(tx: &mut Tx<'_>) -> Result<Kept, StoreError> {
+    if !tx.takes(Task::Order)? {
+        return Ok(Kept { queued: false, more: false });
+    }
     let now = tx.context.clock.schedule();
     // One kind a chunk, so that a chunk is as long as it says.
     let (over, queued) = let_go_of_the_overdue(tx, now)?;
@@ -60,11 +64,8 @@ fn keep_chunk(tx: &mut Tx<'_>) -> Result<Kept, StoreError> {
 
 /// Heads that were waited for long enough; how many there were, and whether any was followed.
 fn let_go_of_the_overdue(tx: &mut Tx<'_>, now: TimeMs) -> Result<(usize, bool), StoreError> {
-    let over = rows::all(tx, OVER, params![now.0, CHUNK_ROWS], |row| {
-        let paused: Option<bool> = row.get(3)?;
-        let key = ConversationKey(row.get(1)?);
-        Ok((SubscriptionNo(row.get(0)?), key, DeliveryNo(row.get(2)?), paused.unwrap_or(false)))
-    })?;
+    let over = rows::all(tx, OVER, params![now.0, CHUNK_ROWS], read_over)?;
+    let over = held(tx, over, |tx| rows::all(tx, OVER, params![now.0, CHUNK_ROWS], read_over))?;
     let mut queued = false;
     for (subscription, key, head, is_paused) in &over {
         if *is_paused {
@@ -84,8 +85,43 @@ fn let_go_of_the_overdue(tx: &mut Tx<'_>, now: TimeMs) -> Result<(usize, bool), 
     Ok((over.len(), queued))
 }
 
+/// A conversation that was held for long enough: whose it is, its key, its head, and whether it is paused.
+type Over = (SubscriptionNo, ConversationKey, DeliveryNo, bool);
+
+fn read_over(row: &Row<'_>) -> Result<Over, StoreError> {
+    let paused: Option<bool> = row.get(3)?;
+    let key = ConversationKey(row.get(1)?);
+    Ok((SubscriptionNo(row.get(0)?), key, DeliveryNo(row.get(2)?), paused.unwrap_or(false)))
+}
+
+/// These, as they are when their subscriptions are held; those that came meanwhile are for the next chunk.
+fn held(
+    tx: &mut Tx<'_>,
+    found: Vec<Over>,
+    again: impl Fn(&Tx<'_>) -> Result<Vec<Over>, StoreError>,
+) -> Result<Vec<Over>, StoreError> {
+    if !tx.is_shared() || found.is_empty() {
+        return Ok(found);
+    }
+    let mut subscriptions: Vec<_> = found.iter().map(|(subscription, ..)| *subscription).collect();
+    subscriptions.sort_unstable();
+    subscriptions.dedup();
+    for subscription in &subscriptions {
+        tx.hold(*subscription, Hold::Alone)?;
+    }
+    Ok(again(tx)?.into_iter().filter(|(subscription, ..)| subscriptions.contains(subscription)).collect())
+}
+
 fn expire(tx: &mut Tx<'_>, now: TimeMs) -> Result<usize, StoreError> {
-    let expired = rows::all(tx, EXPIRED, params![now.0, CHUNK_ROWS], read_parked)?;
+    let mut expired = rows::all(tx, EXPIRED, params![now.0, CHUNK_ROWS], read_parked)?;
+    if tx.is_shared() && !expired.is_empty() {
+        let mut subscriptions: Vec<_> = expired.iter().map(|row| row.subscription).collect();
+        subscriptions.sort_unstable();
+        subscriptions.dedup();
+        subscriptions.iter().try_for_each(|subscription| tx.hold(*subscription, Hold::Alone))?;
+        expired = rows::all(tx, EXPIRED, params![now.0, CHUNK_ROWS], read_parked)?;
+        expired.retain(|row| subscriptions.contains(&row.subscription));
+    }
     for row in &expired {
         end_parked(tx, row, End::EventExpired)?;
     }
@@ -100,6 +136,7 @@ fn unpark_some(tx: &mut Tx<'_>) -> Result<(bool, bool), StoreError> {
         Ok((SubscriptionNo(row.get(0)?), row.get::<_, Option<i64>>(1)?))
     })?;
     let Some((subscription, since)) = first else { return Ok((false, false)) };
+    tx.hold(subscription, Hold::Alone)?;
     let before = since.map_or(DeliveryNo(i64::MAX), |since| first_after(Seq(since)));
     let params = params![subscription.0, before.0, CHUNK_ROWS];
     let parked = rows::all(tx, TO_UNPARK, params, |row| Ok(DeliveryNo(row.get(0)?)))?;

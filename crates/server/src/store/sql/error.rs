@@ -78,8 +78,9 @@ fn of_state(state: &SqlState) -> Trouble {
     match state.code() {
         // disk_full, and out of memory or of connections: there is room again later.
         "53100" => Trouble::Full,
-        // serialization_failure, deadlock_detected, lock_not_available
-        "40001" | "40P01" | "55P03" => Trouble::Conflict,
+        // serialization_failure, deadlock_detected, lock_not_available; unique_violation: another node was there
+        // first, and whoever looks again sees it.
+        "40001" | "40P01" | "55P03" | "23505" => Trouble::Conflict,
         "57014" => Trouble::CutOff,
         // read_only_sql_transaction: after a failover the old primary may still be there, as a standby.
         "25006" => Trouble::Away,
@@ -120,11 +121,13 @@ mod tests {
     fn states_lead_where_they_should() {
         let led = |code: &str| of_state(&SqlState::from_code(code));
         assert_eq!(led("53100"), Trouble::Full);
-        assert_eq!((led("40001"), led("40P01")), (Trouble::Conflict, Trouble::Conflict));
+        for conflict in ["40001", "40P01", "55P03", "23505"] {
+            assert_eq!(led(conflict), Trouble::Conflict, "{conflict}");
+        }
         assert_eq!(led("57014"), Trouble::CutOff);
         for away in ["25006", "08006", "53300", "57P01", "57P02", "57P03", "25P03", "58030"] {
             assert_eq!(led(away), Trouble::Away, "{away}");
         }
-        assert_eq!((led("23505"), led("42P01")), (Trouble::Statement, Trouble::Statement));
+        assert_eq!((led("23514"), led("42P01")), (Trouble::Statement, Trouble::Statement));
     }
 }

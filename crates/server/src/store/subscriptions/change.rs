@@ -2,13 +2,13 @@
 
 use inkhook_wire::id::SubscriptionId;
 
-use super::create::{add_type, seal_token};
+use super::create::{add_type, lock_identity, seal_token};
 use super::{Stored, collides, context_text, delivery_text, find, types_text};
 use crate::domain::caller::Scope;
 use crate::domain::subscription::{EventTypesRefusal, PauseReason, Subscription, SubscriptionChange};
 use crate::store::error::StoreError;
 use crate::store::sql::params;
-use crate::store::writer::Tx;
+use crate::store::writer::{Hold, Tx};
 use crate::store::{Store, cancel, heads, health, ordering, rows, urls};
 
 /// What became of a change.
@@ -53,7 +53,7 @@ impl Store {
         id: SubscriptionId,
     ) -> Result<Option<Subscription>, StoreError> {
         self.change(move |tx| {
-            let stored = find(tx, &tx.context.sealer, scope, id)?;
+            let stored = find_held(tx, scope, id)?;
             stored.map(|stored| pause(tx, stored)).transpose()
         })
         .await
@@ -67,11 +67,21 @@ impl Store {
         id: SubscriptionId,
     ) -> Result<Option<Subscription>, StoreError> {
         self.change(move |tx| {
-            let stored = find(tx, &tx.context.sealer, scope, id)?;
+            let stored = find_held(tx, scope, id)?;
             stored.map(|stored| resume(tx, stored)).transpose()
         })
         .await
     }
+}
+
+/// The subscription, which stays as it is until the end of the transaction.
+pub(super) fn find_held(
+    tx: &mut Tx<'_>,
+    scope: Scope,
+    id: SubscriptionId,
+) -> Result<Option<Stored>, StoreError> {
+    let find = |tx: &mut Tx<'_>| find(tx, &tx.context.sealer, scope, id);
+    tx.held(Hold::Alone, find, |stored| stored.subscription.no)
 }
 
 fn patch(
@@ -80,7 +90,7 @@ fn patch(
     id: SubscriptionId,
     change: &SubscriptionChange,
 ) -> Result<PatchSubscription, StoreError> {
-    let Some(before) = find(tx, &tx.context.sealer, scope, id)? else {
+    let Some(before) = find_held(tx, scope, id)? else {
         return Ok(PatchSubscription::NotFound);
     };
     let mut after = change.clone().applied(before.subscription.clone());
@@ -90,6 +100,7 @@ fn patch(
     if after == before.subscription {
         return Ok(PatchSubscription::Patched(Box::new(after)));
     }
+    lock_identity(tx, after.identity_id)?;
     if collides(tx, after.identity_id.as_uuid(), &after.url, &after.event_types, after.no)? {
         return Ok(PatchSubscription::Duplicate);
     }

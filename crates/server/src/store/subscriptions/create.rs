@@ -35,6 +35,7 @@ pub enum CreateSubscription {
     LimitReached,
 }
 
+const LOCK_IDENTITY: &str = "SELECT 1 FROM identities WHERE id = $1 /*pg FOR NO KEY UPDATE */";
 const COUNT: &str = "SELECT count(*) FROM subscriptions
     WHERE owner_id = $1 AND owner_kind = $2 AND status = 'active'";
 const ADD: &str = "INSERT INTO subscriptions (id, organization_id, identity_id, owner_kind, owner_id, url,
@@ -60,6 +61,7 @@ fn create(tx: &mut Tx<'_>, scope: Scope, new: &NewSubscription) -> Result<Create
         return Ok(CreateSubscription::OwnerNotFound);
     };
     let identity = facts.identity_id;
+    lock_identity(tx, identity)?;
     // Before the limit: who repeats a create at the limit is told that it is there already.
     if collides(tx, identity.as_uuid(), &new.url, &new.event_types, SubscriptionNo(0))? {
         return Ok(CreateSubscription::Duplicate);
@@ -72,6 +74,14 @@ fn create(tx: &mut Tx<'_>, scope: Scope, new: &NewSubscription) -> Result<Create
         signing_keys::mint_if_none(tx, scope.organization, identity.as_uuid())?.map(|new| new.key);
     let subscription = Box::new(add(tx, scope.organization, identity, new, now)?);
     Ok(CreateSubscription::Created { subscription, signing_key })
+}
+
+/// Two creates or changes of one identity's subscriptions see each other.
+pub(super) fn lock_identity(tx: &Tx<'_>, identity: IdentityId) -> Result<(), StoreError> {
+    if tx.is_shared() {
+        rows::scalar::<i64>(tx, LOCK_IDENTITY, params![identity.as_uuid().into_bytes()])?;
+    }
+    Ok(())
 }
 
 fn active_count(tx: &Tx<'_>, owner: Owner) -> Result<usize, StoreError> {

@@ -16,7 +16,7 @@ use crate::store::cancel::{self, CHUNK_ROWS};
 use crate::store::error::StoreError;
 use crate::store::queue::{self, QueueRow};
 use crate::store::sql::params;
-use crate::store::writer::Tx;
+use crate::store::writer::{Hold, Tx};
 use crate::store::{Store, heads, rows};
 
 /// How far a change of a whole queue has come. It begins at the default.
@@ -58,6 +58,7 @@ impl Store {
     ) -> Result<Step, StoreError> {
         self.writer
             .tidy(move |tx| {
+                tx.hold(subscription, Hold::Alone)?;
                 if place == Place::default() && tx.run(LET_GO, params![subscription.0])? > 0 {
                     raise_generation(tx, subscription)?;
                     heads::open_all(tx, subscription)?;
@@ -102,9 +103,11 @@ impl Store {
         delivery: DeliveryNo,
         change: impl Fn(&mut Tx<'_>, &mut QueueRow) -> Result<bool, StoreError> + Send + 'static,
     ) -> Result<bool, StoreError> {
-        self.change(move |tx| match queue::find(tx, delivery)? {
-            Some(mut row) => change(tx, &mut row),
-            None => Ok(false),
+        self.change(move |tx| {
+            match tx.held(Hold::Alone, |tx| queue::find(tx, delivery), |row| row.subscription)? {
+                Some(mut row) => change(tx, &mut row),
+                None => Ok(false),
+            }
         })
         .await
     }
@@ -116,6 +119,7 @@ fn chunk(
     place: Place,
     change: impl Fn(&mut Tx<'_>, &mut QueueRow) -> Result<bool, StoreError>,
 ) -> Result<Step, StoreError> {
+    tx.hold(subscription, Hold::Alone)?;
     let until = place.until.unwrap_or(DeliveryNo((tx.last_seq()?.0 + 1) * DELIVERIES_PER_SEQ - 1));
     let params = params![subscription.0, place.class, place.due_ms, place.no, CHUNK_ROWS];
     let found = rows::all(tx, CHUNK, params, |row| Ok((queue::read(row)?, row.get::<_, i64>("at_due_ms")?)))?;
@@ -147,7 +151,7 @@ fn retry(tx: &mut Tx<'_>, row: &mut QueueRow) -> Result<bool, StoreError> {
 }
 
 fn cancel(tx: &mut Tx<'_>, row: &mut QueueRow) -> Result<bool, StoreError> {
-    if row.boot == Some(tx.context.boot) {
+    if row.boot.is_some_and(|boot| boot == tx.context.boot || tx.is_shared()) {
         // What is prepared but not sent asks once more, and finds its delivery ended.
         raise_generation(tx, row.subscription)?;
     }
@@ -161,6 +165,7 @@ fn move_to(
     organization: OrganizationNo,
     to: SubscriptionNo,
 ) -> Result<bool, StoreError> {
+    tx.hold(to, Hold::Alone)?;
     let selects = rows::scalar::<i64>(tx, SELECTS, params![to.0, row.event_type.code(), organization.0])?;
     let stays = row.boot.is_some() || row.class == Class::Manual || row.organization != organization;
     if stays || selects.is_none() || queue::cancelled(tx, row)?.is_some() {

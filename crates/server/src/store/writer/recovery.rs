@@ -21,6 +21,9 @@ use super::{Kind, Op, Worker};
 /// How often a full disk, or a server that is away, is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// How often an operation that others get in the way of is run once more.
+const DISTURBED: usize = 3;
+
 /// What the store cannot write without, and waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lack {
@@ -87,7 +90,7 @@ impl Worker {
     fn one_by_one(&mut self, ops: Vec<Box<dyn Op>>) {
         let mut ops = ops.into_iter();
         while let Some(op) = ops.next() {
-            match self.again(vec![op]) {
+            match self.until_undisturbed(op) {
                 Group::Done(done) => self.conclude(Group::Done(done)),
                 Group::Failed(mut failed, error) => {
                     if error.is_for_all() {
@@ -98,6 +101,18 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// One operation, again and again while others get in its way.
+    fn until_undisturbed(&mut self, op: Box<dyn Op>) -> Group {
+        let mut group = self.again(vec![op]);
+        for _ in 0..DISTURBED {
+            group = match group {
+                Group::Failed(ops, error) if error.trouble() == Some(Trouble::Conflict) => self.again(ops),
+                group => return group,
+            };
+        }
+        group
     }
 
     /// The one operation that fails by itself: a settle gets a second try with less to write.

@@ -17,7 +17,7 @@ use crate::store::error::StoreError;
 use crate::store::faults::Faults;
 use crate::store::hand_over::Seat;
 use crate::store::health::Memory as Health;
-use crate::store::locks;
+use crate::store::locks::{self, Task};
 use crate::store::memory::Memory;
 use crate::store::ordering::Ordered;
 use crate::store::rows;
@@ -108,6 +108,36 @@ impl Tx<'_> {
             self.numbers.borrow_mut().begin();
         }
         Ok(())
+    }
+
+    /// Holds as many of these alone as nobody else holds just now, but at least one.
+    pub(in crate::store) fn hold_some(
+        &self,
+        subscriptions: &[SubscriptionNo],
+    ) -> Result<Vec<SubscriptionNo>, StoreError> {
+        let taken = locks::take_some(self.connection, subscriptions)?;
+        self.numbers.borrow_mut().begin();
+        Ok(taken)
+    }
+
+    /// The same for a row that was found before it was held: it is looked for once more.
+    pub(in crate::store) fn held<T>(
+        &mut self,
+        hold: Hold,
+        find: impl Fn(&mut Self) -> Result<Option<T>, StoreError>,
+        whose: impl Fn(&T) -> SubscriptionNo,
+    ) -> Result<Option<T>, StoreError> {
+        let Some(found) = find(self)? else { return Ok(None) };
+        if !self.is_shared() {
+            return Ok(Some(found));
+        }
+        self.hold(whose(&found), hold)?;
+        find(self)
+    }
+
+    /// Whether this node may do what one at a time does.
+    pub(in crate::store) fn takes(&self, task: Task) -> Result<bool, StoreError> {
+        locks::take_task(self.connection, task)
     }
 
     /// The next acceptance number.

@@ -249,6 +249,7 @@ impl Worker {
         let Connection::Postgres(session) = &self.connection else { return Ok(self.connection.begin()?) };
         self.numbers.borrow_mut().begin();
         self.memory.begin_anew();
+        self.context.health.share();
         let Some(wants) = wants else { return Ok(self.connection.begin()?) };
         let timeout = self.seats.current().map(|seat| seat.timeout);
         let (known, memory) = (&mut self.known, &mut self.memory);

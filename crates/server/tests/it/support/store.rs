@@ -65,7 +65,7 @@ pub struct StoreBench {
     pub generations: Arc<Generations>,
     pub faults: Faults,
     pub directory: tempfile::TempDir,
-    pub books: Books,
+    pub books: Arc<Books>,
     pub limits: StoreLimits,
     boot: i64,
     urls: AtomicU64,
@@ -110,7 +110,7 @@ impl StoreBench {
     }
 
     pub fn in_directory(directory: tempfile::TempDir) -> Self {
-        let books = Books::for_store_in(directory.path());
+        let books = Arc::new(Books::for_store_in(directory.path()));
         let mut bench = Self {
             store: None,
             clock: Clock::manual(START),
@@ -122,6 +122,25 @@ impl StoreBench {
             limits: any_disk(),
             boot: 1,
             urls: AtomicU64::new(0),
+        };
+        bench.open();
+        bench
+    }
+
+    /// Another node on the same database, which must be a server's.
+    pub fn beside(&self) -> Self {
+        let boot = self.boot + 100;
+        let mut bench = Self {
+            store: None,
+            clock: self.clock.clone(),
+            entropy: Entropy::seeded(u64::try_from(boot).expect("a seed")),
+            generations: Arc::default(),
+            faults: Faults::scripted(),
+            directory: tempfile::tempdir().expect("a temporary directory"),
+            books: self.books.clone(),
+            limits: self.limits,
+            boot,
+            urls: AtomicU64::new(1_000_000),
         };
         bench.open();
         bench

@@ -165,7 +165,8 @@ async fn a_conflict_is_tried_once_more_whole_and_then_one_by_one() {
 #[tokio::test]
 async fn what_conflicts_for_ever_fails() {
     let (bench, help) = subscribed().await;
-    (0..3).for_each(|_| bench.faults.push(Point::Commit, Fault::Conflict));
+    // With the others, again with them, and then by itself as often as it is worth.
+    (0..6).for_each(|_| bench.faults.push(Point::Commit, Fault::Conflict));
     assert!(is_statement(&bench.store().accept(bench.mail(help)).await));
     assert!(bench.faults.is_spent());
     assert_eq!(bench.number("SELECT count(*) FROM events"), 0);

@@ -1,0 +1,231 @@
+//! Two nodes on one database: what each promises holds although the other is there.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use inkhook_server::domain::attempt::Recorded;
+use inkhook_server::domain::delivery::End;
+use inkhook_server::domain::subscription::MAX_ACTIVE_PER_OWNER;
+use inkhook_server::domain::subscription::{DeliverySettings, EventTypes, NewSubscription};
+use inkhook_server::store::accept::{Accept, NewEvent};
+use inkhook_server::store::claim::LEASE_SKEW;
+use inkhook_server::store::settle::{Next, Settled};
+use inkhook_server::store::subscriptions::CreateSubscription;
+use inkhook_wire::event::EventType::{MessageReceived as RECEIVED, MessageSent as SENT};
+
+use crate::support::invariants;
+use crate::support::store::{Agent, StoreBench, TIMEOUT};
+
+/// Two nodes and an agent; nothing where the tests have no database server.
+async fn nodes() -> Option<(StoreBench, StoreBench, Agent)> {
+    let one = StoreBench::new();
+    if one.books.is_file() {
+        println!("skipped: two nodes need a database server; INKHOOK_TEST_STORE=postgres has one");
+        return None;
+    }
+    let other = one.beside();
+    let help = one.agent("help").await;
+    Some((one, other, help))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeat_on_another_node_is_a_repeat() {
+    let Some((one, other, help)) = nodes().await else { return };
+    one.subscribe(help.admin(), help.by_mail(), &[RECEIVED]).await;
+    for round in 0..20 {
+        let key = Some(format!("key-{round}"));
+        let event = NewEvent { idempotency_key: key, ..one.mail(help) };
+        let again = NewEvent { id: other.mail(help).id, ..event.clone() };
+        let (first, second) = tokio::join!(one.store().accept(event), other.store().accept(again));
+        let (Accept::Accepted(first), Accept::Accepted(second)) = (first.unwrap(), second.unwrap()) else {
+            panic!("both are accepted");
+        };
+        assert_eq!(first.id, second.id, "one event");
+        assert!(first.duplicate ^ second.duplicate, "{first:?} {second:?}");
+    }
+    assert_eq!(one.number("SELECT count(*) FROM events"), 20);
+    assert_eq!(one.queued(), 20);
+    invariants::check(&one);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_delivery_is_claimed_by_one_node() {
+    let Some((one, other, help)) = nodes().await else { return };
+    for _ in 0..5 {
+        one.subscribe(help.admin(), help.by_mail(), &[RECEIVED]).await;
+    }
+    let mut taken = HashSet::new();
+    for _ in 0..10 {
+        tokio::join!(one.accept_mails(help, 10), other.accept_mails(help, 10));
+        let (mine, theirs) = tokio::join!(one.claim(), other.claim());
+        for claimed in mine.into_iter().chain(theirs) {
+            assert!(taken.insert(claimed.delivery), "claimed twice: {claimed:?}");
+        }
+    }
+    // What one node left to the other is there for whoever looks next.
+    while taken.len() < 1_000 {
+        let rest = one.claim().await;
+        assert!(!rest.is_empty(), "{} of 1,000 were found", taken.len());
+        taken.extend(rest.into_iter().map(|claimed| claimed.delivery));
+    }
+    assert_eq!(taken.len(), 1_000);
+    invariants::check(&one);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_late_finds_its_delivery_taken_over() {
+    let Some((one, other, help)) = nodes().await else { return };
+    one.subscribe(help.admin(), help.by_mail(), &[RECEIVED]).await;
+    one.accept_mails(help, 1).await;
+    let frozen = one.claim_one().await;
+    assert!(other.claim().await.is_empty(), "it is leased");
+    one.clock.advance(TIMEOUT + LEASE_SKEW);
+    let taken = other.claim_one().await;
+    assert_eq!((taken.delivery, taken.claim_no), (frozen.delivery, frozen.claim_no + 1));
+    assert!(taken.maybe_received, "nobody knows what became of the first attempt");
+    assert_eq!(one.succeed(&frozen).await, Settled::Late);
+    assert_eq!(one.store().retarget(frozen.clone()).await.unwrap().map(|claimed| claimed.delivery), None);
+    assert_eq!(other.succeed(&taken).await, Settled::Done);
+    assert_eq!(one.outcomes(taken.delivery), [1, 1], "both attempts are on record");
+    invariants::check_at_rest(&one);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_accepted_while_its_subscription_is_deleted_ends_with_it() {
+    let Some((one, other, help)) = nodes().await else { return };
+    for _ in 0..20 {
+        let subscription = one.subscribe(help.admin(), help.by_mail(), &[RECEIVED]).await;
+        one.accept_mails(help, 1).await;
+        let accepts = join_all((0..20).map(|_| one.store().accept(one.mail(help))));
+        let (accepted, deleted) =
+            tokio::join!(accepts, other.store().delete_subscription(help.admin(), subscription.id));
+        assert!(deleted.unwrap());
+        accepted.into_iter().for_each(|accepted| assert!(accepted.is_ok()));
+        let after = one.accept(one.mail(help)).await;
+        assert_eq!(after.deliveries, 0, "it was answered as deleted");
+        assert!(one.claim().await.is_empty() && other.claim().await.is_empty());
+        one.tidy().await;
+        assert_eq!(one.queued(), 0, "nothing is left behind");
+    }
+    invariants::check_at_rest(&one);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn before_and_after_mean_the_same_to_all_nodes() {
+    let Some((one, other, help)) = nodes().await else { return };
+    let subscription = one.subscribe(help.admin(), help.by_mail(), &[RECEIVED, SENT]).await;
+    for round in 0..10 {
+        // Numbers are drawn in blocks: whoever used theirs first must not seem to be first.
+        let (before, at) = if round % 2 == 0 { (&one, &other) } else { (&other, &one) };
+        before.accept_mails(help, 3).await;
+        at.select(help.admin(), &subscription, &[SENT]).await;
+        at.select(help.admin(), &subscription, &[SENT, RECEIVED]).await;
+        before.accept_mails(help, 2).await;
+        at.accept_mails(help, 1).await;
+        let claimed = before.claim().await;
+        assert_eq!(claimed.len(), 3, "round {round}: what was cancelled stays so, what came after is not");
+        for claimed in &claimed {
+            before.succeed(claimed).await;
+        }
+        one.tidy().await;
+        assert_eq!(one.queued(), 0);
+    }
+    invariants::check_at_rest(&one);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_more_than_an_owner_may_have_is_refused_whoever_asks_whom() {
+    let Some((one, other, help)) = nodes().await else { return };
+    let create = async |bench: &StoreBench, url| {
+        let new = NewSubscription {
+            owner: help.by_mail(),
+            url,
+            event_types: EventTypes::from_stored(vec![RECEIVED]),
+            context_config: None,
+            auth_token: None,
+            delivery: DeliverySettings::default(),
+        };
+        bench.store().create_subscription(help.admin(), new).await.expect("stored")
+    };
+    // The same on both, so that there are duplicates as well.
+    let urls: Vec<_> = (0..MAX_ACTIVE_PER_OWNER + 5).map(|_| one.url()).collect();
+    let made = |answers: Vec<CreateSubscription>| {
+        answers.iter().filter(|answer| matches!(answer, CreateSubscription::Created { .. })).count()
+    };
+    let (mine, theirs) = tokio::join!(
+        join_all(urls.iter().map(|url| create(&one, url.clone()))),
+        join_all(urls.iter().map(|url| create(&other, url.clone())))
+    );
+    assert_eq!(made(mine) + made(theirs), MAX_ACTIVE_PER_OWNER);
+    let distinct = one.number("SELECT count(DISTINCT url_normalized) FROM subscriptions");
+    assert_eq!(distinct, i64::try_from(MAX_ACTIVE_PER_OWNER).unwrap(), "none twice");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failures_on_two_nodes_add_up_and_one_success_heals() {
+    let Some((one, other, help)) = nodes().await else { return };
+    let subscription = one.subscribe(help.admin(), help.by_mail(), &[RECEIVED]).await;
+    let health = async || {
+        let shown = other.store().subscription(help.admin(), subscription.id).await.unwrap().expect("there");
+        (shown.health.is_failing, shown.health.consecutive_failures)
+    };
+    for (failures, bench) in [&one, &other, &one, &other, &one].into_iter().enumerate() {
+        assert_eq!(health().await, (false, u32::try_from(failures).unwrap()));
+        bench.accept_mails(help, 1).await;
+        let claimed = bench.claim().await;
+        let due = bench.clock.schedule().after(Duration::from_hours(1));
+        bench.fail(&claimed[0], Next::Retry { due, maybe_received: false }).await;
+    }
+    assert_eq!(health().await, (true, 5));
+    one.accept_mails(help, 3).await;
+    let probe = other.claim_one().await;
+    assert!(probe.is_probe && one.claim().await.is_empty(), "one probe in all");
+    other.succeed(&probe).await;
+    assert_eq!(health().await, (false, 0));
+    one.clock.advance(Duration::from_secs(60));
+    for _ in 0..20 {
+        for bench in [&one, &other] {
+            for claimed in bench.claim().await {
+                bench.succeed(&claimed).await;
+            }
+        }
+        one.clock.advance(Duration::from_secs(1));
+    }
+    assert_eq!(one.queued(), 0, "all that waited has drained");
+    invariants::check_at_rest(&one);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_at_full_speed_lose_nothing_and_repeat_nothing() {
+    let Some((one, other, help)) = nodes().await else { return };
+    for _ in 0..3 {
+        one.subscribe(help.admin(), help.by_mail(), &[RECEIVED]).await;
+    }
+    let work = async |bench: &StoreBench| {
+        let mut settled = 0;
+        for round in 0..30 {
+            bench.accept_mails(help, 10).await;
+            let claimed = bench.claim().await;
+            let settle = claimed.iter().enumerate().map(async |(place, claimed)| {
+                let settlement = if (place + round) % 7 == 0 {
+                    let due = bench.clock.schedule();
+                    bench.settlement(claimed, Recorded::Failed, Next::Retry { due, maybe_received: false })
+                } else {
+                    bench.settlement(claimed, Recorded::Succeeded, Next::End(End::Succeeded))
+                };
+                bench.settle(settlement).await
+            });
+            let done = join_all(settle).await;
+            assert!(done.iter().all(|settled| *settled == Settled::Done), "{done:?}");
+            settled += done.len();
+            invariants::check(bench);
+        }
+        settled
+    };
+    let (mine, theirs) = tokio::join!(work(&one), work(&other));
+    assert!(mine + theirs > 1_000, "{mine} and {theirs}");
+    assert_eq!(one.number("SELECT count(*) FROM events"), 600);
+    let all = one.number("SELECT (SELECT count(*) FROM queue) + (SELECT count(*) FROM deliveries)");
+    assert_eq!(all, 1_800);
+}
