@@ -7,6 +7,7 @@
 pub mod alerts;
 mod failpoint;
 pub mod janitor;
+pub mod nodes;
 pub mod order;
 pub mod pump;
 pub mod recover;

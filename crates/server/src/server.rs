@@ -25,7 +25,7 @@ use crate::engine::{
     EngineSettings, Parts,
     alerts::Alerts,
     janitor::{self, Rules},
-    order,
+    nodes, order,
     pump::Pump,
     recover,
 };
@@ -196,7 +196,13 @@ impl Running {
         let bells = parts.bells.clone();
         self.lifecycle.spawn("order", order::run(store.clone(), bells.clone(), soft.clone()));
         self.lifecycle.spawn("recover", recover::run(store.clone(), bells, soft.clone()));
-        self.lifecycle.spawn("pump", Pump::new(parts, hard.clone()).run(soft.clone()));
+        let pump = Pump::new(parts, hard.clone());
+        let slots = pump.slots().clone();
+        if store.is_shared() {
+            let beats = nodes::run(store.clone(), slots, system::host_name(), soft.clone());
+            self.lifecycle.spawn("nodes", beats);
+        }
+        self.lifecycle.spawn("pump", pump.run(soft.clone()));
         if let Some(smtp) = smtp {
             let (soft, hard) = (soft.clone(), hard.clone());
             self.lifecycle.spawn("smtp", async move { smtp.serve(soft, hard).await });

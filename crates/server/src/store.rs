@@ -37,6 +37,7 @@ pub mod mailboxes;
 mod memory;
 mod migrate;
 mod names;
+pub mod nodes;
 pub mod ordering;
 pub mod organization_settings;
 pub mod organizations;
@@ -124,8 +125,27 @@ pub struct Store {
     facts: Arc<fact_cache::FactCache>,
     watch: Watch,
     metrics: Arc<Metrics>,
+    /// Where other nodes may be: what this one knows of itself and of them.
+    shared: Option<Arc<Shared>>,
     /// Held as long as the store is open, so that two servers never share a data directory.
-    _lock: Option<Arc<migrate::DirectoryLock>>,
+    _lock: Arc<migrate::DirectoryLock>,
+}
+
+/// What a store stands on.
+struct Ground {
+    watch: Watch,
+    keeper: Option<Keeper>,
+    /// Who had the directory before, where that tells whose leases are nobody's now.
+    earlier: Option<i64>,
+    lock: migrate::DirectoryLock,
+}
+
+/// What a node on a shared database knows.
+#[derive(Debug)]
+struct Shared {
+    /// Its name in leases.
+    boot: i64,
+    epochs: std::sync::Mutex<nodes::Epochs>,
 }
 
 impl Store {
@@ -160,7 +180,8 @@ impl Store {
         migrate::migrate(&mut connection)?;
         let keeper = Keeper::start(&path, options.limits.disk, watch.clone())?;
         let readers = reader::Readers::open(&path, watch.clone())?;
-        Self::assemble(connection.into(), readers, options, (watch, Some(keeper)), metrics, Some(lock))
+        let ground = Ground { watch, keeper: Some(keeper), earlier: None, lock };
+        Self::assemble(connection.into(), readers, options, metrics, ground)
     }
 
     fn open_server(
@@ -169,6 +190,9 @@ impl Store {
         watch: Watch,
         metrics: Arc<Metrics>,
     ) -> Result<Self, StoreError> {
+        // Not for the database: for the socket and the first key, and to know who was here before.
+        let lock = migrate::lock_directory(&options.data_dir)?;
+        let earlier = migrate::take_over(&options.data_dir, options.boot)?;
         migrate::migrate_server(server)?;
         let connection = Connection::Postgres(Box::new(Session::open(server.clone(), Role::Writer)?));
         connection.begin()?;
@@ -176,23 +200,37 @@ impl Store {
         connection.commit()?;
         partitions::move_on(&connection, options.clock.wall())?;
         let readers = reader::Readers::connect(server, watch.clone())?;
-        Self::assemble(connection, readers, options, (watch, None), metrics, None)
+        let ground = Ground { watch, keeper: None, earlier, lock };
+        Self::assemble(connection, readers, options, metrics, ground)
     }
 
     fn assemble(
         connection: Connection,
         readers: reader::Readers,
         options: StoreOptions,
-        (watch, keeper): (Watch, Option<Keeper>),
         metrics: Arc<Metrics>,
-        lock: Option<migrate::DirectoryLock>,
+        ground: Ground,
     ) -> Result<Self, StoreError> {
+        let Ground { watch, keeper, earlier, lock } = ground;
+        let shared = connection
+            .file()
+            .is_none()
+            .then(|| Shared { boot: options.boot, epochs: std::sync::Mutex::default() });
         seal::check_master_key(&connection, &options.sealer)?;
         let sealer = options.sealer.clone();
-        let writer = writer::Writer::start(connection, options, (watch.clone(), keeper))?;
+        let writer = writer::Writer::start(connection, options, (watch.clone(), keeper, earlier))?;
         let facts = Arc::new(fact_cache::FactCache::new(writer.names_epoch()));
         let (writer, readers) = (Arc::new(writer), Arc::new(readers));
-        Ok(Self { writer, readers, sealer, facts, watch, metrics, _lock: lock.map(Arc::new) })
+        Ok(Self {
+            writer,
+            readers,
+            sealer,
+            facts,
+            watch,
+            metrics,
+            shared: shared.map(Arc::new),
+            _lock: Arc::new(lock),
+        })
     }
 
     /// Runs a change in the writer's next transaction. `run` must decide before its first write, and may

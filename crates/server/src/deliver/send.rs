@@ -35,7 +35,25 @@ const LEASE_OVER: u8 = 3;
 struct Asked<F> {
     may_write: F,
     said: Arc<AtomicU8>,
-    turn: Option<Arc<Turn>>,
+    before: Before,
+}
+
+/// Asks whether the right to write still stands, when the connection is there; nothing when that is known.
+pub type Confirm = Arc<dyn Fn() -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> + Send + Sync>;
+
+/// What is waited for when the connection is ready, before the request is put on it.
+#[derive(Clone, Default)]
+pub struct Before {
+    /// Its turn among the attempts of its subscription.
+    pub turn: Option<Arc<Turn>>,
+    /// Whether it may still be sent, where somebody else decides that, too.
+    pub confirm: Option<Confirm>,
+}
+
+impl std::fmt::Debug for Before {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Before").field("turn", &self.turn).finish_non_exhaustive()
+    }
 }
 
 impl<F: Fn(&mut dyn FnMut()) -> Permission + Send + 'static> Gate for Asked<F> {
@@ -51,35 +69,42 @@ impl<F: Fn(&mut dyn FnMut()) -> Permission + Send + 'static> Gate for Asked<F> {
     }
 
     fn turn(&self) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
-        let turn = self.turn.as_ref()?;
-        if turn.has_come() {
-            turn.pass();
+        let Before { turn, confirm } = self.before.clone();
+        let ask = move || confirm.as_ref().and_then(|confirm| confirm());
+        let must_wait = turn.as_ref().is_some_and(|turn| !turn.has_come());
+        let question = if must_wait { None } else { ask() };
+        if !must_wait && question.is_none() {
+            turn.inspect(|turn| turn.pass());
             return None;
         }
-        let turn = turn.clone();
         Some(Box::pin(async move {
-            turn.come().await;
+            if let Some(turn) = turn.as_ref().filter(|_| must_wait) {
+                turn.come().await;
+            }
+            if let Some(question) = question.or_else(ask) {
+                question.await;
+            }
             // The request goes to its connection next, without a pause: to wait for the first byte itself would
             // make a chain of wake-ups of all attempts of a subscription.
-            turn.pass();
+            turn.inspect(|turn| turn.pass());
         }))
     }
 }
 
 /// Sends one request and reports what came of it. `cut_off` ends it at once. Bodies from addresses that
-/// only the operator opened are kept when `keep_inside_bodies` says so. It begins when its `turn` has come.
+/// only the operator opened are kept when `keep_inside_bodies` says so. It begins when what comes `before` is over.
 pub async fn send(
     client: &Client,
     request: Request,
     may_write: impl Fn(&mut dyn FnMut()) -> Permission + Send + 'static,
-    turn: Option<Arc<Turn>>,
+    before: Before,
     clock: &Clock,
     cut_off: &CancellationToken,
     keep_inside_bodies: bool,
 ) -> Outcome {
     let started_at = clock.wall();
     let said = Arc::new(AtomicU8::new(NOT_ASKED));
-    let gate = Asked { may_write, said: said.clone(), turn };
+    let gate = Asked { may_write, said: said.clone(), before };
     let result = tokio::select! {
         result = client.post(request, gate) => result,
         () = cut_off.cancelled() => {

@@ -175,6 +175,10 @@ pub struct Metrics {
     pub claim_us: Histogram,
     /// Publishes that wait for the writer, in bytes.
     pub inbox_bytes: Gauge,
+    /// Nodes at work on this database.
+    pub nodes: Gauge,
+    /// How far this node's clock is ahead of the database's.
+    pub clock_offset_ms: Gauge,
     /// Deliveries that have not ended, as far as they have been counted.
     pub queued: Gauge,
     /// Attempts under way.
@@ -203,6 +207,8 @@ impl Default for Metrics {
             commit_us: Histogram::new(TIMES_US),
             claim_us: Histogram::new(TIMES_US),
             inbox_bytes: Gauge::default(),
+            nodes: Gauge::default(),
+            clock_offset_ms: Gauge::default(),
             queued: Gauge::default(),
             in_flight: Gauge::default(),
             wal_bytes: Gauge::default(),

@@ -28,6 +28,7 @@ mod turn;
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -110,7 +111,9 @@ pub fn host_key(host: &str, port: u16) -> u64 {
 /// Counts attempts under way. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Slots {
-    bounds: Bounds,
+    /// Of all nodes together.
+    whole: Bounds,
+    nodes: Arc<AtomicUsize>,
     state: Arc<Mutex<State>>,
     freed: Arc<Notify>,
 }
@@ -182,7 +185,42 @@ impl Slots {
     /// Nothing is under way.
     #[must_use]
     pub fn new(bounds: Bounds) -> Self {
-        Self { bounds, state: Arc::default(), freed: Arc::default() }
+        Self {
+            whole: bounds,
+            nodes: Arc::new(AtomicUsize::new(1)),
+            state: Arc::default(),
+            freed: Arc::default(),
+        }
+    }
+
+    /// So many nodes share the bounds now, this one included. What is under way beyond a bound that has become
+    /// smaller goes on.
+    pub fn share_among(&self, nodes: usize) {
+        let nodes = nodes.max(1);
+        if self.nodes.swap(nodes, Ordering::Relaxed) > nodes {
+            self.freed.notify_one();
+        }
+    }
+
+    /// How many nodes share the bounds.
+    #[must_use]
+    pub fn shared_among(&self) -> usize {
+        self.nodes.load(Ordering::Relaxed)
+    }
+
+    fn bounds(&self) -> Bounds {
+        self.whole.part(self.shared_among())
+    }
+
+    /// Its owner's own bounds, as far as they are this node's.
+    fn part_of(&self, want: Want) -> Want {
+        let nodes = self.shared_among();
+        let per_second = u32::try_from(nodes).unwrap_or(u32::MAX);
+        Want {
+            max_in_flight: want.max_in_flight.map(|most| most.div_ceil(nodes)),
+            max_per_second: want.max_per_second.map(|most| most.div_ceil(per_second)),
+            ..want
+        }
     }
 
     /// A place for one more attempt, or one ahead of its place, or why there is neither.
@@ -190,8 +228,9 @@ impl Slots {
     /// # Errors
     /// See [`Full`]. Whoever frees what was missing rings [`Slots::freed`].
     pub fn try_take(&self, want: Want) -> Result<Slot, Full> {
+        let want = self.part_of(want);
         let mut state = self.lock();
-        match state.take(&self.bounds, want) {
+        match state.take(&self.bounds(), want) {
             Ok(place) => {
                 let known =
                     state.subscriptions.get_mut(&want.subscription).filter(|_| want.class == Class::Live);
@@ -221,7 +260,7 @@ impl Slots {
     #[must_use]
     pub fn exhausted(&self) -> bool {
         let mut state = self.lock();
-        let full = state.fast >= self.bounds.fast && state.slow >= self.bounds.slow;
+        let full = state.fast >= self.bounds().fast && state.slow >= self.bounds().slow;
         if full {
             state.starved = Starved { fast: true, slow: true };
         }
@@ -238,7 +277,7 @@ impl Slots {
     /// Places that are left in the fast share.
     #[must_use]
     pub fn free_fast(&self) -> usize {
-        self.bounds.fast.saturating_sub(self.lock().fast)
+        self.bounds().fast.saturating_sub(self.lock().fast)
     }
 
     /// Deliveries that are leased ahead and wait for a place.
@@ -253,14 +292,15 @@ impl Slots {
     /// # Errors
     /// None, and why; [`Slots::freed`] is rung when that changes.
     pub fn places(&self, want: &Want) -> Result<usize, Full> {
+        let want = &self.part_of(*want);
         let mut state = self.lock();
-        if let Some(full) = state.lacks_room(&self.bounds, want) {
+        if let Some(full) = state.lacks_room(&self.bounds(), want) {
             return Err(full);
         }
         let Some(known) = state.subscriptions.get_mut(&want.subscription) else {
-            return Ok(self.bounds.first());
+            return Ok(self.bounds().first());
         };
-        let places = known.places(&self.bounds, want);
+        let places = known.places(&self.bounds(), want);
         known.starved |= places == 0;
         if places > 0 { Ok(places) } else { Err(Full::Subscription) }
     }
@@ -269,7 +309,7 @@ impl Slots {
     #[must_use]
     pub fn full_subscriptions(&self) -> usize {
         let state = self.lock();
-        state.subscriptions.values().filter(|known| known.is_full(&self.bounds)).count()
+        state.subscriptions.values().filter(|known| known.is_full(&self.bounds())).count()
     }
 
     /// Resolves once a place has been freed that somebody was refused.

@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use super::Parts;
 use crate::deliver::classify;
 use crate::deliver::prepare::prepare_alert;
-use crate::deliver::send::{Permission, send};
+use crate::deliver::send::{Before, Permission, send};
 use crate::domain::alert::ClaimedAlert;
 use crate::domain::attempt::{Outcome, Verdict};
 use crate::domain::number::OrganizationNo;
@@ -190,7 +190,7 @@ impl Alerts {
                 Permission::Changed
             }
         };
-        send(&parts.egress, request, may_write, None, &parts.clock, &self.cut_off, false).await
+        send(&parts.egress, request, may_write, Before::default(), &parts.clock, &self.cut_off, false).await
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

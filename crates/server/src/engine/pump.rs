@@ -4,7 +4,7 @@
 //! their leases released. On a crash the leases end by themselves.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -15,7 +15,7 @@ use super::Parts;
 use super::failpoint::{self, Place};
 use crate::deliver::classify;
 use crate::deliver::prepare::prepare;
-use crate::deliver::send::{Permission, send};
+use crate::deliver::send::{Before, Confirm, Permission, send};
 use crate::domain::attempt::Outcome;
 use crate::domain::delivery::{Claimed, Class, Leased};
 use crate::domain::retry::JITTER;
@@ -27,6 +27,8 @@ use crate::store::error::StoreError;
 use crate::store::hand_over::HandedOver;
 use crate::store::settle::Settlement;
 
+/// How long what was read of a claim counts, where other nodes may change it.
+const FRESH_FOR: Duration = Duration::from_millis(200);
 /// How often an attempt is prepared anew because its subscription keeps changing, before it is put back.
 const MAX_RETARGETS: usize = 5;
 /// How long the pump waits after a claim that failed.
@@ -106,6 +108,12 @@ impl Pump {
         self.attempts.wait().await;
     }
 
+    /// Who may start an attempt.
+    #[must_use]
+    pub fn slots(&self) -> &Slots {
+        &self.slots
+    }
+
     /// Lends the store this pump's slots: from now on deliveries may be handed over with their commit.
     #[must_use]
     pub fn take_seat(&self) -> HandedOver {
@@ -143,7 +151,7 @@ impl Pump {
         metrics.turn(self.parts.clock.schedule());
         let in_use = self.slots.in_use();
         metrics.in_flight.set(i64::try_from(in_use.fast + in_use.slow).unwrap_or(i64::MAX));
-        if self.slots.exhausted() {
+        if self.slots.exhausted() || self.parts.store.is_clock_off() {
             return Ok(Turn { started: 0, next_due: None });
         }
         let request = ClaimRequest {
@@ -359,10 +367,16 @@ impl Pump {
         let clock = parts.clock.clone();
         let (subscription, generation) = (claimed.target.subscription, claimed.target.generation);
         let (lease_until, expires_at) = (claimed.lease_until, claimed.expires_at);
+        let confirmed = self.parts.store.is_shared().then(|| Confirmed::of(claimed, &self.parts));
+        let still = confirmed.clone();
         let may_write = move |write: &mut dyn FnMut()| {
             let now = clock.schedule();
             if now >= lease_until {
                 return Permission::LeaseOver;
+            }
+            // Another node may have changed the subscription, or taken the delivery over.
+            if still.as_ref().is_some_and(|still| !still.is_fresh(now)) {
+                return Permission::Changed;
             }
             // Put back like one whose subscription changed; the next claim ends it.
             if expires_at.is_some_and(|expires_at| expires_at <= now) {
@@ -375,7 +389,8 @@ impl Pump {
             }
         };
         let keep = parts.settings.keep_inside_bodies;
-        send(&parts.egress, request, may_write, turn, &parts.clock, &self.cut_off, keep).await
+        let before = Before { turn, confirm: confirmed.map(Confirmed::question) };
+        send(&parts.egress, request, may_write, before, &parts.clock, &self.cut_off, keep).await
     }
 
     /// The attempt's timeout, or what is left of the lease without the skew, whichever is shorter.
@@ -386,6 +401,49 @@ impl Pump {
             _ => claimed.target.timeout,
         };
         Some(limit.min(left)).filter(|deadline| !deadline.is_zero())
+    }
+}
+
+/// Until when a claim on a database that others share counts as it was read: what is older is read again before
+/// the first byte is written.
+#[derive(Clone)]
+struct Confirmed {
+    until: Arc<AtomicI64>,
+    claimed: Arc<Claimed>,
+    parts: Arc<Parts>,
+}
+
+impl Confirmed {
+    fn of(claimed: &Claimed, parts: &Arc<Parts>) -> Self {
+        let until = Arc::new(AtomicI64::new(claimed.claimed_at.after(FRESH_FOR).0));
+        Self { until, claimed: Arc::new(claimed.clone()), parts: parts.clone() }
+    }
+
+    fn is_fresh(&self, now: TimeMs) -> bool {
+        now.0 <= self.until.load(Ordering::SeqCst)
+    }
+
+    /// What is asked when the connection is there, if it is to be asked.
+    fn question(self) -> Confirm {
+        Arc::new(move || {
+            // A moment sooner than it must be: the write comes a moment later.
+            if self.is_fresh(self.parts.clock.schedule().after(FRESH_FOR / 4)) {
+                return None;
+            }
+            let this = self.clone();
+            Some(Box::pin(async move {
+                let asked_at = this.parts.clock.schedule();
+                match this.parts.store.stands(&this.claimed).await {
+                    Ok(true) => this.until.store(asked_at.after(FRESH_FOR).0, Ordering::SeqCst),
+                    // Not sent; whoever prepares it anew finds out why.
+                    Ok(false) => this.until.store(0, Ordering::SeqCst),
+                    Err(error) => {
+                        tracing::warn!(%error, "a claim could not be confirmed");
+                        this.until.store(0, Ordering::SeqCst);
+                    }
+                }
+            }))
+        })
     }
 }
 

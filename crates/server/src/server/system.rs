@@ -26,5 +26,10 @@ pub(super) fn raise_file_limit() {
     }
 }
 
+/// What the machine calls itself.
+pub(super) fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
 #[cfg(test)]
 mod tests;

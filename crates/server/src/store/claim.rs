@@ -114,7 +114,7 @@ impl Store {
                 due_at: lease_until,
                 ..row
             });
-            Ok(Some(Claimed { lease_until, target, ..claimed.clone() }))
+            Ok(Some(Claimed { lease_until, target, claimed_at: now, ..claimed.clone() }))
         })
         .await
     }

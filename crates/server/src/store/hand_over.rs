@@ -5,6 +5,7 @@
 //! waits; after the commit they are handed over. They are claims like any other: the row says so, and a
 //! lease that ends takes them back. Without an engine everything waits in the table.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -34,17 +35,34 @@ impl Seat {
 
 /// Where the engine's seat is, if it has one.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Seats(Arc<Mutex<Option<Seat>>>);
+pub(super) struct Seats {
+    seat: Arc<Mutex<Option<Seat>>>,
+    /// Nothing is handed over for now, whoever sits there.
+    withheld: Arc<AtomicBool>,
+}
 
 impl Seats {
     /// The seat now.
     pub(super) fn current(&self) -> Option<Seat> {
-        let seat = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.withheld.load(Ordering::Relaxed) {
+            return None;
+        }
+        let seat = self.seat.lock().unwrap_or_else(PoisonError::into_inner);
         seat.as_ref().filter(|seat| !seat.sender.is_closed()).cloned()
     }
 
     fn set(&self, seat: Option<Seat>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = seat;
+        *self.seat.lock().unwrap_or_else(PoisonError::into_inner) = seat;
+    }
+
+    /// Whether anything is handed over.
+    pub(super) fn withhold(&self, withheld: bool) {
+        self.withheld.store(withheld, Ordering::Relaxed);
+    }
+
+    /// Whether nothing is.
+    pub(super) fn is_withheld(&self) -> bool {
+        self.withheld.load(Ordering::Relaxed)
     }
 }
 

@@ -73,7 +73,9 @@ pub(super) fn take_task(connection: &Connection, task: Task) -> Result<bool, Sto
     Ok(connection.scalar(TRY, params![TASKS, task as i32])?.unwrap_or(false))
 }
 
-const TRY_OWN: &str = "SELECT pg_try_advisory_xact_lock($1, $2)";
+const TRY_OWN: &str = "SELECT b.bucket FROM
+    (SELECT CAST(value AS INT) AS bucket FROM json_array_elements_text(CAST($2 AS JSON))) b
+    WHERE pg_try_advisory_xact_lock($1, b.bucket)";
 
 /// Takes as many of these subscriptions alone as nobody else holds just now, but at least the first of them.
 pub(super) fn take_some(
@@ -83,12 +85,12 @@ pub(super) fn take_some(
     let mut buckets: Vec<i32> = subscriptions.iter().map(|no| bucket(*no)).collect();
     buckets.sort_unstable();
     buckets.dedup();
-    let mut taken = Vec::with_capacity(buckets.len());
-    for bucket in &buckets {
-        if connection.scalar(TRY_OWN, params![CLASS, *bucket])?.unwrap_or(false) {
-            taken.push(*bucket);
-        }
-    }
+    let list = serde_json::json!(buckets).to_string();
+    let mut taken: Vec<i32> = Vec::with_capacity(buckets.len());
+    connection.each(TRY_OWN, params![CLASS, list], |row| {
+        taken.push(row.get(0)?);
+        Ok(true)
+    })?;
     if taken.is_empty()
         && let Some(first) = buckets.first()
     {

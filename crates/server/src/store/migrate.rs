@@ -48,6 +48,24 @@ pub(super) fn lock_directory(data_dir: &Path) -> Result<DirectoryLock, StoreErro
     }
 }
 
+/// The file that names the process which uses the directory, so that the next one knows what was its.
+const BOOT: &str = "boot";
+
+/// Writes who has the directory now, and says who had it before.
+pub(super) fn take_over(data_dir: &Path, boot: i64) -> Result<Option<i64>, StoreError> {
+    let path = data_dir.join(BOOT);
+    let unusable = |source| StoreError::Directory { path: path.clone(), source };
+    let earlier = match std::fs::read_to_string(&path) {
+        Ok(text) => text.trim().parse().ok(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(unusable(error)),
+    };
+    let unfinished = data_dir.join("boot.unfinished");
+    std::fs::write(&unfinished, format!("{boot}\n")).map_err(unusable)?;
+    std::fs::rename(&unfinished, &path).map_err(unusable)?;
+    Ok(earlier.filter(|earlier| *earlier != boot))
+}
+
 /// Opens a file, which is its owner's alone if this makes it.
 fn private(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)

@@ -31,6 +31,7 @@ const TABLES: [(&str, i64); 3] = [("events", 1), ("deliveries", DELIVERIES_PER_S
 
 const LOCK: &str = "SELECT pg_advisory_xact_lock(7596548430949)";
 const MOVE_ON: &str = "SELECT setval('acceptance_numbers', $1) FROM acceptance_numbers WHERE last_value < $2";
+const IS_THERE: &str = "SELECT 1 FROM pg_class WHERE oid = to_regclass(CAST($1 AS TEXT))";
 const PARTITIONS: &str = "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
     WHERE i.inhparent = CAST($1 AS TEXT)::regclass";
 
@@ -87,6 +88,15 @@ fn attach(connection: &Connection, table: &str, name: &str, bounds: &str) -> Res
     connection
         .run(&format!("ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ({bounds})"), &[])?;
     Ok(())
+}
+
+/// Sees to it that the tables of the days to come are there, and that numbers are of the present.
+pub(super) fn keep_up(connection: &Connection, now: TimeMs) -> Result<(), StoreError> {
+    let last = name("events", day_of(now) + AHEAD_DAYS)?;
+    if connection.scalar::<i64>(IS_THERE, params![last])?.is_none() {
+        make(connection, now)?;
+    }
+    move_on(connection, now)
 }
 
 /// Moves the sequence to the present, if that is behind it.

@@ -74,12 +74,12 @@ static REMOVE_CLAIMED: Many = Many {
 };
 static ADD_ENDED: Many = Many {
     one: "INSERT INTO deliveries (no, organization_id, subscription, event_seq, event_type, class, request_id,
-    state, reason, attempts, created_ms, ended_ms, open_claim, open_url, open_started_ms)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+    state, reason, attempts, created_ms, ended_ms, open_claim, open_url, open_started_ms, open_boot)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
     all: "INSERT INTO deliveries (no, organization_id, subscription, event_seq, event_type, class, request_id,
-    state, reason, attempts, created_ms, ended_ms, open_claim, open_url, open_started_ms)
-    SELECT * FROM unnest(CAST($1 AS BIGINT[]), CAST($2 AS BIGINT[]), CAST($3 AS BIGINT[]), CAST($4 AS BIGINT[]), CAST($5 AS SMALLINT[]), CAST($6 AS SMALLINT[]), CAST($7 AS BYTEA[]), CAST($8 AS SMALLINT[]), CAST($9 AS TEXT[]), CAST($10 AS BIGINT[]), CAST($11 AS BIGINT[]), CAST($12 AS BIGINT[]), CAST($13 AS BIGINT[]), CAST($14 AS BIGINT[]), CAST($15 AS BIGINT[]))",
-    columns: &[Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int2, Holds::Int2, Holds::Bytes, Holds::Int2, Holds::Text, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int8],
+    state, reason, attempts, created_ms, ended_ms, open_claim, open_url, open_started_ms, open_boot)
+    SELECT * FROM unnest(CAST($1 AS BIGINT[]), CAST($2 AS BIGINT[]), CAST($3 AS BIGINT[]), CAST($4 AS BIGINT[]), CAST($5 AS SMALLINT[]), CAST($6 AS SMALLINT[]), CAST($7 AS BYTEA[]), CAST($8 AS SMALLINT[]), CAST($9 AS TEXT[]), CAST($10 AS BIGINT[]), CAST($11 AS BIGINT[]), CAST($12 AS BIGINT[]), CAST($13 AS BIGINT[]), CAST($14 AS BIGINT[]), CAST($15 AS BIGINT[]), CAST($16 AS BIGINT[]))",
+    columns: &[Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int2, Holds::Int2, Holds::Bytes, Holds::Int2, Holds::Text, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int8],
     exact: false,
 };
 const WRITE_COUNTS: &str =
@@ -193,7 +193,8 @@ pub(super) fn add_ended(tx: &Tx<'_>, row: &QueueRow, end: End, under_way: bool) 
             tx.context.clock.wall().0,
             under_way.then_some(row.claim_no),
             row.claimed_url.filter(|_| under_way).map(|url| url.0),
-            row.claimed_at.filter(|_| under_way).map(|time| time.0)
+            row.claimed_at.filter(|_| under_way).map(|time| time.0),
+            row.boot.filter(|_| under_way)
         ],
     )?;
     tx.tally.ended(row.organization, row.no, end);

@@ -134,11 +134,11 @@ const RETRY: &str = "UPDATE queue SET class = $2, due_ms = $3, failures = $4, at
 const HOLD: &str = "UPDATE subscriptions SET not_before_ms = $2 WHERE no = $1 AND not_before_ms < $2
     AND (url = $3 OR $4)";
 const ENDED_OPEN: &str = "SELECT * FROM deliveries WHERE no = $1 AND open_claim = $2";
-const CLOSE_ENDED: &str = "UPDATE deliveries SET open_claim = NULL, open_url = NULL, open_started_ms = NULL,
+const CLOSE_ENDED: &str =
+    "UPDATE deliveries SET open_claim = NULL, open_url = NULL, open_started_ms = NULL, open_boot = NULL,
     attempts = attempts + 1, state = $2,
     reason = $3 WHERE no = $1";
-const CLOSE_UNSTARTED: &str =
-    "UPDATE deliveries SET open_claim = NULL, open_url = NULL, open_started_ms = NULL WHERE no = $1";
+const CLOSE_UNSTARTED: &str = "UPDATE deliveries SET open_claim = NULL, open_url = NULL, open_started_ms = NULL, open_boot = NULL WHERE no = $1";
 
 impl Store {
     /// Records an attempt. Kept and written again when the store cannot write just now.
@@ -354,15 +354,28 @@ pub(super) fn write_attempt(tx: &Tx<'_>, row: &QueueRow, attempt: &AttemptRow) -
 }
 
 const LEFT_OPEN: &str = "SELECT * FROM deliveries WHERE open_claim IS NOT NULL AND open_started_ms <= $1 /*pg FOR UPDATE SKIP LOCKED */";
+const LEFT_OPEN_OF: &str =
+    "SELECT * FROM deliveries WHERE open_claim IS NOT NULL AND open_boot = $1 /*pg FOR UPDATE SKIP LOCKED */";
 
-/// Attempts that began before `since` and were under way when their delivery ended are lost: their process is gone.
-pub(super) fn close_left_open(tx: &Tx<'_>, since: TimeMs) -> Result<(), StoreError> {
-    let left = rows::all(tx, LEFT_OPEN, params![since.0], |row| {
+/// Attempts that began at `until` or before and were under way when their delivery ended are lost: their process is
+/// gone.
+pub(super) fn close_left_open(tx: &Tx<'_>, until: TimeMs) -> Result<usize, StoreError> {
+    close(tx, LEFT_OPEN, until.0)
+}
+
+/// The same for those of one process.
+pub(super) fn close_left_open_of(tx: &Tx<'_>, boot: i64) -> Result<usize, StoreError> {
+    close(tx, LEFT_OPEN_OF, boot)
+}
+
+fn close(tx: &Tx<'_>, sql: &'static str, of: i64) -> Result<usize, StoreError> {
+    let left = rows::all(tx, sql, params![of], |row| {
         Ok((queue::read_ended(row)?, row.get::<_, i64>("state")?, row.get::<_, Option<String>>("reason")?))
     })?;
+    let count = left.len();
     for (row, state, reason) in left {
         write_attempt(tx, &row, &AttemptRow::lost(tx, &row))?;
         tx.run(CLOSE_ENDED, params![row.no.0, state, reason])?;
     }
-    Ok(())
+    Ok(count)
 }

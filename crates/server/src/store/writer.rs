@@ -142,7 +142,7 @@ impl Writer {
     pub(super) fn start(
         connection: Connection,
         options: StoreOptions,
-        (watch, keeper): (Watch, Option<Keeper>),
+        (watch, keeper, earlier): (Watch, Option<Keeper>, Option<i64>),
     ) -> Result<Self, StoreError> {
         let (numbers, last) = numbers::of(&connection)?;
         let backlog = Arc::new(Backlog::new(options.limits.backlog, last));
@@ -191,7 +191,7 @@ impl Writer {
             failed,
             ended,
         };
-        worker.free_earlier_leases()?;
+        worker.free_earlier_leases(earlier)?;
         let broken = Broken { inbox: inbox.clone(), failed: worker.failed.clone() };
         thread::Builder::new()
             .name("store-writer".into())
@@ -233,6 +233,16 @@ impl Writer {
     /// Publishes that wait, in bytes.
     pub(super) fn inbox_bytes(&self) -> usize {
         self.inbox.bytes()
+    }
+
+    /// Cached API keys are looked up again.
+    pub(super) fn forget_keys(&self) {
+        self.keys_epoch.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Who stands behind a name is looked up again.
+    pub(super) fn forget_names(&self) {
+        self.names_epoch.fetch_add(1, Ordering::SeqCst);
     }
 
     pub(super) fn keys_epoch(&self) -> &AtomicU64 {

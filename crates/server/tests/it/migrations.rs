@@ -53,6 +53,9 @@ const DIFFERENT: &[Difference] = &[
             no.is_numbered = false;
         },
     ),
+    ("only on a server are there other nodes to know of", |schema| {
+        schema.add_tables_of_nodes();
+    }),
     ("SQLite ends an index with the row's key by itself: an order that needs it spells it out", |schema| {
         let ends: [(_, _, &[&str]); 3] = [
             ("queue", "queue_by_due", &["no"]),

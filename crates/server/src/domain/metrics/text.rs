@@ -54,6 +54,12 @@ fn gauges(out: &mut String, metrics: &Metrics) {
     for (name, help, gauge) in [
         ("inkhook_deliveries_queued", "Deliveries that have not ended.", &metrics.queued),
         ("inkhook_attempts_in_flight", "Attempts under way.", &metrics.in_flight),
+        ("inkhook_nodes", "Nodes that share the database; 0 on a file.", &metrics.nodes),
+        (
+            "inkhook_clock_offset_ms",
+            "How far this node's clock is ahead of the database server's.",
+            &metrics.clock_offset_ms,
+        ),
         ("inkhook_inbox_bytes", "Publishes that wait for the writer.", &metrics.inbox_bytes),
         ("inkhook_wal_bytes", "The write-ahead log's part in use.", &metrics.wal_bytes),
         ("inkhook_database_bytes", "The database file.", &metrics.db_bytes),

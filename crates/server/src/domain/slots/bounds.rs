@@ -45,6 +45,22 @@ impl Default for Bounds {
 }
 
 impl Bounds {
+    /// What one of so many nodes may have under way. Memory is each node's own.
+    pub(super) fn part(self, nodes: usize) -> Self {
+        if nodes <= 1 {
+            return self;
+        }
+        Self {
+            fast: self.fast.div_ceil(nodes),
+            slow: self.slow.div_ceil(nodes),
+            per_subscription: self.per_subscription.div_ceil(nodes),
+            slow_per_subscription: self.slow_per_subscription.div_ceil(nodes),
+            ahead: self.ahead.div_ceil(nodes),
+            per_target: self.per_target.div_ceil(nodes),
+            ..self
+        }
+    }
+
     /// What one organisation may have of a share.
     pub(super) fn of_organization(&self, share: usize) -> usize {
         (share * self.organization_percent).div_ceil(100).max(1)

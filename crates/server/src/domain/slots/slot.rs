@@ -52,7 +52,7 @@ impl Slot {
             known.is_slow = true;
         }
         let wakers = state.give_back(self.want.subscription);
-        if state.slow < self.slots.bounds.slow_overflow() {
+        if state.slow < self.slots.bounds().slow_overflow() {
             state.fast -= 1;
             state.slow += 1;
             state.classes.remove(self.want.class);
@@ -94,7 +94,7 @@ impl Slot {
         let (good, fast) = (*verdict == Verdict::Success, *duration <= SLOW_AFTER);
         let mut state = self.slots.lock();
         let Some(known) = state.subscriptions.get_mut(&self.want.subscription) else { return };
-        known.learn(&self.slots.bounds, good, fast);
+        known.learn(&self.slots.bounds(), good, fast);
         let wakers = if good && fast { Vec::new() } else { state.give_back(self.want.subscription) };
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
@@ -126,14 +126,14 @@ impl Drop for Slot {
         if let Some(share) = share {
             state.uncount(&self.want, share);
         }
-        let waker = state.begin_ahead(&self.slots.bounds, self.want.subscription);
+        let waker = state.begin_ahead(&self.slots.bounds(), self.want.subscription);
         let mut ring = share.is_some_and(|share| state.starved.take(share));
         let remembered = state.subscriptions.len();
         if let Entry::Occupied(mut entry) = state.subscriptions.entry(self.want.subscription) {
             let known = entry.get_mut();
             ring |= std::mem::take(&mut known.starved);
             // What is as if nothing were known need not be remembered.
-            if known.is_as_new(&self.slots.bounds) || (known.is_idle() && remembered > MAX_REMEMBERED) {
+            if known.is_as_new(&self.slots.bounds()) || (known.is_idle() && remembered > MAX_REMEMBERED) {
                 entry.remove();
             }
         }

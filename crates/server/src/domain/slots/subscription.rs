@@ -47,7 +47,7 @@ impl Subscription {
 
     /// Whether it may start this one, as far as it alone is concerned.
     pub(super) fn has_room(&self, bounds: &Bounds, want: &Want, slow: bool) -> bool {
-        let limit = self.limit_for(want);
+        let limit = self.limit_for(bounds, want);
         let total = self.classes.total();
         if want.class == Class::Manual {
             return total < limit + MANUAL_EXTRA;
@@ -68,12 +68,12 @@ impl Subscription {
     /// How many more of this class it may start at most.
     pub(super) fn places(&self, bounds: &Bounds, want: &Want) -> usize {
         let total = self.classes.total();
-        let limit = self.limit_for(want);
+        let limit = self.limit_for(bounds, want);
         let places = limit.saturating_sub(total);
         match want.class {
             Class::Manual => (limit + MANUAL_EXTRA).saturating_sub(total),
             _ if self.is_slow => places.min(bounds.slow_per_subscription.saturating_sub(self.slow)),
-            Class::Live if limit < self.limit => places,
+            Class::Live if limit < self.limit.min(bounds.per_subscription) => places,
             Class::Live if !self.ahead.is_idle() => self.room_ahead(bounds),
             Class::Live => places + self.room_ahead(bounds),
             Class::Retry | Class::Recover => places,
@@ -81,8 +81,8 @@ impl Subscription {
     }
 
     /// Its bound, or its owner's own where that is lower.
-    fn limit_for(&self, want: &Want) -> usize {
-        self.limit.min(want.max_in_flight.unwrap_or(usize::MAX))
+    fn limit_for(&self, bounds: &Bounds, want: &Want) -> usize {
+        self.limit.min(bounds.per_subscription).min(want.max_in_flight.unwrap_or(usize::MAX))
     }
 
     fn room_ahead(&self, bounds: &Bounds) -> usize {
@@ -90,10 +90,11 @@ impl Subscription {
     }
 
     pub(super) fn is_full(&self, bounds: &Bounds) -> bool {
+        let limit = self.limit.min(bounds.per_subscription);
         if self.is_slow {
-            return self.classes.total() >= self.limit || self.slow >= bounds.slow_per_subscription;
+            return self.classes.total() >= limit || self.slow >= bounds.slow_per_subscription;
         }
-        self.classes.total() >= self.limit && self.room_ahead(bounds) == 0
+        self.classes.total() >= limit && self.room_ahead(bounds) == 0
     }
 
     /// Whether it may have as much under way as any may.

@@ -14,8 +14,6 @@ use crate::store::writer::Tx;
 
 /// Queue heads that one claim looks at, besides those of subscriptions that are full.
 const HEADS: usize = 1_024;
-/// Subscriptions that one claim takes from where other nodes claim, too: they wait for each other.
-const SHARED_HEADS: usize = 64;
 
 // What is due at once, and what is due by the clock; each can begin anywhere, and then goes on from its start.
 const AT_ONCE: &str = "SELECT subscription, class, due_ms FROM queue_heads
@@ -120,7 +118,6 @@ fn held(
     }
     let mut subscriptions: Vec<SubscriptionNo> = due.iter().map(|(subscription, _)| *subscription).collect();
     subscriptions.dedup();
-    subscriptions.truncate(SHARED_HEADS);
     let taken: HashSet<_> = tx.hold_some(&subscriptions)?.into_iter().collect();
     let all = due.len();
     let due: Vec<_> = due.into_iter().filter(|(subscription, _)| taken.contains(subscription)).collect();

@@ -28,7 +28,7 @@ async fn a_panic_answers_whoever_waits_and_is_noticed() {
         faults: Faults::default(),
         limits: StoreLimits::default(),
     };
-    let writer = Writer::start(connection.into(), options, (watch, None)).unwrap();
+    let writer = Writer::start(connection.into(), options, (watch, None, None)).unwrap();
     let (broken, beside) =
         tokio::join!(writer.change(|_| -> Result<(), StoreError> { panic!("a bug") }), writer.change(touch));
     assert!(matches!(broken, Err(StoreError::Closed)), "{broken:?}");

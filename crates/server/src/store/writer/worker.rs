@@ -22,6 +22,7 @@ use crate::store::hand_over::Seats;
 use crate::store::inbox::Inbox;
 use crate::store::keeper::{self, Keeper, Watch};
 use crate::store::memory::Memory;
+use crate::store::nodes;
 use crate::store::sql::{self, Connection, Trouble, params};
 use crate::store::tally::Tally;
 
@@ -63,8 +64,8 @@ pub(super) enum Group {
 
 impl Worker {
     /// What earlier processes had under way is nobody's now.
-    pub(super) fn free_earlier_leases(&mut self) -> Result<(), StoreError> {
-        match self.again(vec![Box::new(FreeLeases)]) {
+    pub(super) fn free_earlier_leases(&mut self, earlier: Option<i64>) -> Result<(), StoreError> {
+        match self.again(vec![Box::new(FreeLeases { earlier })]) {
             Group::Done(_) => Ok(()),
             Group::Failed(_, error) => Err(error),
         }
@@ -207,7 +208,7 @@ impl Worker {
                 return Group::Failed(done, error);
             }
         }
-        match self.commit() {
+        match self.tell_others(&effects).and_then(|()| self.commit()) {
             Ok(()) => {
                 for effect in effects {
                     self.effects.apply(effect);
@@ -229,6 +230,22 @@ impl Worker {
             }
             Err(error) => Group::Failed(done, error),
         }
+    }
+
+    /// Before a commit that other nodes' memories must notice.
+    fn tell_others(&mut self, effects: &[Effect]) -> Result<(), StoreError> {
+        if self.connection.file().is_some() {
+            return Ok(());
+        }
+        for (effect, epoch) in [(Effect::Keys, "keys"), (Effect::Names, "names")] {
+            if effects.contains(&effect)
+                && let Err(error) = self.connection.run(nodes::RAISE_EPOCH, params![epoch])
+            {
+                self.roll_back();
+                return Err(error.into());
+            }
+        }
+        Ok(())
     }
 
     /// Whether the change behind an effect was committed after all. A generation that only this process

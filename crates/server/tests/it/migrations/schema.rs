@@ -84,3 +84,30 @@ impl Schema {
         keys.insert(key);
     }
 }
+
+impl Schema {
+    /// What only several nodes need.
+    pub fn add_tables_of_nodes(&mut self) {
+        let numbers = ["boot", "started_ms", "seen_ms"];
+        self.add("nodes", &["boot", "name", "version", "started_ms", "seen_ms"], &numbers);
+        self.add("epochs", &["name", "value"], &["value"]);
+    }
+
+    /// A table whose first column is its key and whose columns are all given, as numbers or texts.
+    fn add(&mut self, name: &str, columns: &[&str], numbers: &[&str]) {
+        let column = |name: &&str| Column {
+            name: (*name).to_owned(),
+            kind: if numbers.contains(name) { Kind::Integer } else { Kind::Text },
+            is_nullable: false,
+            default: None,
+            is_numbered: false,
+        };
+        let key = Key { is_primary: true, columns: vec![columns[0].to_owned()] };
+        let table = Table {
+            columns: columns.iter().map(column).collect(),
+            keys: BTreeSet::from([key]),
+            ..Table::default()
+        };
+        self.0.insert(name.to_owned(), table);
+    }
+}

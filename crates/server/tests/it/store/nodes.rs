@@ -101,7 +101,7 @@ async fn what_is_accepted_while_its_subscription_is_deleted_ends_with_it() {
         let (accepted, deleted) =
             tokio::join!(accepts, other.store().delete_subscription(help.admin(), subscription.id));
         assert!(deleted.unwrap());
-        accepted.into_iter().for_each(|accepted| assert!(accepted.is_ok()));
+        assert!(accepted.iter().all(Result::is_ok), "{accepted:?}");
         let after = one.accept(one.mail(help)).await;
         assert_eq!(after.deliveries, 0, "it was answered as deleted");
         assert!(one.claim().await.is_empty() && other.claim().await.is_empty());
@@ -183,7 +183,7 @@ async fn failures_on_two_nodes_add_up_and_one_success_heals() {
     assert!(probe.is_probe && one.claim().await.is_empty(), "one probe in all");
     other.succeed(&probe).await;
     assert_eq!(health().await, (false, 0));
-    one.clock.advance(Duration::from_secs(60));
+    one.clock.advance(Duration::from_mins(1));
     for _ in 0..20 {
         for bench in [&one, &other] {
             for claimed in bench.claim().await {
@@ -228,4 +228,47 @@ async fn both_at_full_speed_lose_nothing_and_repeat_nothing() {
     assert_eq!(one.number("SELECT count(*) FROM events"), 600);
     let all = one.number("SELECT (SELECT count(*) FROM queue) + (SELECT count(*) FROM deliveries)");
     assert_eq!(all, 1_800);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_stands_until_another_node_says_otherwise() {
+    let Some((one, other, help)) = nodes().await else { return };
+    let subscription = one.subscribe(help.admin(), help.by_mail(), &[RECEIVED]).await;
+    one.accept_mails(help, 2).await;
+    let claimed = one.claim().await;
+    let stands = async |place: usize| one.store().stands(&claimed[place]).await.unwrap();
+    assert!(stands(0).await && stands(1).await);
+    assert!(!other.store().stands(&claimed[0]).await.unwrap(), "it is not the other's");
+    other.store().pause_subscription(help.admin(), subscription.id).await.unwrap();
+    assert!(!stands(0).await, "paused");
+    assert!(one.store().retarget(claimed[0].clone()).await.unwrap().is_none());
+    other.store().resume_subscription(help.admin(), subscription.id).await.unwrap();
+    assert!(!stands(0).await, "as it was read it is no more");
+    let again = one.store().retarget(claimed[0].clone()).await.unwrap().expect("it may be sent");
+    assert!(one.store().stands(&again).await.unwrap());
+    one.clock.advance(TIMEOUT + LEASE_SKEW);
+    assert_eq!(other.claim().await.len(), 2);
+    assert!(!one.store().stands(&again).await.unwrap(), "the other has it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_know_of_each_other_and_of_what_the_other_changed() {
+    let Some((one, other, help)) = nodes().await else { return };
+    let beat = async |bench: &StoreBench, name: &str| {
+        bench.store().beat(name.into()).await.unwrap().expect("a shared database")
+    };
+    assert_eq!(beat(&one, "one").await.live, 1);
+    assert_eq!(beat(&other, "other").await.live, 2);
+    assert_eq!(beat(&one, "one").await.live, 2);
+    let key = one.store().bootstrap("acme".into(), None).await.unwrap();
+    drop(key);
+    let epoch = one.store().keys_epoch();
+    assert!(other.store().delete_identity(help.admin(), "help".into()).await.unwrap());
+    beat(&one, "one").await;
+    assert!(one.store().keys_epoch() > epoch, "its keys were revoked");
+    let epoch = one.store().keys_epoch();
+    beat(&one, "one").await;
+    assert_eq!(one.store().keys_epoch(), epoch, "nothing has changed since");
+    other.store().leave().await.unwrap();
+    assert_eq!(beat(&one, "one").await.live, 1);
 }

@@ -1,0 +1,150 @@
+//! Nodes that share a database server: who is at work, what time it is there, and what memories must be dropped.
+//!
+//! A node that could not say for [`GONE_AFTER`] that it is there does not count any more: the others share the
+//! bounds among themselves. Its leases are not touched; they end by themselves. Nothing here is needed for a
+//! promise to hold: locks, leases and fences do that.
+
+use std::time::Duration;
+
+use inkhook_wire::id::SubscriptionId;
+
+use super::error::StoreError;
+use super::sql::params;
+use super::writer::Tx;
+use super::{Store, partitions, rows, settle};
+use crate::domain::delivery::Claimed;
+use crate::domain::time::TimeMs;
+
+/// A node that was not seen for so long does not count.
+pub const GONE_AFTER: Duration = Duration::from_secs(5);
+/// A node that was not seen for so long is struck off the list.
+const FORGOTTEN_AFTER: Duration = Duration::from_mins(10);
+/// No attempt takes this long, leased ahead or not: one that began earlier has lost its process.
+const LONGEST_ATTEMPT: Duration = Duration::from_mins(3);
+/// A node whose clock differs by more from the database's neither claims nor is ready.
+pub const CLOCK_BOUND: Duration = Duration::from_secs(2);
+
+const SERVER_TIME: &str = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)";
+const SEEN: &str = "INSERT INTO nodes (boot, name, version, started_ms, seen_ms) VALUES ($1, $2, $3, $4, $4)
+    ON CONFLICT (boot) DO UPDATE SET seen_ms = $4";
+const FORGET: &str = "DELETE FROM nodes WHERE seen_ms < $1";
+const LIVE: &str = "SELECT count(*) FROM nodes WHERE seen_ms >= $1";
+const GONE: &str = "DELETE FROM nodes WHERE boot = $1";
+const EPOCHS: &str = "SELECT name, value FROM epochs";
+pub(super) const RAISE_EPOCH: &str = "UPDATE epochs SET value = value + 1 WHERE name = $1";
+const STANDS: &str = "SELECT s.id FROM queue q JOIN subscriptions s ON s.no = q.subscription
+    WHERE q.no = $1 AND q.claim_no = $2 AND q.boot = $3 AND s.status = 'active' AND s.generation = $4";
+
+/// What a node learns when it says that it is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Beat {
+    /// Nodes at work, this one included.
+    pub live: usize,
+    /// How far this node's clock is ahead of the database's; at most the time of the question wrong.
+    pub offset_ms: i64,
+}
+
+/// What was raised when a node looked last.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Epochs {
+    keys: i64,
+    names: i64,
+}
+
+impl Store {
+    /// Whether other nodes may use the same database.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.shared.is_some()
+    }
+
+    /// Says that this node is at work, and learns who else is. Drops what others have made out of date, and sees
+    /// to the tables of the days to come. Nothing where nobody else can be.
+    ///
+    /// # Errors
+    /// The database could not be asked.
+    pub async fn beat(&self, name: String) -> Result<Option<Beat>, StoreError> {
+        let Some(shared) = &self.shared else { return Ok(None) };
+        let (beat, epochs) = self.change(move |tx| beat(tx, &name)).await?;
+        let mut known = shared.epochs.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if epochs.keys != known.keys {
+            self.writer.forget_keys();
+        }
+        if epochs.names != known.names {
+            self.writer.forget_names();
+        }
+        *known = epochs;
+        drop(known);
+        let offset = Duration::from_millis(beat.offset_ms.unsigned_abs());
+        self.writer.seats().withhold(offset > CLOCK_BOUND);
+        Ok(Some(beat))
+    }
+
+    /// Whether this node's clock was too far from the database's when it looked last: nothing may be claimed.
+    #[must_use]
+    pub fn is_clock_off(&self) -> bool {
+        self.writer.seats().is_withheld()
+    }
+
+    /// Says that this node's work has ended.
+    ///
+    /// # Errors
+    /// The database could not be asked; the others find out by themselves.
+    pub async fn leave(&self) -> Result<(), StoreError> {
+        if self.is_shared() {
+            self.change(|tx| tx.run(GONE, params![tx.context.boot])).await?;
+        }
+        Ok(())
+    }
+
+    /// Logs attempts as lost whose delivery ended while they were under way and whose node is gone; how many.
+    ///
+    /// # Errors
+    /// The store could not be written.
+    pub async fn close_left_open(&self) -> Result<usize, StoreError> {
+        if !self.is_shared() {
+            return Ok(0);
+        }
+        self.writer
+            .tidy(|tx| {
+                let until = tx.context.clock.wall().before(LONGEST_ATTEMPT);
+                settle::close_left_open(tx, until)
+            })
+            .await
+    }
+
+    /// Whether a claim still stands, as the database has it: it is this node's, and its subscription is as it was.
+    ///
+    /// # Errors
+    /// The database could not be asked: then nobody knows, and nothing may be sent.
+    pub async fn stands(&self, claimed: &Claimed) -> Result<bool, StoreError> {
+        let Some(shared) = &self.shared else { return Ok(true) };
+        let (no, claim_no, boot) = (claimed.delivery.0, claimed.claim_no, shared.boot);
+        let generation = claimed.target.generation;
+        self.read(move |connection| {
+            let params = params![no, claim_no, boot, generation];
+            Ok(rows::optional(connection, STANDS, params, |row| rows::id::<SubscriptionId>(row, "id"))?
+                .is_some())
+        })
+        .await
+    }
+}
+
+fn beat(tx: &mut Tx<'_>, name: &str) -> Result<(Beat, Epochs), StoreError> {
+    let now = tx.context.clock.wall();
+    let there = TimeMs(rows::scalar(tx, SERVER_TIME, &[])?.ok_or(StoreError::Corrupt("the server's time"))?);
+    tx.run(SEEN, params![tx.context.boot, name, env!("CARGO_PKG_VERSION"), there.0])?;
+    tx.run(FORGET, params![there.before(FORGOTTEN_AFTER).0])?;
+    let live: usize = rows::scalar(tx, LIVE, params![there.before(GONE_AFTER).0])?.unwrap_or(1);
+    let mut epochs = Epochs::default();
+    tx.each(EPOCHS, &[], |row| {
+        match row.get::<_, String>("name")?.as_str() {
+            "keys" => epochs.keys = row.get("value")?,
+            "names" => epochs.names = row.get("value")?,
+            _ => {}
+        }
+        Ok(true)
+    })?;
+    partitions::keep_up(tx, now)?;
+    Ok((Beat { live: live.max(1), offset_ms: now.0 - there.0 }, epochs))
+}
