@@ -201,6 +201,8 @@ impl Running {
         if store.is_shared() {
             let beats = nodes::run(store.clone(), slots, system::host_name(), soft.clone());
             self.lifecycle.spawn("nodes", beats);
+            let bells = nodes::pass_on_bells(store.clone(), self.app.bells.clone(), soft.clone());
+            self.lifecycle.spawn("bells", bells);
         }
         self.lifecycle.spawn("pump", pump.run(soft.clone()));
         if let Some(smtp) = smtp {

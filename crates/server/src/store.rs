@@ -46,6 +46,7 @@ pub mod phone_numbers;
 pub mod queue;
 mod reader;
 pub mod recover;
+mod remote_bell;
 pub mod replay;
 pub mod retention;
 mod rows;
@@ -68,6 +69,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use error::StoreError;
+pub use remote_bell::RemoteBell;
 pub use writer::Tx;
 use writer::Wants;
 
@@ -143,6 +145,7 @@ struct Ground {
 /// What a node on a shared database knows.
 #[derive(Debug)]
 struct Shared {
+    server: DatabaseServer,
     /// Its name in leases.
     boot: i64,
     epochs: std::sync::Mutex<nodes::Epochs>,
@@ -212,10 +215,11 @@ impl Store {
         ground: Ground,
     ) -> Result<Self, StoreError> {
         let Ground { watch, keeper, earlier, lock } = ground;
-        let shared = connection
-            .file()
-            .is_none()
-            .then(|| Shared { boot: options.boot, epochs: std::sync::Mutex::default() });
+        let shared = options.database.clone().map(|server| Shared {
+            server,
+            boot: options.boot,
+            epochs: std::sync::Mutex::default(),
+        });
         seal::check_master_key(&connection, &options.sealer)?;
         let sealer = options.sealer.clone();
         let writer = writer::Writer::start(connection, options, (watch.clone(), keeper, earlier))?;

@@ -6,11 +6,14 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::slots::Slots;
-use crate::store::Store;
 use crate::store::nodes::CLOCK_BOUND;
+use crate::store::{RemoteBell, Store};
+use crate::wake::Bells;
 
 /// How often it says so. Cached API keys that were revoked elsewhere are refused after so long at the latest.
 const EVERY: Duration = Duration::from_millis(500);
+/// Other nodes hear a bell this often at most.
+const RING_EVERY: Duration = Duration::from_millis(20);
 /// Whoever looks for lost attempts does so this often.
 const LOOK_EVERY: u32 = 60;
 
@@ -27,11 +30,53 @@ pub async fn run(store: Store, slots: Slots, name: String, soft: CancellationTok
         }
         tokio::select! {
             () = soft.cancelled() => {}
-            () = pause() => {}
+            () = pause(EVERY) => {}
         }
     }
     if let Err(error) = store.leave().await {
         tracing::debug!(error = &error as &dyn std::error::Error, "the other nodes find out by themselves");
+    }
+}
+
+/// Passes bells on to the other nodes, and theirs on to this one, until the soft stop.
+pub async fn pass_on_bells(store: Store, bells: Bells, soft: CancellationToken) {
+    while !soft.is_cancelled() {
+        match store.remote_bell().await {
+            Ok(Some(remote)) => pass_on(remote, &bells, &soft).await,
+            Ok(None) => return,
+            Err(error) => tracing::debug!(%error, "the other nodes' bells cannot be heard"),
+        }
+        tokio::select! {
+            () = soft.cancelled() => {}
+            () = pause(EVERY) => {}
+        }
+    }
+}
+
+/// Until the connection ends.
+async fn pass_on(mut remote: RemoteBell, bells: &Bells, soft: &CancellationToken) {
+    let (mut queued, mut ended) = (bells.queued.listen(), bells.ended.listen());
+    loop {
+        tokio::select! {
+            () = soft.cancelled() => return,
+            heard = remote.rung() => {
+                if !heard {
+                    return;
+                }
+                bells.queued.ring();
+                bells.ended.ring();
+                // What was passed on to here does not go back.
+                (queued, ended) = (bells.queued.listen(), bells.ended.listen());
+                continue;
+            }
+            () = queued.rung() => {}
+            () = ended.rung() => {}
+        }
+        if remote.ring().await.is_err() {
+            return;
+        }
+        // However often it is rung here, the others need not hear it more often.
+        pause(RING_EVERY).await;
     }
 }
 
@@ -64,6 +109,6 @@ pub async fn beat(store: &Store, slots: &Slots, name: &str) {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a loop's wait")]
-async fn pause() {
-    tokio::time::sleep(EVERY).await;
+async fn pause(time: Duration) {
+    tokio::time::sleep(time).await;
 }

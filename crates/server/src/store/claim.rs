@@ -244,6 +244,7 @@ fn claim_head(
         // What was taken or ended is not due any more; one more than there are places tells whether to stay.
         let limit = places - taken + 1;
         let due = queue::due(tx, subscription, class, request.now, limit)?;
+        row::read_ahead(tx, &due[..due.len().min(places - taken)])?;
         let saw_all = due.len() < limit;
         for row in due {
             if taken == places {
@@ -287,6 +288,7 @@ fn claim_draining(
     };
     let limit = places + ROWS_TO_END;
     let due = allowance.due(tx, class, request.now, limit)?;
+    row::read_ahead(tx, &due[..due.len().min(places)])?;
     let saw_all = due.len() < limit;
     let (mut taken, mut ran_out) = (0, false);
     for row in due {

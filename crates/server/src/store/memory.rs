@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::Duration;
 
-use inkhook_wire::id::IdentityId;
+use bytes::Bytes;
+use inkhook_wire::id::{EventId, IdentityId};
 
 use super::claim::PlaceInHeads;
 use super::queue::QueueRow;
@@ -88,6 +89,8 @@ pub(super) struct Memory {
     place_in_heads: PlaceInHeads,
     /// Read ahead: what an event of this kind concerns.
     matches: HashMap<Publish, Matches>,
+    /// Read ahead for the turn of a claim: what its rows are to send.
+    events: HashMap<Seq, (EventId, Bytes)>,
     /// Read ahead: what was accepted before under these keys.
     repeats: HashMap<Repeat, Option<Remembered>>,
 }
@@ -195,6 +198,20 @@ impl Memory {
         if let Some(known) = self.repeats.get_mut(repeat) {
             *known = Some(accepted);
         }
+    }
+
+    /// An event that was read ahead for a claim.
+    pub(super) fn event(&self, seq: Seq) -> Option<(EventId, Bytes)> {
+        self.events.get(&seq).cloned()
+    }
+
+    pub(super) fn remember_event(&mut self, seq: Seq, id: EventId, payload: Bytes) {
+        self.events.insert(seq, (id, payload));
+    }
+
+    /// Those of one turn are no use to the next.
+    pub(super) fn forget_events(&mut self) {
+        self.events.clear();
     }
 
     /// Where the next claim's round begins.

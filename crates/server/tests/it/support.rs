@@ -53,7 +53,7 @@ pub const START: TimeMs = TimeMs(1_780_000_000_000);
 /// The domain of every mailbox.
 pub const MAIL_DOMAIN: &str = "mail.test";
 /// How long a test waits for something that happens by itself.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a test server is made of; change what the test is about.
 pub struct Setup {

@@ -14,8 +14,8 @@ use inkhook_server::store::settle::{Next, Settled};
 use inkhook_server::store::subscriptions::CreateSubscription;
 use inkhook_wire::event::EventType::{MessageReceived as RECEIVED, MessageSent as SENT};
 
-use crate::support::invariants;
 use crate::support::store::{Agent, StoreBench, TIMEOUT};
+use crate::support::{PATIENCE, invariants};
 
 /// Two nodes and an agent; nothing where the tests have no database server.
 async fn nodes() -> Option<(StoreBench, StoreBench, Agent)> {
@@ -271,4 +271,20 @@ async fn nodes_know_of_each_other_and_of_what_the_other_changed() {
     assert_eq!(one.store().keys_epoch(), epoch, "nothing has changed since");
     other.store().leave().await.unwrap();
     assert_eq!(beat(&one, "one").await.live, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bell_is_heard_by_the_others_and_not_by_whoever_rings_it() {
+    let Some((one, other, _)) = nodes().await else { return };
+    let mut mine = one.store().remote_bell().await.unwrap().expect("a shared database");
+    let mut theirs = other.store().remote_bell().await.unwrap().expect("a shared database");
+    mine.ring().await.unwrap();
+    let heard = tokio::time::timeout(PATIENCE, theirs.rung()).await;
+    assert!(heard.expect("it is heard"));
+    theirs.ring().await.unwrap();
+    assert!(tokio::time::timeout(PATIENCE, mine.rung()).await.expect("it is heard"));
+    mine.ring().await.unwrap();
+    assert!(tokio::time::timeout(PATIENCE, theirs.rung()).await.expect("it is heard"));
+    let own = tokio::time::timeout(Duration::from_millis(20), mine.rung()).await;
+    assert!(own.is_err(), "one's own ringing is no news");
 }

@@ -4,11 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
+use tokio::sync::mpsc;
 use tokio_postgres::config::{Host, SslMode};
-use tokio_postgres::{Client, Config};
+use tokio_postgres::{AsyncMessage, Client, Config, Notification};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// How long connecting may take.
@@ -19,6 +21,8 @@ const UNACKNOWLEDGED_LIMIT: Duration = Duration::from_secs(8);
 const LOCK_LIMIT_MS: u32 = 5_000;
 /// How long a statement of a reader may take; as a read of a file.
 const READ_LIMIT_MS: u128 = crate::store::keeper::READER_LIMIT.as_millis();
+/// Notifications that may wait to be heard.
+const NOTIFICATIONS: usize = 16;
 /// A node that stops in the middle of a transaction, frozen or cut off, holds its locks no longer than this.
 const IDLE_LIMIT_MS: u32 = 3_000;
 
@@ -66,6 +70,8 @@ pub(in crate::store) enum Role {
     Writer,
     /// Only reads, and not for long.
     Reader,
+    /// Hears what others say, and says something itself now and then.
+    Listener,
     /// Brings the schema up to date, which may take as long as it takes.
     Migrator,
 }
@@ -82,7 +88,7 @@ impl Role {
                 "-c statement_timeout={READ_LIMIT_MS} -c default_transaction_read_only=on \
                  -c idle_in_transaction_session_timeout={IDLE_LIMIT_MS}"
             ),
-            Self::Migrator => String::new(),
+            Self::Listener | Self::Migrator => String::new(),
         }
     }
 }
@@ -133,13 +139,36 @@ impl Server {
         self.config.get_ssl_mode() != SslMode::Require && !self.config.get_hosts().iter().all(is_near)
     }
 
-    /// Connects, and has the connection driven by the runtime that this is called in.
-    pub(in crate::store) async fn connect(&self, role: Role) -> Result<Client, tokio_postgres::Error> {
+    fn config_for(&self, role: Role) -> Config {
         let mut config = self.config.clone();
         let own = config.get_options().unwrap_or_default().to_owned();
         let options = format!("{own} {}", role.options());
         config.options(options.trim());
-        let (client, connection) = config.connect(self.tls.clone()).await?;
+        config
+    }
+
+    /// Connects, and has the connection driven by the runtime that this is called in. What is notified on it comes
+    /// out of the other end, until the connection ends.
+    pub(in crate::store) async fn connect_to_listen(
+        &self,
+    ) -> Result<(Client, mpsc::Receiver<Notification>), tokio_postgres::Error> {
+        let (client, mut connection) = self.config_for(Role::Listener).connect(self.tls.clone()).await?;
+        let (heard, notifications) = mpsc::channel(NOTIFICATIONS);
+        tokio::spawn(async move {
+            let mut messages = futures_util::stream::poll_fn(move |context| connection.poll_message(context));
+            while let Some(Ok(message)) = messages.next().await {
+                if let AsyncMessage::Notification(notification) = message {
+                    // One that finds no room says nothing that those before it do not say.
+                    drop(heard.try_send(notification));
+                }
+            }
+        });
+        Ok((client, notifications))
+    }
+
+    /// Connects, and has the connection driven by the runtime that this is called in.
+    pub(in crate::store) async fn connect(&self, role: Role) -> Result<Client, tokio_postgres::Error> {
+        let (client, connection) = self.config_for(role).connect(self.tls.clone()).await?;
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(
