@@ -17,8 +17,9 @@ use url::{Host, Position, Url};
 
 use crate::policy::{Policy, Verdict};
 
-/// Longest URL accepted, in characters, as given and as normalised.
-pub(crate) const MAX_URL_CHARS: usize = 2_048;
+/// Longest URL accepted, as given and as normalised. Characters outside ASCII count as often as they have bytes: an
+/// index takes keys of that many and not of four times as many.
+pub(crate) const MAX_URL_BYTES: usize = 2_048;
 /// Longest host name and longest label in it, in bytes (RFC 1035, 2.3.4).
 const MAX_NAME_BYTES: usize = 253;
 const MAX_LABEL_BYTES: usize = 63;
@@ -48,7 +49,7 @@ struct Inner {
 /// URL's user info.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
-    #[error("the URL is longer than {MAX_URL_CHARS} characters")]
+    #[error("the URL is longer than {MAX_URL_BYTES} bytes")]
     TooLong,
     #[error("the URL contains a control character")]
     ControlCharacter,
@@ -90,7 +91,7 @@ pub enum UrlError {
 
 impl Target {
     pub(crate) fn parse(policy: &Policy, text: &str) -> Result<Self, UrlError> {
-        if text.len() > MAX_URL_CHARS && text.chars().count() > MAX_URL_CHARS {
+        if text.len() > MAX_URL_BYTES {
             return Err(UrlError::TooLong);
         }
         if text.bytes().any(|byte| byte.is_ascii_control()) {
@@ -113,7 +114,7 @@ impl Target {
     }
 
     fn assemble(url: Url, address: Option<IpAddr>, port: u16, tls: bool) -> Result<Self, UrlError> {
-        if url.as_str().len() > MAX_URL_CHARS {
+        if url.as_str().len() > MAX_URL_BYTES {
             return Err(UrlError::TooLong);
         }
         let path = PathAndQuery::try_from(&url[Position::BeforePath..]).map_err(|_| UrlError::InvalidPath)?;

@@ -121,7 +121,7 @@ fn user_info_is_never_repeated() {
 }
 
 #[test]
-fn the_longest_url_passes_and_one_more_character_does_not() {
+fn the_longest_url_passes_and_one_more_byte_does_not() {
     let base = "https://example.com/";
     let longest = format!("{base}{}", "a".repeat(2_048 - base.len()));
     assert_eq!(normalized(&closed(), &longest), longest);
@@ -129,6 +129,11 @@ fn the_longest_url_passes_and_one_more_character_does_not() {
     // Short as given, long as sent.
     let swelling = format!("{base}{}", "é".repeat(2_000));
     assert_eq!(refusal(&swelling), UrlError::TooLong);
+    // Short as sent, and in characters.
+    let shrinking = |rest: usize| format!("{base}{}{}", "é/../".repeat(300), "a".repeat(rest));
+    let rest = 2_048 - shrinking(0).len();
+    assert!(closed().check_url(&shrinking(rest)).is_ok());
+    assert_eq!(refusal(&shrinking(rest + 1)), UrlError::TooLong);
 }
 
 #[test]

@@ -159,6 +159,10 @@ async fn a_url_is_public_https() {
     let detail = longer.invalid(&["body", "url"], "invalid");
     assert!(detail.chars().count() < 400, "the value is cut: {detail}");
     bench.create(json!({"url": longest(2_048)})).await;
+    // Bytes count, also of what is left out when it is sent: it is stored as given.
+    let wide = format!("https://hooks.example.com/{}", "é/../".repeat(400));
+    assert!(wide.chars().count() < 2_048);
+    bench.post(bench.body(json!({"url": wide}))).send().await.invalid(&["body", "url"], "invalid");
     let given = "https://Hooks.Example.com:443";
     assert_eq!(bench.create(json!({"url": given})).await.json["url"], given, "stored as given");
     bench.create(json!({"url": "https://93.184.216.34:8443/in"})).await;
