@@ -185,7 +185,7 @@ fn list_statement(scope: Scope, filter: &AttemptFilter) -> (String, Vec<Value>) 
     }
     if let Some(success) = filter.success {
         // Written as in its index.
-        sql.push_str(" AND (a.outcome = 1) = ?");
+        sql.push_str(" AND /*lite*/ (a.outcome = 1) /*end*/ /*pg ((a.outcome = 1)::int) */ = ?");
         params.push(success.into());
     }
     sql.push_str(" ORDER BY a.no DESC LIMIT ? OFFSET ?");
@@ -232,6 +232,18 @@ mod tests {
     use super::*;
     use crate::domain::number::OrganizationNo;
     use crate::store::rows::plan;
+
+    #[test]
+    fn success_is_written_as_each_database_has_it_in_its_index() {
+        let scope = Scope { organization: OrganizationNo(1), identity: None };
+        let (sql, _) = list_statement(scope, &AttemptFilter { success: Some(true), ..Default::default() });
+        let written = sql::text::for_postgres(&sql);
+        assert!(written.contains("((a.outcome = 1)::int)  = $2"), "{written}");
+        let migration = include_str!("../../../../migrations/postgres/V0001__init.sql");
+        assert!(
+            migration.contains("attempts_by_success ON attempts (organization_id, ((outcome = 1)::int), no)")
+        );
+    }
 
     #[test]
     fn each_filter_walks_an_index_from_its_newest_end() {

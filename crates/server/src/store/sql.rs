@@ -11,7 +11,7 @@
 mod error;
 pub(super) mod many;
 pub(super) mod postgres;
-mod text;
+pub(super) mod text;
 
 use std::fmt::Display;
 

@@ -14,7 +14,7 @@ pub(super) fn for_sqlite(sql: &str) -> Cow<'_, str> {
 }
 
 /// Postgres wants every parameter numbered: a `?` without a number is the next one.
-pub(super) fn for_postgres(sql: &str) -> String {
+pub(in crate::store) fn for_postgres(sql: &str) -> String {
     let mut text = String::with_capacity(sql.len());
     let mut rest = sql;
     while let Some(at) = rest.find("/*") {
