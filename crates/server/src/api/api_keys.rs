@@ -123,8 +123,8 @@ async fn create(
     if body.label.is_empty() {
         return Err(ApiError::invalid("label", "must not be empty"));
     }
-    known::at_most(&["label"], &body.label, LABEL_CHARS)?;
-    known::at_most(&["description"], body.description.as_deref().unwrap_or_default(), DESCRIPTION_CHARS)?;
+    known::column_text(&["label"], &body.label, LABEL_CHARS)?;
+    known::column_text(&["description"], body.description.as_deref().unwrap_or_default(), DESCRIPTION_CHARS)?;
     let new = NewApiKey {
         organization: Some(caller.organization),
         scope: KeyScope::Agent,

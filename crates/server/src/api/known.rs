@@ -37,6 +37,19 @@ pub(super) fn at_most(path: &[&str], text: &str, characters: usize) -> Result<()
     Ok(())
 }
 
+/// Refuses a text for a column of its own that is longer than so many characters, or has one that no database's
+/// text can hold.
+///
+/// # Errors
+/// A 422 that names the field.
+pub(super) fn column_text(path: &[&str], text: &str, characters: usize) -> Result<(), ApiError> {
+    at_most(path, text, characters)?;
+    if text.contains('\0') {
+        return Err(at(path, "must not contain the character U+0000", "invalid"));
+    }
+    Ok(())
+}
+
 /// Notes a change of a setting; null takes it away.
 pub(super) fn set<T: Into<Value>>(settings: &mut Settings, name: &str, patch: Patch<T>) {
     match patch {

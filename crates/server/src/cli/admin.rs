@@ -140,6 +140,9 @@ async fn execute(store: &Store, request: Request) -> Result<Answer, StoreError> 
             if name.trim().is_empty() || name.chars().count() > 255 {
                 return Ok(Answer::Refused("a name has 1 to 255 characters".into()));
             }
+            if name.contains('\0') {
+                return Ok(Answer::Refused("a name must not contain the character U+0000".into()));
+            }
             Ok(match store.create_organization(name.clone()).await? {
                 CreateOrganization::Created(made) => Answer::Organizations(vec![line(&made)]),
                 CreateOrganization::NameTaken => {

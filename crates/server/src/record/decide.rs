@@ -95,7 +95,8 @@ fn row(attempt: Attempt, id: Uuid) -> AttemptRow {
         id,
         recorded: attempt.verdict.into(),
         status: attempt.status,
-        error: attempt.error,
+        // Whatever a receiver made of it, a database can hold it as a text.
+        error: attempt.error.map(|error| error.replace('\0', "\u{fffd}")),
         response_body: attempt.response_body,
         response_bytes: Some(attempt.response_bytes),
         duration_ms: Some(u64::try_from(attempt.duration.as_millis()).unwrap_or(u64::MAX)),

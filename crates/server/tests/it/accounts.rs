@@ -9,3 +9,4 @@ mod phone_numbers;
 mod reserved;
 mod signing_keys;
 mod tenancy;
+mod texts;

@@ -71,12 +71,16 @@ impl CreateBody {
         policy: &Policy,
     ) -> Result<NewIdentity, ApiError> {
         let handle = handle(&self.agent_handle)?;
-        known::at_most(
+        known::column_text(
             &["display_name"],
             self.display_name.as_deref().unwrap_or_default(),
             DISPLAY_NAME_CHARS,
         )?;
-        known::at_most(&["description"], self.description.as_deref().unwrap_or_default(), DESCRIPTION_CHARS)?;
+        known::column_text(
+            &["description"],
+            self.description.as_deref().unwrap_or_default(),
+            DESCRIPTION_CHARS,
+        )?;
         known::only_default(&["tunnel"], &self.tunnel, &[json!({}), json!({"tls_mode": "edge"})])?;
         known::only_default(&["vault_secret_ids"], &self.vault_secret_ids, &[json!([])])?;
         known::only_default(&["claim_imessage_number"], &self.claim_imessage_number, &[json!(false)])?;
@@ -192,7 +196,7 @@ impl PatchBody {
             ("description", &self.description, DESCRIPTION_CHARS),
         ] {
             if let Patch::Set(text) = text {
-                known::at_most(&[name], text, most)?;
+                known::column_text(&[name], text, most)?;
             }
         }
         let settings = self.settings();

@@ -171,7 +171,7 @@ fn new_number(
 }
 
 fn check_websocket(path: &[&str], text: &str) -> Result<(), ApiError> {
-    known::at_most(path, text, URL_CHARS)?;
+    known::column_text(path, text, URL_CHARS)?;
     match url::Url::parse(text) {
         Ok(url) if url.scheme() == "wss" && url.has_host() => Ok(()),
         _ => Err(known::at(path, "must be a wss:// URL", "invalid")),
@@ -179,7 +179,7 @@ fn check_websocket(path: &[&str], text: &str) -> Result<(), ApiError> {
 }
 
 fn check_webhook(path: &[&str], text: &str, policy: &Policy) -> Result<(), ApiError> {
-    known::at_most(path, text, URL_CHARS)?;
+    known::column_text(path, text, URL_CHARS)?;
     policy.check_url(text).map_err(|error| known::at(path, error.to_string(), "invalid"))?;
     Ok(())
 }

@@ -164,3 +164,10 @@ fn a_lost_lease_is_given_back_without_an_attempt() {
     assert_eq!(given_back.next, Next::Release { maybe_received: false });
     assert!(given_back.attempt.is_none());
 }
+
+#[test]
+fn an_error_is_a_text_that_any_database_takes() {
+    let failed = Attempt { error: Some("it said a\0b".into()), ..attempt(Verdict::Failure) };
+    let settlement = decided(&claimed(0, Class::Live), Outcome::Made(failed));
+    assert_eq!(settlement.attempt.unwrap().error.as_deref(), Some("it said a\u{fffd}b"));
+}

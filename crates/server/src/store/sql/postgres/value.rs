@@ -57,7 +57,7 @@ pub(super) fn encode(value: ValueRef<'_>, ty: &Type, out: &mut BytesMut) -> Resu
         (ValueRef::Integer(n), &Type::BOOL) => types::ToSql::to_sql(&(n != 0), ty, out)?,
         (ValueRef::Real(n), &Type::FLOAT8) => types::ToSql::to_sql(&n, ty, out)?,
         (ValueRef::Text(text), &Type::TEXT | &Type::VARCHAR | &Type::JSON) => {
-            out.extend_from_slice(text);
+            put_text(text, out);
             IsNull::No
         }
         (ValueRef::Blob(bytes), &Type::BYTEA) => {
@@ -67,6 +67,17 @@ pub(super) fn encode(value: ValueRef<'_>, ty: &Type, out: &mut BytesMut) -> Resu
         (value, ty) => return Err(format!("{} is given where {ty} is wanted", value.data_type()).into()),
     };
     Ok(IsNull::No)
+}
+
+/// Postgres has no text with U+0000 in it. What is asked for with one is nowhere, and what is written with one (who
+/// may choose a text is told that it must not) shows where it was.
+fn put_text(text: &[u8], out: &mut BytesMut) {
+    for (place, part) in text.split(|byte| *byte == 0).enumerate() {
+        if place > 0 {
+            out.extend_from_slice("\u{fffd}".as_bytes());
+        }
+        out.extend_from_slice(part);
+    }
 }
 
 /// A column as it came, with its type.
@@ -133,4 +144,21 @@ fn decode<'a>(ty: &Type, bytes: Option<&'a [u8]>) -> Result<Decoded<'a>, Failure
         Type::BYTEA => Decoded::Ref(ValueRef::Blob(bytes)),
         ref other => return Err(format!("a column of type {other}").into()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_goes_out_with_u_0000() {
+        for (given, sent) in [("", ""), ("ab", "ab"), ("a\0b", "a\u{fffd}b"), ("\0\0", "\u{fffd}\u{fffd}")] {
+            let mut out = BytesMut::new();
+            encode(ValueRef::Text(given.as_bytes()), &Type::TEXT, &mut out).expect("it is a text");
+            assert_eq!(&out[..], sent.as_bytes());
+        }
+        let mut out = BytesMut::new();
+        encode(ValueRef::Blob(b"a\0b"), &Type::BYTEA, &mut out).expect("bytes");
+        assert_eq!(&out[..], b"a\0b", "bytes stay what they are");
+    }
 }
