@@ -84,10 +84,4 @@ impl Scene {
     fn column(&self, column: &str) -> Vec<i64> {
         self.server.query(&format!("SELECT {column} FROM alerts ORDER BY no"))
     }
-
-    /// Writes to the store's file, past the store: for what would take long to come about.
-    fn execute(&self, sql: &str) {
-        let path = self.server.data_dir().join("inkhook.db");
-        rusqlite::Connection::open(path).expect("it opens").execute_batch(sql).expect("it runs");
-    }
 }

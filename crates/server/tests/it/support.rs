@@ -93,7 +93,7 @@ pub struct TestServer {
     pub app: App,
     pub generations: Arc<Generations>,
     router: Router,
-    directory: tempfile::TempDir,
+    _directory: tempfile::TempDir,
     books: Books,
     leave_queued: bool,
 }
@@ -136,7 +136,7 @@ impl TestServer {
         let egress = egress.expect("a client");
         let app = App::new(store, setup.clock, entropy, Bells::default(), egress, settings);
         let router = api::router(app.clone());
-        Self { app, generations, router, directory, books, leave_queued: false }
+        Self { app, generations, router, _directory: directory, books, leave_queued: false }
     }
 
     /// The test ends with work in the queue, on purpose.
@@ -234,14 +234,14 @@ impl TestServer {
         }
     }
 
-    /// Where the store is.
-    pub fn data_dir(&self) -> &Path {
-        self.directory.path()
-    }
-
-    /// Runs a query on the store's file, past the store: for what no verb tells.
+    /// Runs a query on the store's tables, past the store: for what no verb tells.
     pub fn query<T: rusqlite::types::FromSql>(&self, sql: &str) -> Vec<T> {
         self.books.column(sql)
+    }
+
+    /// Does what a statement says, or several, past the store: for what would take long to come about.
+    pub fn run(&self, sql: &str) {
+        self.books.run(sql);
     }
 
     /// Whether these bytes are anywhere in the store.

@@ -22,11 +22,11 @@ async fn one_more_than_may_wait_is_left_out() {
     let (scene, _) = Scene::told().await;
     scene.subscribe(&scene.acme, &scene.help, "/in").await;
     let values = format!(
-        "{}, 1000 + n, zeroblob(16), 'x', 1, 1, '{{}}', 0, 0, {}, 1, NULL",
+        "{}, 1000 + n, randomblob(16), 'x', 1, 1, '{{}}', 0, 0, {}, 1, NULL",
         scene.acme.no.0,
         i64::MAX
     );
-    scene.execute(&rows(MAX_WAITING - 1, &values));
+    scene.server.run(&rows(MAX_WAITING - 1, &values));
     scene.fail_once().await;
     assert_eq!(scene.column("no").len(), MAX_WAITING);
     scene.subscribe(&scene.acme, &scene.help, "/in2").await;
@@ -44,12 +44,12 @@ async fn the_newest_that_ended_are_kept() {
     let (scene, _) = Scene::told().await;
     scene.subscribe(&scene.acme, &scene.help, "/in").await;
     let ended = |opens: i64| {
-        format!("{}, 1000 + n, zeroblob(16), 'x', 1, 1, '{{}}', 0, {opens}, 0, 2, 1", scene.acme.no.0)
+        format!("{}, 1000 + n, randomblob(16), 'x', 1, 1, '{{}}', 0, {opens}, 0, 2, 1", scene.acme.no.0)
     };
     let now = scene.server.app.clock.schedule();
     let old = now.0 - i64::try_from(COALESCED.as_millis()).unwrap();
-    scene.execute(&rows(3, &ended(now.0)));
-    scene.execute(&rows(KEPT, &ended(old)));
+    scene.server.run(&rows(3, &ended(now.0)));
+    scene.server.run(&rows(KEPT, &ended(old)));
     scene.fail_once().await;
     scene.turn().await;
     // The oldest three are too many, but young enough to coalesce what comes; one of the others goes.
@@ -87,10 +87,10 @@ async fn a_look_visits_so_many_organisations_and_goes_on_from_there() {
     for n in 0..=ORGANIZATIONS_LOOKED_AT {
         scene.server.organization(&format!("org-{n}")).await;
     }
-    scene.execute(
+    scene.server.run(
         "INSERT INTO alerts (id, organization_id, subscription, subscription_id, url, kind, count, detail,
             happened_ms, opens_ms, due_ms)
-        SELECT randomblob(16), no, no, zeroblob(16), 'x', 1, 1, '{}', 0, 0,
+        SELECT randomblob(16), no, no, randomblob(16), 'x', 1, 1, '{}', 0, 0,
             CASE WHEN no = (SELECT max(no) FROM organizations) THEN 0 ELSE 9223372036854775807 END
         FROM organizations WHERE name <> 'acme'",
     );

@@ -265,7 +265,7 @@ async fn a_key_that_does_not_open_sends_nothing() {
     let (scene, _) = Scene::told().await;
     scene.subscribe(&scene.acme, &scene.help, "/in").await;
     scene.fail_once().await;
-    scene.execute("UPDATE organizations SET signing_key = NULL");
+    scene.server.run("UPDATE organizations SET signing_key = NULL");
     let now = scene.server.app.clock.schedule();
     let claims = scene.server.app.store.claim_alerts(now, vec![scene.acme.no, OrganizationNo(99)], TIMEOUT);
     let claims = claims.await.expect("the store works");

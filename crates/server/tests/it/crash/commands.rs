@@ -44,47 +44,41 @@ pub(super) fn refusal(output: &Output) -> String {
 const ALLOWED: &str = "+12125559876";
 
 /// Every command once, in an order that makes sense.
-fn use_every_command(data_dir: &Path) -> [String; 2] {
-    let made = stdout(&inkhook(data_dir, &["org", "create", "acme"]));
+fn use_every_command(server: &RunningServer) -> [String; 2] {
+    let made = stdout(&server.run(&["org", "create", "acme"]));
     assert!(made.starts_with("org_") && made.ends_with("  acme"), "{made}");
     let id = made.split("  ").next().expect("an id");
-    assert_eq!(
-        refusal(&inkhook(data_dir, &["org", "create", "acme"])),
-        "there is an organisation 'acme' already"
-    );
-    assert_eq!(refusal(&inkhook(data_dir, &["org", "create", " "])), "a name has 1 to 255 characters");
-    let listed = stdout(&inkhook(data_dir, &["org", "list"]));
+    assert_eq!(refusal(&server.run(&["org", "create", "acme"])), "there is an organisation 'acme' already");
+    assert_eq!(refusal(&server.run(&["org", "create", " "])), "a name has 1 to 255 characters");
+    let listed = stdout(&server.run(&["org", "list"]));
     assert!(listed.lines().any(|line| line == made), "{listed}");
 
-    let admin = stdout(&inkhook(data_dir, &["keys", "create", "--org", "acme"]));
-    let operator = stdout(&inkhook(data_dir, &["keys", "create", "--operator"]));
+    let admin = stdout(&server.run(&["keys", "create", "--org", "acme"]));
+    let operator = stdout(&server.run(&["keys", "create", "--operator"]));
     assert_ne!(admin, operator);
     assert_eq!(
-        refusal(&inkhook(data_dir, &["keys", "create", "--org", "nobody"])),
+        refusal(&server.run(&["keys", "create", "--org", "nobody"])),
         "there is no organisation 'nobody'"
     );
     assert_eq!(
-        refusal(&inkhook(data_dir, &["keys", "create", "--org", id, "--agent", "ghost"])),
+        refusal(&server.run(&["keys", "create", "--org", id, "--agent", "ghost"])),
         "there is no identity 'ghost'"
     );
-    assert_eq!(
-        refusal(&inkhook(data_dir, &["org", "delete", "nobody"])),
-        "there is no organisation 'nobody'"
-    );
+    assert_eq!(refusal(&server.run(&["org", "delete", "nobody"])), "there is no organisation 'nobody'");
 
-    assert_eq!(stdout(&inkhook(data_dir, &["numbers", "allow", ALLOWED, "--org", "acme"])), "allowed");
+    assert_eq!(stdout(&server.run(&["numbers", "allow", ALLOWED, "--org", "acme"])), "allowed");
     assert_eq!(
-        refusal(&inkhook(data_dir, &["numbers", "allow", "555", "--org", "acme"])),
+        refusal(&server.run(&["numbers", "allow", "555", "--org", "acme"])),
         "'555' is not a number like +12125559876"
     );
     assert_eq!(
-        refusal(&inkhook(data_dir, &["numbers", "allow", ALLOWED, "--org", "nobody"])),
+        refusal(&server.run(&["numbers", "allow", ALLOWED, "--org", "nobody"])),
         "there is no organisation 'nobody'"
     );
 
-    stdout(&inkhook(data_dir, &["org", "create", "short-lived"]));
-    assert_eq!(stdout(&inkhook(data_dir, &["org", "delete", "short-lived"])), "deleted");
-    assert!(!stdout(&inkhook(data_dir, &["org", "list"])).contains("short-lived"));
+    stdout(&server.run(&["org", "create", "short-lived"]));
+    assert_eq!(stdout(&server.run(&["org", "delete", "short-lived"])), "deleted");
+    assert!(!stdout(&server.run(&["org", "list"])).contains("short-lived"));
     [admin, operator]
 }
 
@@ -92,9 +86,8 @@ fn use_every_command(data_dir: &Path) -> [String; 2] {
 async fn keys_work(server: &RunningServer, [admin, operator]: [String; 2]) {
     let api = |key: &str| Api { address: server.api, key: key.to_owned() };
     api(&admin).identity("agent").await;
-    let agent = block_in_place(|| {
-        stdout(&inkhook(server.data_dir(), &["keys", "create", "--org", "acme", "--agent", "agent"]))
-    });
+    let agent =
+        block_in_place(|| stdout(&server.run(&["keys", "create", "--org", "acme", "--agent", "agent"])));
     let me = api(&agent).must(200, "GET", "/api/v1/whoami", None).await;
     assert_eq!(me["auth_subtype"], "api_key.agent_scoped.claimed", "{me}");
     let organization = me["organization_id"].as_str().expect("an id").to_owned();
@@ -117,7 +110,7 @@ async fn commands_reach_a_running_server() {
     let socket = server.data_dir().join("admin.sock");
     let mode = std::fs::metadata(&socket).expect("it is there").permissions().mode();
     assert_eq!(mode & 0o777, 0o600, "its owner's alone");
-    let keys = block_in_place(|| use_every_command(server.data_dir()));
+    let keys = block_in_place(|| use_every_command(&server));
     keys_work(&server, keys).await;
 }
 
@@ -127,7 +120,7 @@ async fn commands_work_on_the_store_when_no_server_runs() {
     server.terminate();
     block_in_place(|| server.wait_exit());
     assert!(!server.data_dir().join("admin.sock").exists(), "a clean stop takes its socket away");
-    let keys = block_in_place(|| use_every_command(server.data_dir()));
+    let keys = block_in_place(|| use_every_command(&server));
     block_in_place(|| server.restart());
     keys_work(&server, keys).await;
 }
@@ -137,9 +130,9 @@ fn commands_work_after_a_kill_left_the_socket_behind() {
     let mut server = RunningServer::start_blocking();
     server.kill();
     assert!(server.data_dir().join("admin.sock").exists(), "nobody took it away");
-    use_every_command(server.data_dir());
+    use_every_command(&server);
     server.restart();
-    assert!(stdout(&inkhook(server.data_dir(), &["org", "list"])).contains("acme"));
+    assert!(stdout(&server.run(&["org", "list"])).contains("acme"));
 }
 
 #[test]
@@ -147,23 +140,20 @@ fn a_data_directory_may_have_a_long_path() {
     let directory = tempfile::Builder::new().prefix(&"long".repeat(40)).tempdir().expect("a directory");
     let server = RunningServer::start_without_key_in(directory);
     assert!(server.data_dir().as_os_str().len() > 160);
-    assert!(stdout(&inkhook(server.data_dir(), &["org", "create", "acme"])).ends_with("  acme"));
-    assert_eq!(
-        refusal(&inkhook(server.data_dir(), &["org", "create", "acme"])),
-        "there is an organisation 'acme' already"
-    );
+    assert!(stdout(&server.run(&["org", "create", "acme"])).ends_with("  acme"));
+    assert_eq!(refusal(&server.run(&["org", "create", "acme"])), "there is an organisation 'acme' already");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deleted_organisations_keys_end_with_it() {
     let server = block_in_place(RunningServer::start_blocking);
     let key = block_in_place(|| {
-        stdout(&inkhook(server.data_dir(), &["org", "create", "acme"]));
-        stdout(&inkhook(server.data_dir(), &["keys", "create", "--org", "acme"]))
+        stdout(&server.run(&["org", "create", "acme"]));
+        stdout(&server.run(&["keys", "create", "--org", "acme"]))
     });
     let api = Api { address: server.api, key };
     api.must(200, "GET", "/api/v1/whoami", None).await;
-    block_in_place(|| stdout(&inkhook(server.data_dir(), &["org", "delete", "acme"])));
+    block_in_place(|| stdout(&server.run(&["org", "delete", "acme"])));
     api.must(401, "GET", "/api/v1/whoami", None).await;
 }
 

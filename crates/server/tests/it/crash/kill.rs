@@ -99,7 +99,7 @@ async fn a_killed_server_keeps_every_promise() {
     server.terminate();
     let status = block_in_place(|| server.wait_exit());
     assert!(status.success(), "a clean stop after all: {status}");
-    evidence.read_store(server.data_dir());
+    evidence.read_store(server.books());
     let replays = *replays.lock().expect("no panic");
     report(&evidence, journal.cut_off(), replays);
     let by_hand = evidence.deliveries.iter().filter(|delivery| delivery.sort == Sort::ByHand).count();
@@ -246,7 +246,7 @@ async fn wait_for_drain(server: &RunningServer) {
 /// What waits now.
 fn record(server: &RunningServer) -> Evidence {
     let mut record = Evidence::default();
-    block_in_place(|| record.read_queue(server.data_dir()));
+    block_in_place(|| record.read_queue(server.books()));
     record
 }
 

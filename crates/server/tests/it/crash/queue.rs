@@ -12,7 +12,7 @@ const NOWHERE: &str = "http://127.0.0.1:9/secret-path";
 
 fn json_of(server: &RunningServer, arguments: &[&str]) -> Value {
     let arguments = [&["queue"], arguments, &["--json"]].concat();
-    serde_json::from_str(&stdout(&inkhook(server.data_dir(), &arguments))).expect("JSON")
+    serde_json::from_str(&stdout(&server.run(&arguments))).expect("JSON")
 }
 
 fn use_every_command(server: &RunningServer, from: &str, to: &str, request: &str) {
@@ -24,15 +24,13 @@ fn use_every_command(server: &RunningServer, from: &str, to: &str, request: &str
             (&json!(from), &json!("127.0.0.1"), &json!("default")),
             "{listed}"
         );
-        let shown = stdout(&inkhook(server.data_dir(), &["queue", "list", "--org", "default"]));
+        let shown = stdout(&server.run(&["queue", "list", "--org", "default"]));
         assert!(shown.contains("paused (by_hand) since") && !shown.contains("secret-path"), "{shown}");
         assert_eq!(json_of(server, &["list", "--after", from]), json!([]));
-        let said =
-            |arguments: &[&str]| stdout(&inkhook(server.data_dir(), &[&["queue"], arguments].concat()));
+        let said = |arguments: &[&str]| stdout(&server.run(&[&["queue"], arguments].concat()));
         assert!(said(&["retry", "--request", request]).contains("due now"));
         assert_eq!(json_of(server, &["cancel", "--request", request]), json!({"changed": 1, "left": 0}));
-        let refused =
-            |arguments: &[&str]| refusal(&inkhook(server.data_dir(), &[&["queue"], arguments].concat()));
+        let refused = |arguments: &[&str]| refusal(&server.run(&[&["queue"], arguments].concat()));
         let gone = refused(&["cancel", "--request", request]);
         assert_eq!(gone, format!("nothing with the request id '{request}' is queued"));
         let nobody = "0b9c6f1e-5b1a-4c9e-8a53-3d0f5e1a1001";

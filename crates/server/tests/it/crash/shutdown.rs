@@ -82,12 +82,11 @@ async fn a_receiver_that_hangs_holds_up_a_stop_until_its_deadline() {
     assert!(status.success(), "{status}");
     assert!((Duration::from_secs(2)..Duration::from_secs(2) + SLACK).contains(&took), "{took:?}");
     assert!(server.log().contains("cut off"), "it says so: {}", server.log());
-    let store = rusqlite::Connection::open(server.data_dir().join("inkhook.db")).expect("it opens");
-    let leased = store.query_row("SELECT count(*) FROM queue WHERE boot IS NOT NULL", [], |row| row.get(0));
-    assert_eq!(leased, Ok(0), "the lease was released, not left to end");
-    let logged = store.query_row("SELECT outcome FROM attempts", [], |row| row.get(0));
-    assert_eq!(logged, Ok(3), "and the attempt is on record as unknown already");
-    drop(store);
+    let number = |sql: &str| block_in_place(|| server.books().column::<i64>(sql));
+    let leased = number("SELECT count(*) FROM queue WHERE boot IS NOT NULL");
+    assert_eq!(leased, [0], "the lease was released, not left to end");
+    let logged = number("SELECT outcome FROM attempts");
+    assert_eq!(logged, [3], "and the attempt is on record as unknown already");
     is_made_again(&mut server, &receiver, &event).await;
 }
 

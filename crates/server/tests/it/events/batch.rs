@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use uuid::Uuid;
+
 use super::Bench;
 use crate::support::Reply;
 
@@ -39,7 +41,9 @@ async fn a_batch_is_accepted_in_order() {
     let reply = send(&bench, events).await.expect(202);
     assert_eq!(duplicates(&reply), [false, false, false]);
     assert_eq!(reply.json["events"][1]["event_type"], "message.sent");
-    let stored: Vec<String> = bench.server.query("SELECT lower(hex(id)) FROM events ORDER BY seq");
+    let stored: Vec<[u8; 16]> = bench.server.query("SELECT id FROM events ORDER BY seq");
+    let stored: Vec<String> =
+        stored.into_iter().map(|id| Uuid::from_bytes(id).simple().to_string()).collect();
     let answered: Vec<String> =
         ids(&reply).iter().map(|id| id.trim_start_matches("evt_").replace('-', "")).collect();
     assert_eq!(stored, answered, "accepted in the order given");

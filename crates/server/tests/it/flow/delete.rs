@@ -156,8 +156,5 @@ async fn nothing_is_queued(world: &World, mailbox: &Mailbox, subscription: &str)
 }
 
 fn count(server: &RunningServer, sql: &str) -> i64 {
-    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
-    let path = server.data_dir().join("inkhook.db");
-    let store = rusqlite::Connection::open_with_flags(path, flags).expect("it opens");
-    store.query_row(sql, [], |row| row.get(0)).expect("it counts")
+    server.books().column(sql)[0]
 }

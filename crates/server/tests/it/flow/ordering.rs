@@ -257,10 +257,8 @@ async fn a_kill_keeps_the_order_and_loses_nothing_that_waits_for_its_turn() {
     api.subscribe(&mailbox, &receiver.url("/"), &["message.received"]).await;
     block_in_place(|| {
         server.kill();
-        let store = rusqlite::Connection::open(server.data_dir().join("inkhook.db")).expect("nobody has it");
-        let set = "UPDATE subscriptions SET ordering = 'conversation', ordering_since_seq = 0";
-        assert_eq!(store.execute(set, []), Ok(1));
-        drop(store);
+        server.books().run("UPDATE subscriptions SET ordering = 'conversation', ordering_since_seq = 0");
+        assert_eq!(server.books().column::<String>("SELECT ordering FROM subscriptions"), ["conversation"]);
         server.restart();
     });
     let api = Api { address: server.api, key: server.admin_key.clone() };

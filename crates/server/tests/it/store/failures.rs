@@ -6,23 +6,19 @@ mod http;
 mod log;
 mod unknown;
 
-use std::path::Path;
-
-use rusqlite::Connection;
+use inkhook_server::store::faults::Faults;
 
 /// Keeps the writer from beginning its next group until it is dropped: whatever is queued meanwhile is in
-/// one group. The writer waits for this lock for 5 s at most.
-struct Blocked(Connection);
+/// one group.
+struct Blocked(Faults);
 
-fn block_writer(data_dir: &Path) -> Blocked {
-    let path = inkhook_server::store::database_path(data_dir);
-    let connection = Connection::open(path).expect("the store's file opens");
-    connection.execute_batch("BEGIN IMMEDIATE").expect("nobody else writes");
-    Blocked(connection)
+fn block_writer(faults: &Faults) -> Blocked {
+    faults.hold();
+    Blocked(faults.clone())
 }
 
 impl Drop for Blocked {
     fn drop(&mut self) {
-        self.0.execute_batch("ROLLBACK").expect("the lock is released");
+        self.0.resume();
     }
 }

@@ -7,6 +7,7 @@ use inkhook_server::store::accept::NewEvent;
 use inkhook_server::store::keeper::WAL_LIMIT_BYTES;
 use rusqlite::Connection;
 
+use crate::support::books::needs_a_file;
 use crate::support::store::{Agent, StoreBench};
 
 fn log_bytes(bench: &StoreBench) -> u64 {
@@ -28,6 +29,9 @@ async fn write(bench: &StoreBench, agent: Agent, mebibytes: usize) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_log_stays_short_while_others_read_and_write() {
+    if !needs_a_file("a write-ahead log") {
+        return;
+    }
     let bench = StoreBench::new();
     let help = bench.agent("help").await;
     let done = Arc::new(AtomicBool::new(false));
@@ -56,6 +60,9 @@ async fn the_log_stays_short_while_others_read_and_write() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_that_keeps_the_log_is_waited_for() {
+    if !needs_a_file("a write-ahead log") {
+        return;
+    }
     let bench = StoreBench::new();
     let help = bench.agent("help").await;
     // Not one of the store's own, so nobody cuts it off: it ends by itself.

@@ -1,7 +1,8 @@
 //! A store's tables, looked at and changed past the store: for what no verb tells, and for damage.
 //!
 //! Which database a test's store is in is decided in one place: `INKHOOK_TEST_STORE=postgres` runs the same tests
-//! on a server. Queries are written once; `greatest` is what SQLite calls `max`, and is replaced for it.
+//! on a server. Queries are written once. Two words are replaced: `greatest(…)` is what SQLite calls `max`, and
+//! `randomblob(16)` is there on SQLite only.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -10,13 +11,16 @@ use inkhook_server::store::{DatabaseServer, database_path};
 use rusqlite::types::Value;
 use tokio_postgres::types::{FromSql, Type};
 
-use super::postgres::{Database, apart};
+use super::postgres::Database;
+
+/// Which kind of store the tests have.
+const STORE: &str = "INKHOOK_TEST_STORE";
 
 /// Where the tables are.
 #[derive(Debug)]
 pub enum Books {
     File(File),
-    Server(Database),
+    Server(Box<Database>),
 }
 
 /// A file, and a connection that reads it, from the first query on.
@@ -29,11 +33,12 @@ pub struct File {
 impl Books {
     /// Those of a store that is made in this directory.
     pub fn for_store_in(directory: &Path) -> Self {
-        match std::env::var("INKHOOK_TEST_STORE").as_deref() {
+        match std::env::var(STORE).as_deref() {
             Ok("postgres") => {
-                Self::Server(Database::create().expect("INKHOOK_TEST_POSTGRES names a cluster"))
+                let database = Database::take().expect("INKHOOK_TEST_POSTGRES names a cluster");
+                Self::Server(Box::new(database))
             }
-            Ok(other) => panic!("INKHOOK_TEST_STORE is {other}, which is no store"),
+            Ok(other) => panic!("{STORE} is {other}, which is no store"),
             Err(_) => Self::of_file(directory),
         }
     }
@@ -45,15 +50,21 @@ impl Books {
 
     /// What the store is opened with.
     pub fn server(&self) -> Option<DatabaseServer> {
+        self.url().map(|url| DatabaseServer::parse(&url, None).expect("a URL"))
+    }
+
+    /// What `--database-url` takes, where that is needed.
+    pub fn url(&self) -> Option<String> {
         match self {
             Self::File(_) => None,
-            Self::Server(database) => Some(DatabaseServer::parse(&database.url(), None).expect("a URL")),
+            Self::Server(database) => Some(database.url()),
         }
     }
 
-    /// Whether they are in a file of their own.
-    pub fn is_file(&self) -> bool {
-        matches!(self, Self::File(_))
+    /// What of each row of a query's answer `read` makes.
+    pub fn read<T>(&self, sql: &str, read: impl FnMut(Cells<'_>) -> T) -> Vec<T> {
+        let rows = self.rows(sql);
+        rows.iter().map(|row| Cells(row)).map(read).collect()
     }
 
     /// What a query says.
@@ -69,18 +80,16 @@ impl Books {
                     statement.query_map([], |row| (0..columns).map(|column| row.get(column)).collect());
                 rows.expect("it runs").collect::<Result<_, _>>().expect("it reads")
             }
-            Self::Server(database) => apart(async move {
-                let client = database.connect().await;
-                let rows = client.query(sql, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+            Self::Server(database) => {
+                let rows = database.ask(|session| session.rows(&for_server(sql)));
                 rows.iter().map(|row| (0..row.len()).map(|at| value(row, at)).collect()).collect()
-            }),
+            }
         }
     }
 
     /// The first column of what a query says.
     pub fn column<T: rusqlite::types::FromSql>(&self, sql: &str) -> Vec<T> {
-        let rows = self.rows(sql);
-        rows.iter().map(|row| T::column_result((&row[0]).into()).expect("a value")).collect()
+        self.read(sql, |row| row.get(0))
     }
 
     /// Does what a statement says, or several.
@@ -91,10 +100,16 @@ impl Books {
                 connection.busy_timeout(super::PATIENCE).expect("it waits");
                 connection.execute_batch(sql).expect("it runs");
             }
-            Self::Server(database) => apart(async move {
-                let client = database.connect().await;
-                client.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
-            }),
+            Self::Server(database) => database.ask(|session| session.run(&for_server(sql))),
+        }
+    }
+
+    /// Has acceptance numbers go on after those of events that the store knows nothing of. A file's store sees to
+    /// that itself when it is opened.
+    pub fn number_on(&self) {
+        if let Self::Server(_) = self {
+            // A block's numbers begin with a multiple of its size.
+            self.run("SELECT setval('acceptance_numbers', max(seq) / 1024 * 1024 + 1024) FROM events");
         }
     }
 
@@ -138,6 +153,30 @@ impl Books {
             Value::Blob(blob) => is_in(&blob),
             _ => false,
         })
+    }
+}
+
+/// Whether the tests' stores are files. A test of what only a file has asks before it begins, and says what that is.
+pub fn needs_a_file(what: &str) -> bool {
+    let is_file = std::env::var_os(STORE).is_none();
+    if !is_file {
+        println!("skipped: {what} is something that only a store in a file has");
+    }
+    is_file
+}
+
+fn for_server(sql: &str) -> String {
+    sql.replace("randomblob(16)", "decode(md5(CAST(random() AS TEXT)), 'hex')")
+}
+
+/// The values of a row.
+#[derive(Debug, Clone, Copy)]
+pub struct Cells<'a>(&'a [Value]);
+
+impl Cells<'_> {
+    /// That of a column, counted from 0.
+    pub fn get<T: rusqlite::types::FromSql>(self, column: usize) -> T {
+        T::column_result((&self.0[column]).into()).unwrap_or_else(|why| panic!("column {column}: {why}"))
     }
 }
 

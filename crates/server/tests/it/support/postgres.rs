@@ -1,19 +1,33 @@
-//! A Postgres database for each test, in the cluster that `INKHOOK_TEST_POSTGRES` names.
+//! Postgres databases for tests, in the cluster that `INKHOOK_TEST_POSTGRES` names.
 //!
-//! Every test, whatever process it runs in, has a database that nobody else sees, with the schema in it, dropped
-//! when the test is over. It is a copy of a template that the first test makes; the template's name holds a hash
-//! of all that it is made of, so a cluster that is used again never serves an old schema. It comes into being
-//! under another name and is renamed when complete: what is there is whole, and a process that dies while it makes
-//! one leaves nothing that others would take for it.
+//! Every test, whatever process it runs in, has a database that nobody else sees, with the schema in it. It is a
+//! copy of a template that the first test makes; the template's name holds a hash of all that it is made of, so a
+//! cluster that is used again never serves an old schema. It comes into being under another name and is renamed when
+//! complete: what is there is whole, and a process that dies while it makes one leaves nothing that others would
+//! take for it.
 //!
-//! A database that a killed test leaves behind goes with the cluster, which `scripts/test` makes anew each time.
+//! A test of the schema makes one for itself, which is dropped when the test is over. Any other takes one of the
+//! [`pool`], as empty as a new one. What a killed test leaves behind goes with the cluster, which `scripts/test`
+//! makes anew each time.
+
+mod pool;
+mod session;
 
 use std::future::Future;
+use std::sync::Mutex;
 use std::time::Duration;
 
+use inkhook_server::domain::entropy::Entropy;
+use inkhook_server::domain::time::Clock;
+use inkhook_server::store::faults::Faults;
+use inkhook_server::store::seal::Sealer;
+use inkhook_server::store::{DatabaseServer, Store, StoreOptions};
 use sha2::{Digest, Sha256};
 use tokio_postgres::config::Host;
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::{Client, Config};
+
+use super::{START, any_disk};
+use session::{Session, beside, connect};
 
 mod embedded {
     refinery::embed_migrations!("../../migrations/postgres");
@@ -35,86 +49,117 @@ const LOOKS: usize = 1_000;
 pub struct Database {
     name: String,
     cluster: Config,
+    /// In the cluster. It holds the lock of a database of the pool.
+    lock: Session,
+    /// In the database, from the first query on.
+    inside: Mutex<Option<Session>>,
+    is_ours: bool,
 }
 
 impl Database {
     /// A new one; `None`, said aloud, where the tests have no cluster: the test is skipped.
     pub fn create() -> Option<Self> {
-        let Ok(url) = std::env::var(CLUSTER) else {
-            assert_ne!(
-                std::env::var("CI").as_deref(),
-                Ok("true"),
-                "{CLUSTER} is not set: run the tests with scripts/test, which starts a cluster"
-            );
-            println!("skipped: {CLUSTER} is not set; scripts/test starts a cluster");
-            return None;
-        };
-        let mut cluster: Config = url.parse().expect("a Postgres URL");
-        cluster.connect_timeout(CONNECT_TIMEOUT);
+        let (cluster, lock) = cluster()?;
         let name = format!("test_{:016x}", getrandom::u64().expect("random bytes"));
-        let (config, copy) = (cluster.clone(), name.clone());
-        apart(async move {
-            let client = connect(&config).await;
-            let template = template(&client, &config).await;
-            run(&client, &format!("CREATE DATABASE {copy} TEMPLATE {template} {HOW}")).await;
-        });
-        Some(Self { name, cluster })
+        let template = template(&lock, &cluster);
+        lock.run(&format!("CREATE DATABASE {name} TEMPLATE {template} {HOW}"));
+        Some(Self { name, cluster, lock, inside: Mutex::default(), is_ours: true })
+    }
+
+    /// An empty one of the pool; `None` as above.
+    pub fn take() -> Option<Self> {
+        let (cluster, lock) = cluster()?;
+        let template = template(&lock, &cluster);
+        let pool::Taken { name, lock, inside } = pool::take(lock, &cluster, &template);
+        Some(Self { name, cluster, lock, inside: Mutex::new(Some(inside)), is_ours: false })
     }
 
     /// What `--database-url` takes.
     pub fn url(&self) -> String {
-        let (user, port) = (self.cluster.get_user().expect("a user"), self.cluster.get_ports()[0]);
-        let Host::Tcp(host) = &self.cluster.get_hosts()[0] else { panic!("the cluster has no socket") };
-        format!("postgres://{user}@{host}:{port}/{}", self.name)
+        url(&self.cluster, &self.name)
     }
 
     /// A session in it. It ends with the client.
     pub async fn connect(&self) -> Client {
         connect(self.cluster.clone().dbname(&self.name)).await
     }
+
+    /// Asks in a session that is kept for the next question.
+    pub fn ask<T>(&self, ask: impl FnOnce(&Session) -> T) -> T {
+        let mut inside = self.inside.lock().expect("nobody panicked");
+        if inside.as_ref().is_some_and(Session::is_over) {
+            *inside = None;
+        }
+        ask(inside.get_or_insert_with(|| Session::open(self.cluster.clone().dbname(&self.name))))
+    }
 }
 
 impl Drop for Database {
     fn drop(&mut self) {
-        let (config, name) = (self.cluster.clone(), self.name.clone());
-        apart(async move {
-            let client = connect(&config).await;
-            end_sessions(&client, &name).await;
-            run(&client, &format!("DROP DATABASE {name} WITH (FORCE)")).await;
-        });
-    }
-}
-
-/// Ends those in a database and asks until they are gone. Dropping would end them, too, but looks whether they are
-/// gone ten times a second only.
-async fn end_sessions(client: &Client, database: &str) {
-    for _ in 0..LOOKS {
-        let ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1";
-        if client.query(ended, &[&database]).await.expect("the cluster's superuser may").is_empty() {
-            return;
+        if self.is_ours {
+            drop_database(&self.lock, &self.name);
         }
     }
 }
 
-/// What every test finds in its database besides the schema. Runs once, in the template; whatever this file says
-/// is part of the template's name.
-#[expect(clippy::unused_async, reason = "what goes in here speaks to the database")]
-async fn prepare(_client: &mut Client) {}
+fn cluster() -> Option<(Config, Session)> {
+    let Ok(url) = std::env::var(CLUSTER) else {
+        assert_ne!(
+            std::env::var("CI").as_deref(),
+            Ok("true"),
+            "{CLUSTER} is not set: run the tests with scripts/test, which starts a cluster"
+        );
+        println!("skipped: {CLUSTER} is not set; scripts/test starts a cluster");
+        return None;
+    };
+    let mut cluster: Config = url.parse().expect("a Postgres URL");
+    cluster.connect_timeout(CONNECT_TIMEOUT);
+    let session = Session::open(&cluster);
+    Some((cluster, session))
+}
+
+fn url(cluster: &Config, database: &str) -> String {
+    let (user, port) = (cluster.get_user().expect("a user"), cluster.get_ports()[0]);
+    let Host::Tcp(host) = &cluster.get_hosts()[0] else { panic!("the cluster has no socket") };
+    format!("postgres://{user}@{host}:{port}/{database}")
+}
+
+/// Ends the sessions in it and asks until they are gone. Dropping would end them, too, but looks whether they are
+/// gone ten times a second only.
+fn drop_database(session: &Session, name: &str) {
+    let end = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
+    for _ in 0..LOOKS {
+        if session.rows(&end).is_empty() {
+            break;
+        }
+    }
+    session.run(&format!("DROP DATABASE {name} WITH (FORCE)"));
+}
+
+/// What every test finds in its database besides the schema: the tables of the days around [`START`].
+fn prepare(url: &str) {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let options = StoreOptions {
+        data_dir: directory.path().into(),
+        database: Some(DatabaseServer::parse(url, None).expect("a URL")),
+        sealer: Sealer::new(&[0; 32]),
+        boot: 1,
+        clock: Clock::manual(START),
+        entropy: Entropy::seeded(1),
+        generations: std::sync::Arc::default(),
+        faults: Faults::default(),
+        limits: any_disk(),
+    };
+    let store = Store::open(options).expect("the store opens");
+    apart(async move { store.close().await });
+}
 
 /// Runs it to its end, whether or not this thread is in a runtime already.
 pub fn apart<F: Future<Output: Send> + Send>(task: F) -> F::Output {
-    let whole = || {
+    beside(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("a runtime").block_on(task)
-    };
-    std::thread::scope(|scope| scope.spawn(whole).join().expect("the cluster does as it is told"))
-}
-
-async fn connect(config: &Config) -> Client {
-    let (client, connection) = config.connect(NoTls).await.expect("the cluster takes connections");
-    // A session that is ended from outside is what tests are about; whoever uses it sees it.
-    tokio::spawn(async move { drop(connection.await) });
-    client
+    })
 }
 
 async fn run(client: &Client, sql: &str) {
@@ -127,41 +172,45 @@ async fn exists(client: &Client, database: &str) -> bool {
 }
 
 /// The name of the template, which is there afterwards.
-async fn template(client: &Client, config: &Config) -> String {
+fn template(session: &Session, cluster: &Config) -> String {
     let name = template_name();
-    if !exists(client, &name).await {
+    let is_there = || session.with(async |client| exists(client, &name).await);
+    if !is_there() {
         // Given up when the session ends, however that comes about.
-        client.execute("SELECT pg_advisory_lock($1)", &[&MAKING_TEMPLATE]).await.expect("the lock");
-        if !exists(client, &name).await {
-            make_template(client, config, &name).await;
+        session.run(&format!("SELECT pg_advisory_lock({MAKING_TEMPLATE})"));
+        if !is_there() {
+            make_template(session, cluster, &name);
         }
-        client.execute("SELECT pg_advisory_unlock($1)", &[&MAKING_TEMPLATE]).await.expect("the lock");
+        session.run(&format!("SELECT pg_advisory_unlock({MAKING_TEMPLATE})"));
     }
     name
 }
 
+/// Whatever these files say is part of it, and what they call is not: start a new cluster after a change of how
+/// a store makes its tables.
 fn template_name() -> String {
     let mut hash = Sha256::new();
     for migration in embedded::migrations::runner().get_migrations() {
         hash.update(format!("{migration}\n{}\n", migration.sql().unwrap_or_default()));
     }
-    hash.update(include_str!("postgres.rs"));
+    for source in [include_str!("postgres.rs"), include_str!("postgres/pool.rs")] {
+        hash.update(source);
+    }
     let hash = hash.finalize();
     format!("template_{:016x}", u64::from_be_bytes(hash[..8].try_into().expect("eight bytes")))
 }
 
-async fn make_template(client: &Client, config: &Config, name: &str) {
+fn make_template(session: &Session, cluster: &Config, name: &str) {
     let unfinished = "template_unfinished";
-    run(client, &format!("DROP DATABASE IF EXISTS {unfinished} WITH (FORCE)")).await;
-    run(client, &format!("CREATE DATABASE {unfinished} TEMPLATE template0 {HOW}")).await;
-    let mut inside = connect(config.clone().dbname(unfinished)).await;
-    let runner = embedded::migrations::runner().set_grouped(true);
-    runner.run_async(&mut inside).await.expect("the migrations run");
-    prepare(&mut inside).await;
+    session.run(&format!("DROP DATABASE IF EXISTS {unfinished} WITH (FORCE)"));
+    session.run(&format!("CREATE DATABASE {unfinished} TEMPLATE template0 {HOW}"));
+    prepare(&url(cluster, unfinished));
+    let inside = Session::open(cluster.clone().dbname(unfinished));
+    pool::remember(&inside);
     drop(inside);
     // Waits for that session to be gone. From here on nobody can have one, so that it can be copied at any time.
-    run(client, &format!("ALTER DATABASE {unfinished} RENAME TO {name}")).await;
-    run(client, &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false")).await;
+    session.run(&format!("ALTER DATABASE {unfinished} RENAME TO {name}"));
+    session.run(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"));
 }
 
 mod tests {

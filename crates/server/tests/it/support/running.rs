@@ -6,12 +6,14 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+use super::books::Books;
 
 /// How long a start may take before the test gives up.
 const START_DEADLINE: Duration = Duration::from_mins(1);
@@ -21,6 +23,9 @@ const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
 /// API's rate limit.
 const PATIENCE_LOOKS: u32 = 1_500;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Where tables are on a server, the key must be given. Any 32 bytes in base64.
+const MASTER_KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
 /// A server with a store of its own on free ports of 127.0.0.1, which may deliver to loopback. Killed, by
 /// its process id, when dropped; what it logged is printed when the test failed.
@@ -35,8 +40,31 @@ pub struct RunningServer {
     /// Where mail comes in.
     pub smtp: SocketAddr,
     child: Child,
-    data_dir: TempDir,
+    home: Home,
     settings: Vec<(String, String)>,
+}
+
+/// What stays when a server ends: its directory and its tables.
+#[derive(Debug)]
+struct Home {
+    data_dir: TempDir,
+    books: Books,
+}
+
+impl Home {
+    fn in_directory(data_dir: TempDir) -> Self {
+        let books = Books::for_store_in(data_dir.path());
+        Self { data_dir, books }
+    }
+
+    /// The built binary, told where its tables are.
+    fn binary(&self) -> Command {
+        let mut command = binary();
+        if let Some(url) = self.books.url() {
+            command.env("INKHOOK_DATABASE__URL", url).env("INKHOOK_SECURITY__MASTER_KEY", MASTER_KEY);
+        }
+        command
+    }
 }
 
 impl RunningServer {
@@ -69,8 +97,9 @@ impl RunningServer {
     }
 
     fn start_in(data_dir: TempDir, admin_key: String, settings: Vec<(String, String)>) -> Self {
-        let (child, api, smtp) = spawn(data_dir.path(), &admin_key, &settings);
-        Self { base_url: format!("http://{api}"), admin_key, api, smtp, child, data_dir, settings }
+        let home = Home::in_directory(data_dir);
+        let (child, api, smtp) = spawn(&home, &admin_key, &settings);
+        Self { base_url: format!("http://{api}"), admin_key, api, smtp, child, home, settings }
     }
 
     /// Ends it as a power cut would (SIGKILL), and waits until the process is gone.
@@ -98,12 +127,12 @@ impl RunningServer {
 
     /// What it has logged so far.
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.data_dir.path().join("test.log")).unwrap_or_default()
+        std::fs::read_to_string(self.data_dir().join("test.log")).unwrap_or_default()
     }
 
     /// Starts it again on the same store; the ports are new ones.
     pub fn restart(&mut self) {
-        let (child, api, smtp) = spawn(self.data_dir.path(), &self.admin_key, &self.settings);
+        let (child, api, smtp) = spawn(&self.home, &self.admin_key, &self.settings);
         self.base_url = format!("http://{api}");
         (self.child, self.api, self.smtp) = (child, api, smtp);
     }
@@ -115,7 +144,12 @@ impl RunningServer {
 
     /// The directory of its store.
     pub fn data_dir(&self) -> &Path {
-        self.data_dir.path()
+        self.home.data_dir.path()
+    }
+
+    /// Its tables.
+    pub fn books(&self) -> &Books {
+        &self.home.books
     }
 
     /// Makes a key of an identity that nobody has claimed yet.
@@ -123,15 +157,21 @@ impl RunningServer {
         self.command(&["keys", "create", "--org", "default", "--agent", handle, "--unclaimed"])
     }
 
-    /// Runs another command of the binary on the same data directory; its output, trimmed.
+    /// The built binary, told where this server's tables are.
+    pub fn binary(&self) -> Command {
+        self.home.binary()
+    }
+
+    /// Runs another command of the binary on the same store.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = self.binary();
+        command.args(arguments).arg("--data-dir").arg(self.data_dir());
+        command.stdin(Stdio::null()).output().expect("the binary runs")
+    }
+
+    /// The same with success; its output, trimmed.
     pub fn command(&self, arguments: &[&str]) -> String {
-        let output = binary()
-            .args(arguments)
-            .arg("--data-dir")
-            .arg(self.data_dir.path())
-            .stdin(Stdio::null())
-            .output()
-            .expect("the binary runs");
+        let output = self.run(arguments);
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "inkhook {arguments:?}: {}\n{errors}", output.status);
         String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
@@ -188,9 +228,10 @@ pub fn binary() -> Command {
 }
 
 /// Starts `inkhook serve` in a process group of its own and reads where it listens.
-fn spawn(data_dir: &Path, admin_key: &str, settings: &[(String, String)]) -> (Child, SocketAddr, SocketAddr) {
+fn spawn(home: &Home, admin_key: &str, settings: &[(String, String)]) -> (Child, SocketAddr, SocketAddr) {
+    let data_dir = home.data_dir.path();
     let log = File::options().create(true).append(true).open(data_dir.join("test.log")).expect("a log file");
-    let mut command = binary();
+    let mut command = home.binary();
     if !admin_key.is_empty() {
         command.env("INKHOOK_BOOTSTRAP__ADMIN_KEY", admin_key);
     }

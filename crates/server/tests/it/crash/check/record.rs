@@ -1,8 +1,5 @@
 //! What the store has on record, read past the server.
 
-use std::path::Path;
-
-use rusqlite::{Connection, OpenFlags, Row};
 use uuid::Uuid;
 
 use super::Evidence;
@@ -47,59 +44,42 @@ pub(in crate::crash) struct AttemptRow {
 
 impl Evidence {
     /// Reads what is on record, past the server.
-    pub(in crate::crash) fn read_store(&mut self, data_dir: &Path) {
-        self.read_queue(data_dir);
-        let store = open(data_dir);
+    pub(in crate::crash) fn read_store(&mut self, books: &Books) {
+        self.read_queue(books);
         let deliveries = "SELECT d.no, d.request_id, d.state, d.attempts, d.class, u.url FROM deliveries d
             JOIN subscriptions s ON s.no = d.subscription JOIN urls u ON u.no = s.url";
-        self.deliveries = rows(&store, deliveries, |row| {
-            let request_id = Uuid::from_bytes(row.get(1)?);
-            let (class, url): (i64, String) = (row.get(4)?, row.get(5)?);
+        self.deliveries = books.read(deliveries, |row| {
+            let request_id = Uuid::from_bytes(row.get(1));
+            let (class, url): (i64, String) = (row.get(4), row.get(5));
             let sort = match class {
                 MANUAL => Sort::ByHand,
                 _ if url.contains("/churn-") => Sort::Churned,
                 _ => Sort::Kept,
             };
-            Ok(DeliveryRow {
-                no: row.get(0)?,
+            DeliveryRow {
+                no: row.get(0),
                 request_id: format!("req_{request_id}"),
                 sort,
-                state: row.get(2)?,
-                attempts: row.get(3)?,
-            })
+                state: row.get(2),
+                attempts: row.get(3),
+            }
         });
         let attempts = "SELECT delivery, attempt_no, outcome, status, started_ms, created_ms FROM attempts
             ORDER BY delivery, no";
-        self.attempts = rows(&store, attempts, |row| {
-            Ok(AttemptRow {
-                delivery: row.get(0)?,
-                attempt_no: row.get(1)?,
-                outcome: row.get(2)?,
-                status: row.get(3)?,
-                started_ms: row.get(4)?,
-                recorded_ms: row.get(5)?,
-            })
+        self.attempts = books.read(attempts, |row| AttemptRow {
+            delivery: row.get(0),
+            attempt_no: row.get(1),
+            outcome: row.get(2),
+            status: row.get(3),
+            started_ms: row.get(4),
+            recorded_ms: row.get(5),
         });
-        let books = Books::of_file(data_dir);
-        self.broken = invariants::breach(&books).into_iter().chain(invariants::left_over(&books)).collect();
+        self.broken = invariants::breach(books).into_iter().chain(invariants::left_over(books)).collect();
     }
 
     /// Reads no more than what waits: while servers run.
-    pub(in crate::crash) fn read_queue(&mut self, data_dir: &Path) {
-        let store = open(data_dir);
-        self.queued = rows(&store, "SELECT no FROM queue", |row| row.get(0));
-        let most_lost = rows(&store, "SELECT coalesce(max(unknown), 0) FROM queue", |row| row.get(0));
-        self.most_lost = most_lost[0];
+    pub(in crate::crash) fn read_queue(&mut self, books: &Books) {
+        self.queued = books.column("SELECT no FROM queue");
+        self.most_lost = books.column("SELECT coalesce(max(unknown), 0) FROM queue")[0];
     }
-}
-
-fn open(data_dir: &Path) -> Connection {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
-    Connection::open_with_flags(data_dir.join("inkhook.db"), flags).expect("it opens")
-}
-
-fn rows<T>(store: &Connection, sql: &str, read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>) -> Vec<T> {
-    let mut statement = store.prepare(sql).expect("a statement");
-    let rows = statement.query_map([], read).expect("it runs");
-    rows.collect::<Result<_, _>>().expect("it reads")
 }

@@ -55,8 +55,6 @@ async fn a_removed_types_deliveries_are_shown_cancelled_at_once_and_stay_so_when
 
 /// Fills the queue past the store: through the front door it would take a minute.
 fn fill(bench: &StoreBench) {
-    let path = inkhook_server::store::database_path(bench.directory.path());
-    let connection = rusqlite::Connection::open(path).expect("the store's file opens");
     let sql = format!(
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {QUEUED})
          INSERT INTO queue (no, organization_id, subscription, event_seq, event_type, class, request_id,
@@ -67,19 +65,17 @@ fn fill(bench: &StoreBench) {
          INSERT INTO events SELECT e.seq + n.i, randomblob(16), e.organization_id, e.event_type,
             e.owner_kind, e.owner_id, e.identity_id, e.accepted_ms, NULL, 1, e.payload FROM events e, n"
     );
-    connection.execute_batch(&sql).expect("it is filled");
+    bench.books.run(&sql);
+    bench.books.number_on();
 }
 
 /// Every row of the tables that stay small, and how many the large ones have with a hash of their content.
 fn state(bench: &StoreBench) -> BTreeMap<String, Vec<Vec<Value>>> {
-    let tables = bench.rows(
-        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name",
-    );
     let mut state = BTreeMap::new();
-    for table in tables {
-        let Value::Text(table) = &table[0] else { unreachable!() };
+    for table in bench.books.tables() {
         let sql = if table == "queue" {
-            "SELECT count(*), sum(no), sum(due_ms), sum(class), sum(claim_no), count(boot) FROM queue".into()
+            "SELECT count(*), CAST(sum(no) AS TEXT), CAST(sum(due_ms) AS TEXT), sum(class), CAST(sum(claim_no) AS TEXT),
+                count(boot) FROM queue".into()
         } else if LARGE.contains(&table.as_str()) {
             format!("SELECT count(*) FROM {table}")
         } else {

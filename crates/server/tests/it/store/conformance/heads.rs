@@ -157,9 +157,8 @@ async fn a_sweep_puts_a_head_right_that_is_missing_or_too_late() {
     let help = bench.agent("help").await;
     bench.subscribe(help.admin(), help.by_mail(), &[RECEIVED]).await;
     bench.accept_mails(help, 1).await;
-    let path = inkhook_server::store::database_path(bench.directory.path());
     for damage in ["DELETE FROM queue_heads", "UPDATE queue_heads SET due_ms = 9223372036854775806"] {
-        rusqlite::Connection::open(&path).unwrap().execute(damage, []).unwrap();
+        bench.books.run(damage);
         assert!(bench.claim().await.is_empty(), "nobody finds it");
         assert_eq!(repairs(&bench).await, 1, "{damage}");
         assert_eq!(repairs(&bench).await, 0, "once");

@@ -16,6 +16,7 @@ use inkhook_wire::event::EventType;
 use tokio_util::sync::CancellationToken;
 
 use super::lists::page;
+use crate::support::books::needs_a_file;
 use crate::support::invariants;
 use crate::support::store::{Agent, StoreBench};
 
@@ -213,6 +214,9 @@ async fn a_publishers_id_is_kept_as_long_as_its_event() {
 
 #[tokio::test]
 async fn the_space_is_given_back() {
+    if !needs_a_file("space that is given back page by page") {
+        return;
+    }
     let (bench, help) = subscribed().await;
     for _ in 0..16 {
         let large = || NewEvent { payload: vec![b' '; 256 * 1024].into(), ..bench.mail(help) };

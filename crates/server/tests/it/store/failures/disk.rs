@@ -15,6 +15,7 @@ use inkhook_server::store::settle::{Next, Settled, Settlement};
 use inkhook_wire::event::EventType;
 
 use super::block_writer;
+use crate::support::books::needs_a_file;
 use crate::support::invariants;
 use crate::support::store::{Agent, StoreBench, stored};
 
@@ -79,6 +80,9 @@ async fn nothing_hangs_when_the_store_is_closed_while_its_disk_is_full() {
 
 #[tokio::test]
 async fn a_database_that_cannot_grow_takes_what_waited_when_it_can() {
+    if !needs_a_file("a limit of pages") {
+        return;
+    }
     let (bench, help) = subscribed(StoreBench::new()).await;
     bench.accept_mails(help, 1).await;
     let claimed = bench.claim_one().await;
@@ -114,6 +118,9 @@ async fn fill(bench: &StoreBench, agent: Agent) -> i64 {
 
 #[test]
 fn a_real_disk_without_room_refuses_keeps_and_goes_on() {
+    if !needs_a_file("a disk of its own") {
+        return;
+    }
     let directory = tempfile::tempdir().expect("a temporary directory");
     let name = "store::failures::disk::on_a_small_disk";
     let script = "mount -t tmpfs -o size=3m tmpfs \"$1\" && exec \"$2\" --exact \"$3\" --ignored --nocapture";
@@ -175,7 +182,7 @@ async fn a_sync_that_fails_ends_the_store_with_nothing_half_written() {
     let claimed = bench.claim_one().await;
     let before = bench.rows("SELECT * FROM queue");
     bench.faults.push(Point::Commit, Fault::Io);
-    let blocked = block_writer(bench.directory.path());
+    let blocked = block_writer(&bench.faults);
     let settlement = bench.settlement(&claimed, Recorded::Succeeded, Next::End(End::Succeeded));
     let mut all = Box::pin(async {
         join!(

@@ -24,7 +24,7 @@ async fn subscribed() -> (StoreBench, Agent) {
 
 /// Accepts these in one group.
 async fn accept_together(bench: &StoreBench, events: Vec<NewEvent>) -> Vec<Result<Accept, StoreError>> {
-    let blocked = block_writer(bench.directory.path());
+    let blocked = block_writer(&bench.faults);
     let mut accepted = Box::pin(join_all(events.into_iter().map(|event| bench.store().accept(event))));
     assert!(poll!(&mut accepted).is_pending(), "all of them wait for the writer");
     drop(blocked);
@@ -62,7 +62,7 @@ async fn settles_and_changes_beside_a_culprit_are_stored() {
     let claimed = bench.claim_one().await;
     bench.faults.push(Point::Accept, Fault::Statement);
     bench.faults.push(Point::Accept, Fault::Statement);
-    let blocked = block_writer(bench.directory.path());
+    let blocked = block_writer(&bench.faults);
     let mut all = Box::pin(async {
         join!(
             bench.succeed(&claimed),
@@ -148,7 +148,7 @@ async fn a_conflict_is_tried_once_more_whole_and_then_one_by_one() {
         bench.accept_mails(help, 1).await;
         let claimed = bench.claim_one().await;
         (0..conflicts).for_each(|_| bench.faults.push(Point::Commit, Fault::Conflict));
-        let blocked = block_writer(bench.directory.path());
+        let blocked = block_writer(&bench.faults);
         let mails = (0..3).map(|_| bench.store().accept(bench.mail(help)));
         let mut all = Box::pin(async { join!(join_all(mails), bench.succeed(&claimed)) });
         assert!(poll!(&mut all).is_pending());

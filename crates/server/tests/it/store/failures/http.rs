@@ -93,7 +93,7 @@ async fn publishing_goes_on_by_itself_when_the_disk_has_room_again() {
 
 #[tokio::test]
 async fn an_organisation_that_floods_is_refused_and_another_is_not() {
-    let (server, acme, help, _) = failing().await;
+    let (server, acme, help, faults) = failing().await;
     let other = server.organization("other").await;
     let sales = other.identity("sales").await;
     let event = || NewEvent {
@@ -108,7 +108,7 @@ async fn an_organisation_that_floods_is_refused_and_another_is_not() {
         payload: b"{}".as_slice().into(),
     };
     settled_keys(&server, &other).await;
-    let blocked = block_writer(server.data_dir());
+    let blocked = block_writer(&faults);
     let store = &server.app.store;
     let mut flood = Box::pin(join_all((0..WAITING).map(|_| store.accept(event()))));
     assert!(poll!(&mut flood).is_pending());

@@ -73,7 +73,7 @@ async fn accepts_are_refused_while_settles_of_the_same_group_are_written() {
         bench.accept_mails(help, 1).await;
         let claimed = bench.claim_one().await;
         bench.faults.push(point, Fault::Unknown);
-        let blocked = block_writer(bench.directory.path());
+        let blocked = block_writer(&bench.faults);
         let mut both =
             Box::pin(async { join!(bench.succeed(&claimed), bench.store().accept(bench.mail(help))) });
         assert!(poll!(&mut both).is_pending());
