@@ -124,15 +124,18 @@ fn url(cluster: &Config, database: &str) -> String {
     format!("postgres://{user}@{host}:{port}/{database}")
 }
 
-/// Ends the sessions in it and asks until they are gone. Dropping would end them, too, but looks whether they are
-/// gone ten times a second only.
-fn drop_database(session: &Session, name: &str) {
+/// Asks until they are gone. What waits for that itself looks ten times a second only.
+fn end_sessions(session: &Session, name: &str) {
     let end = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
     for _ in 0..LOOKS {
         if session.rows(&end).is_empty() {
             break;
         }
     }
+}
+
+fn drop_database(session: &Session, name: &str) {
+    end_sessions(session, name);
     session.run(&format!("DROP DATABASE {name} WITH (FORCE)"));
 }
 

@@ -2,19 +2,24 @@
 //!
 //! The cluster holds as many of them as tests have ever run at once. Whoever holds the advisory lock of a number
 //! has the database of that number, and the lock goes with the session that holds it, however its process ends.
-//! A test that is over leaves everything where it is. The next one ends the sessions that are left in it, takes
-//! away tables that the template does not have, and empties the others; where the schema is not the template's
-//! after that, it makes the database anew.
+//! A test that is over leaves everything where it is. The next one ends the sessions that are left in it and gives it
+//! another name, so that a server which outlived its test does not find it again. Then it takes away tables that the
+//! template does not have, and empties the others; where the schema is not the template's after that, it makes the
+//! database anew.
 
 use tokio_postgres::Config;
+use tokio_postgres::error::SqlState;
 
+use super::HOW;
 use super::session::Session;
-use super::{HOW, exists, run};
 
 /// The first half of the advisory locks' keys; the second is the database's number.
 const LOCKS: i32 = 7_465_002;
 /// So many tests at once; the cluster takes fewer connections than they would need.
 const MOST: i32 = 64;
+
+/// How often a new name is tried, each time for 5 s.
+const RENAMES: usize = 10;
 
 /// A table of at most this size is emptied row by row, which leaves dead rows where they are, but makes no files;
 /// of the others all files are made anew.
@@ -32,10 +37,6 @@ const REMEMBER: &str = "
     $$;
     CREATE TABLE of_tests.template AS SELECT of_tests.shape() AS shape, array_agg(relname) AS tables
         FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')";
-
-/// Ends the sessions of others in this database; tells how many there are still.
-const END_OTHERS: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-    WHERE datname = current_database() AND pid <> pg_backend_pid()";
 
 /// Empties every table, those above so many bytes by making them anew, and has all numbers begin again.
 fn clean(small_bytes: usize) -> String {
@@ -88,10 +89,13 @@ pub(super) fn take(lock: Session, cluster: &Config, template: &str) -> Taken {
         "SELECT n FROM generate_series(0, {MOST} - 1) n WHERE pg_try_advisory_lock({LOCKS}, n) LIMIT 1"
     );
     let number: i32 = lock.rows(&free).first().expect("one of them is free").get(0);
-    let name = format!("pool_{}_{number}", template.trim_start_matches("template_"));
+    let place = format!("pool_{}_{number}_", template.trim_start_matches("template_"));
+    let name = format!("{place}{:08x}", getrandom::u32().expect("random bytes"));
     let mut config = cluster.clone();
     config.dbname(&name);
-    if lock.with(async |client| exists(client, &name).await) {
+    let used = format!("SELECT datname::text FROM pg_database WHERE starts_with(datname::text, '{place}')");
+    if let Some(used) = lock.rows(&used).first() {
+        rename(&lock, used.get(0), &name);
         let inside = Session::open(&config);
         if empty(&inside) {
             return Taken { name, lock, inside };
@@ -99,20 +103,25 @@ pub(super) fn take(lock: Session, cluster: &Config, template: &str) -> Taken {
         drop(inside);
         super::drop_database(&lock, &name);
     }
-    let create = format!("CREATE DATABASE {name} TEMPLATE {template} {HOW}");
-    lock.with(async |client| run(client, &create).await);
+    lock.run(&format!("CREATE DATABASE {name} TEMPLATE {template} {HOW}"));
     let inside = Session::open(&config);
     Taken { name, lock, inside }
 }
 
-/// Whether the database is as the template was, which it is made to be.
-fn empty(inside: &Session) -> bool {
-    for _ in 0..super::LOOKS {
-        let others: i64 = inside.rows(END_OTHERS)[0].get(0);
-        if others == 0 {
-            break;
+/// Whoever ended a session in it may have begun another before it has the new name.
+fn rename(lock: &Session, name: &str, new_name: &str) {
+    for _ in 0..RENAMES {
+        super::end_sessions(lock, name);
+        match lock.try_run(&format!("ALTER DATABASE {name} RENAME TO {new_name}")) {
+            Err(error) if error.code() == Some(&SqlState::OBJECT_IN_USE) => {}
+            renamed => return renamed.expect("it has a new name"),
         }
     }
+    panic!("somebody is in {name} again and again");
+}
+
+/// Whether the database is as the template was, which it is made to be.
+fn empty(inside: &Session) -> bool {
     inside.run(&clean(SMALL_BYTES));
     inside.rows("SELECT of_tests.shape() = shape FROM of_tests.template")[0].get(0)
 }

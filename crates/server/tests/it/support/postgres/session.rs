@@ -34,8 +34,11 @@ impl Session {
 
     /// Does what statements say.
     pub fn run(&self, sql: &str) {
-        let ran = self.wait(self.client.batch_execute(sql));
-        ran.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        self.try_run(sql).unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    }
+
+    pub fn try_run(&self, sql: &str) -> Result<(), tokio_postgres::Error> {
+        self.wait(self.client.batch_execute(sql))
     }
 
     /// Runs something with the client.
