@@ -4,6 +4,7 @@
 //! on a server. Queries are written once. Two words are replaced: `greatest(…)` is what SQLite calls `max`, and
 //! `randomblob(16)` is there on SQLite only.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -15,6 +16,9 @@ use super::postgres::Database;
 
 /// Which kind of store the tests have.
 const STORE: &str = "INKHOOK_TEST_STORE";
+
+/// A file that lists what was skipped, a line each.
+const SKIPPED: &str = "INKHOOK_TEST_SKIPPED";
 
 /// Where the tables are.
 #[derive(Debug)]
@@ -156,11 +160,19 @@ impl Books {
     }
 }
 
-/// Whether the tests' stores are files. A test of what only a file has asks before it begins, and says what that is.
+/// Whether the tests' stores are files. A test of what only a file has asks before it begins, and says what that is:
+/// it is printed, and listed by `scripts/test`.
 pub fn needs_a_file(what: &str) -> bool {
     let is_file = std::env::var_os(STORE).is_none();
     if !is_file {
+        let thread = std::thread::current();
+        let test = thread.name().unwrap_or("a test");
         println!("skipped: {what} is something that only a store in a file has");
+        if let Some(list) = std::env::var_os(SKIPPED) {
+            let mut list = std::fs::File::options().append(true).open(list).expect("a file");
+            // In one piece, for others write it, too.
+            list.write_all(format!("{test}: only a file has {what}\n").as_bytes()).expect("it is written");
+        }
     }
     is_file
 }
