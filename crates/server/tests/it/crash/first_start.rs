@@ -10,7 +10,7 @@ use super::commands::{inkhook, refusal};
 use crate::support::ask::Api;
 use crate::support::books::needs_a_file;
 use crate::support::dice::Dice;
-use crate::support::running::{RunningServer, binary};
+use crate::support::running::{Home, RunningServer, binary};
 use crate::support::time::pass;
 
 const OTHER_KEY: &str = "another-key-of-32-bytes-in-base64";
@@ -187,10 +187,11 @@ fn what_cannot_work_is_refused_with_all_its_reasons() {
 async fn a_first_start_that_is_killed_can_be_repeated() {
     let dice = Dice::new("first start");
     for _ in 0..super::rounds(FIRST_STARTS) {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let mut first = binary()
+        let home = Home::new();
+        let mut first = home
+            .binary()
             .args(["serve", "--listen", "127.0.0.1:0", "--smtp-listen", "off", "--data-dir"])
-            .arg(directory.path())
+            .arg(home.data_dir())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -199,7 +200,7 @@ async fn a_first_start_that_is_killed_can_be_repeated() {
         pass(dice.millis(0..60)).await;
         first.kill().expect("a process of ours");
         first.wait().expect("a process of ours");
-        let server = block_in_place(|| RunningServer::start_without_key_in(directory));
+        let server = block_in_place(|| RunningServer::start_without_key_at(home));
         let key = std::fs::read_to_string(server.data_dir().join("admin-key")).expect("the first key");
         let api = Api { address: server.api, key: key.trim().to_owned() };
         api.must(200, "GET", "/api/v1/whoami", None).await;

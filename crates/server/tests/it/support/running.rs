@@ -46,19 +46,28 @@ pub struct RunningServer {
 
 /// What stays when a server ends: its directory and its tables.
 #[derive(Debug)]
-struct Home {
+pub struct Home {
     data_dir: TempDir,
     books: Books,
 }
 
 impl Home {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self::in_directory(tempfile::tempdir().expect("a temporary directory"))
+    }
+
     fn in_directory(data_dir: TempDir) -> Self {
         let books = Books::for_store_in(data_dir.path());
         Self { data_dir, books }
     }
 
+    pub fn data_dir(&self) -> &Path {
+        self.data_dir.path()
+    }
+
     /// The built binary, told where its tables are.
-    fn binary(&self) -> Command {
+    pub fn binary(&self) -> Command {
         let mut command = binary();
         if let Some(url) = self.books.url() {
             command.env("INKHOOK_DATABASE__URL", url).env("INKHOOK_SECURITY__MASTER_KEY", MASTER_KEY);
@@ -83,21 +92,25 @@ impl RunningServer {
         let settings: Vec<_> =
             settings.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
         let data_dir = tempfile::tempdir().expect("a temporary directory");
-        Self::start_in(data_dir, "test-admin-key-0123456789".to_owned(), settings)
+        Self::start_in(Home::in_directory(data_dir), "test-admin-key-0123456789".to_owned(), settings)
     }
 
     /// Starts on an empty store without being told the first key.
     pub fn start_without_key() -> Self {
-        Self::start_without_key_in(tempfile::tempdir().expect("a temporary directory"))
+        Self::start_without_key_at(Home::new())
     }
 
     /// The same in this directory.
     pub fn start_without_key_in(data_dir: TempDir) -> Self {
-        Self::start_in(data_dir, String::new(), Vec::new())
+        Self::start_without_key_at(Home::in_directory(data_dir))
     }
 
-    fn start_in(data_dir: TempDir, admin_key: String, settings: Vec<(String, String)>) -> Self {
-        let home = Home::in_directory(data_dir);
+    /// The same on what is there.
+    pub fn start_without_key_at(home: Home) -> Self {
+        Self::start_in(home, String::new(), Vec::new())
+    }
+
+    fn start_in(home: Home, admin_key: String, settings: Vec<(String, String)>) -> Self {
         let (child, api, smtp) = spawn(&home, &admin_key, &settings);
         Self { base_url: format!("http://{api}"), admin_key, api, smtp, child, home, settings }
     }
@@ -144,7 +157,7 @@ impl RunningServer {
 
     /// The directory of its store.
     pub fn data_dir(&self) -> &Path {
-        self.home.data_dir.path()
+        self.home.data_dir()
     }
 
     /// Its tables.
@@ -229,7 +242,7 @@ pub fn binary() -> Command {
 
 /// Starts `inkhook serve` in a process group of its own and reads where it listens.
 fn spawn(home: &Home, admin_key: &str, settings: &[(String, String)]) -> (Child, SocketAddr, SocketAddr) {
-    let data_dir = home.data_dir.path();
+    let data_dir = home.data_dir();
     let log = File::options().create(true).append(true).open(data_dir.join("test.log")).expect("a log file");
     let mut command = home.binary();
     if !admin_key.is_empty() {
