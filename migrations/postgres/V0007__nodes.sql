@@ -16,4 +16,3 @@ CREATE TABLE epochs (
     name  TEXT COLLATE "C" PRIMARY KEY,
     value BIGINT NOT NULL
 );
-INSERT INTO epochs (name, value) VALUES ('keys', 0), ('names', 0);

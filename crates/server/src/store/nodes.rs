@@ -31,7 +31,8 @@ const FORGET: &str = "DELETE FROM nodes WHERE seen_ms < $1";
 const LIVE: &str = "SELECT count(*) FROM nodes WHERE seen_ms >= $1";
 const GONE: &str = "DELETE FROM nodes WHERE boot = $1";
 const EPOCHS: &str = "SELECT name, value FROM epochs";
-pub(super) const RAISE_EPOCH: &str = "UPDATE epochs SET value = value + 1 WHERE name = $1";
+pub(super) const RAISE_EPOCH: &str = "INSERT INTO epochs (name, value) VALUES ($1, 1)
+    ON CONFLICT (name) DO UPDATE SET value = epochs.value + 1";
 const STANDS: &str = "SELECT s.id FROM queue q JOIN subscriptions s ON s.no = q.subscription
     WHERE q.no = $1 AND q.claim_no = $2 AND q.boot = $3 AND s.status = 'active' AND s.generation = $4";
 
