@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -18,6 +19,7 @@ pub struct Received {
     pub path: String,
     pub headers: HeaderMap,
     pub body: Bytes,
+    pub at: Instant,
 }
 
 impl Received {
@@ -107,6 +109,11 @@ impl Receiver {
         self.shared.received.lock().expect("no panic").clone()
     }
 
+    /// How many came to a path after this.
+    pub fn arrivals_after(&self, path: &str, at: Instant) -> usize {
+        self.received().iter().filter(|received| received.path == path && received.at > at).count()
+    }
+
     /// Waits until so many requests have come.
     pub async fn arrived(&self, count: usize) -> Vec<Received> {
         let wait = async {
@@ -126,7 +133,8 @@ impl Receiver {
 async fn receive(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await.expect("a whole body");
-    let received = Received { path: parts.uri.path().to_owned(), headers: parts.headers, body };
+    let (path, at) = (parts.uri.path().to_owned(), super::time::now());
+    let received = Received { path, headers: parts.headers, body, at };
     shared.received.lock().expect("no panic").push(received);
     shared.arrived.notify_waiters();
     loop {

@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -48,7 +48,9 @@ pub struct RunningServer {
 #[derive(Debug)]
 pub struct Home {
     data_dir: TempDir,
-    books: Books,
+    books: Arc<Books>,
+    /// In place of the tables' own address: the way to them goes through something.
+    by_way_of: Option<String>,
 }
 
 impl Home {
@@ -59,7 +61,7 @@ impl Home {
 
     fn in_directory(data_dir: TempDir) -> Self {
         let books = Books::for_store_in(data_dir.path());
-        Self { data_dir, books }
+        Self { data_dir, books: Arc::new(books), by_way_of: None }
     }
 
     pub fn data_dir(&self) -> &Path {
@@ -69,7 +71,7 @@ impl Home {
     /// The built binary, told where its tables are.
     pub fn binary(&self) -> Command {
         let mut command = binary();
-        if let Some(url) = self.books.url() {
+        if let Some(url) = self.by_way_of.clone().or_else(|| self.books.url()) {
             command.env("INKHOOK_DATABASE__URL", url).env("INKHOOK_SECURITY__MASTER_KEY", MASTER_KEY);
         }
         command
@@ -115,6 +117,20 @@ impl RunningServer {
         Self { base_url: format!("http://{api}"), admin_key, api, smtp, child, home, settings }
     }
 
+    /// Another node on the same tables, which must be a server's; it reaches them by this URL.
+    pub fn beside(&self, url: String) -> Self {
+        let data_dir = tempfile::tempdir().expect("a temporary directory");
+        let home = Home { data_dir, books: self.home.books.clone(), by_way_of: Some(url) };
+        let (admin_key, settings) = (self.admin_key.clone(), self.settings.clone());
+        let (child, api, smtp) = spawn(&home, &admin_key, &settings);
+        Self { base_url: format!("http://{api}"), admin_key, api, smtp, child, home, settings }
+    }
+
+    /// Stops it where it is (SIGSTOP), or lets it go on (SIGCONT).
+    pub fn freeze(&self, frozen: bool) {
+        self.signal(if frozen { "STOP" } else { "CONT" });
+    }
+
     /// Ends it as a power cut would (SIGKILL), and waits until the process is gone.
     pub fn kill(&mut self) {
         self.child.kill().expect("a process of ours");
@@ -123,7 +139,11 @@ impl RunningServer {
 
     /// Asks it to stop (SIGTERM); [`RunningServer::wait_exit`] waits for it.
     pub fn terminate(&self) {
-        let kill = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status();
+        self.signal("TERM");
+    }
+
+    fn signal(&self, name: &str) {
+        let kill = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.child.id())]).status();
         assert!(kill.expect("a shell").success(), "a process of ours");
     }
 
