@@ -70,7 +70,7 @@ fn posts(time: Duration, connections: usize, threads: usize) -> anyhow::Result<(
     let key = SigningKey::from_random_bytes([7; 32]);
     let template = Template::post(receiver.address(), "/ceiling", &[], &event_body(1_000))?.signed(key);
     let load = Load {
-        address: receiver.address(),
+        addresses: [receiver.address()].into(),
         templates: [template].into(),
         connections,
         pace: Pace::Closed,

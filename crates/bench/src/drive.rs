@@ -47,8 +47,9 @@ pub enum Until {
 /// What to send, and how.
 #[derive(Debug, Clone)]
 pub struct Load {
-    /// Where to.
-    pub address: SocketAddr,
+    /// Where to: connections are dealt out to these in turn; at least one. A request's `Host` is the one that its
+    /// template was made for.
+    pub addresses: Arc<[SocketAddr]>,
     /// Requests are made from these in turn; at least one.
     pub templates: Arc<[Template]>,
     /// Connections, all of them open before the first request.
@@ -144,11 +145,8 @@ impl Load {
     pub fn run(&self, progress: &Arc<AtomicU64>) -> io::Result<Tally> {
         let threads = self.threads.clamp(1, self.connections.max(1));
         let clock = Clock::start();
-        let mut workers = Vec::new();
-        for number in 0..threads {
-            let share = self.connections / threads + usize::from(number < self.connections % threads);
-            workers.push(Worker::open(self.address, share)?);
-        }
+        let shares = self.dealt(threads);
+        let workers = shares.iter().map(|share| Worker::open(share)).collect::<io::Result<Vec<_>>>()?;
         let run = Run {
             load: self.clone(),
             clock,
@@ -183,6 +181,18 @@ impl Load {
 }
 
 impl Load {
+    /// Where each thread's connections go: no thread and no address has two more than another, and each thread has
+    /// connections to as many addresses as it can.
+    fn dealt(&self, threads: usize) -> Vec<Vec<SocketAddr>> {
+        let mut shares = Vec::with_capacity(threads);
+        let mut addresses = self.addresses.iter().copied().cycle();
+        for number in 0..threads {
+            let share = self.connections / threads + usize::from(number < self.connections % threads);
+            shares.push(addresses.by_ref().take(share).collect());
+        }
+        shares
+    }
+
     /// Requests of an open loop; nobody knows those of a closed one.
     fn due_in_all(&self) -> Option<u64> {
         match (self.pace, self.until) {
@@ -226,16 +236,16 @@ fn due_by(time: Duration, rate: f64) -> u64 {
 
 struct Worker {
     runtime: tokio::runtime::Runtime,
-    connections: Vec<Connection>,
+    connections: Vec<(SocketAddr, Connection)>,
 }
 
 impl Worker {
-    fn open(address: SocketAddr, connections: usize) -> io::Result<Self> {
+    fn open(addresses: &[SocketAddr]) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let opening = async {
             let mut open = Vec::new();
-            for _ in 0..connections {
-                open.push(Connection::open(address).await?);
+            for address in addresses {
+                open.push((*address, Connection::open(*address).await?));
             }
             Ok::<_, io::Error>(open)
         };
@@ -248,7 +258,9 @@ impl Worker {
         let tasks: Vec<_> = self
             .connections
             .into_iter()
-            .map(|connection| self.runtime.spawn(publish(run.clone(), connection, tally.clone())))
+            .map(|(address, connection)| {
+                self.runtime.spawn(publish(run.clone(), address, connection, tally.clone()))
+            })
             .collect();
         self.runtime.block_on(async {
             for task in tasks {
@@ -298,7 +310,12 @@ impl Run {
 }
 
 /// One connection's life.
-async fn publish(run: Arc<Run>, mut connection: Connection, tally: Arc<Mutex<Tally>>) -> io::Result<()> {
+async fn publish(
+    run: Arc<Run>,
+    address: SocketAddr,
+    mut connection: Connection,
+    tally: Arc<Mutex<Tally>>,
+) -> io::Result<()> {
     let lock = || tally.lock().unwrap_or_else(PoisonError::into_inner);
     let templates = &run.load.templates;
     let (mut request, mut body) = (Vec::new(), Vec::new());
@@ -330,7 +347,7 @@ async fn publish(run: Arc<Run>, mut connection: Connection, tally: Arc<Mutex<Tal
             }
         }
         if !answer.is_ok_and(|answer| !answer.closes) {
-            connection = again(&run).await?;
+            connection = again(&run, address).await?;
         }
         if let Some(seconds) = wait {
             linger(Duration::from_secs(seconds)).await;
@@ -340,10 +357,10 @@ async fn publish(run: Arc<Run>, mut connection: Connection, tally: Arc<Mutex<Tal
 }
 
 /// Connects again, and again if need be.
-async fn again(run: &Run) -> io::Result<Connection> {
+async fn again(run: &Run, address: SocketAddr) -> io::Result<Connection> {
     let mut failures = 0;
     loop {
-        match Connection::open(run.load.address).await {
+        match Connection::open(address).await {
             Ok(connection) => return Ok(connection),
             Err(_) if failures < FAILURES && !run.over.load(Ordering::Relaxed) => {
                 failures += 1;

@@ -130,7 +130,7 @@ impl Scene {
         time: Duration,
     ) -> Load {
         Load {
-            address: self.server.api,
+            addresses: [self.server.api].into(),
             templates: templates.into(),
             connections,
             pace,

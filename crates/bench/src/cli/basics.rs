@@ -181,7 +181,7 @@ pub(super) fn drive(args: &DriveArgs) -> anyhow::Result<()> {
         (None, seconds) => Until::Elapsed(Duration::from_secs_f64(seconds.unwrap_or(10.0))),
     };
     let load = Load {
-        address,
+        addresses: [address].into(),
         templates: [template].into(),
         connections: args.connections,
         pace: args.rate.map_or(Pace::Closed, Pace::Open),

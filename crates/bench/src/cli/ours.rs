@@ -65,7 +65,7 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<()> {
         events => api.batch(&agent, args.body_bytes, events)?,
     };
     let load = Load {
-        address,
+        addresses: [address].into(),
         templates: [template].into(),
         connections: args.connections,
         pace: args.rate.map_or(Pace::Closed, Pace::Open),

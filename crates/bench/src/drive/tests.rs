@@ -10,7 +10,7 @@ fn receiver() -> Receiver {
 fn load(receiver: &Receiver, path: &str, pace: Pace, until: Until) -> Load {
     let template = Template::post(receiver.address(), path, &[], "{\"x\":\"{{mark}}\"}").unwrap();
     Load {
-        address: receiver.address(),
+        addresses: [receiver.address()].into(),
         templates: [template].into(),
         connections: 4,
         pace,
@@ -80,6 +80,37 @@ fn refusals_are_counted_by_status_and_the_wait_is_honoured() {
 }
 
 #[test]
+fn connections_are_dealt_out_to_all_addresses() {
+    let receivers = [receiver(), receiver(), receiver()];
+    let addresses: Vec<_> = receivers.iter().map(Receiver::address).collect();
+    let one = load(&receivers[0], "/a", Pace::Closed, Until::Requests(300));
+    let [a, b, c] = addresses[..] else { panic!("there are three") };
+    let all = Load { addresses: addresses.into(), connections: 7, ..one };
+    assert_eq!(all.dealt(2), [vec![a, b, c, a], vec![b, c, a]]);
+    assert_eq!(Load { connections: 2, ..all.clone() }.dealt(1), [vec![a, b]], "one is left out");
+    let tally = run(&all);
+    let arrived = receivers.each_ref().map(|one| one.stats().group("a").requests);
+    assert_eq!((tally.accepted, arrived.iter().sum()), (300, 300));
+    assert!(arrived.iter().all(|requests| *requests > 0), "{arrived:?}");
+}
+
+#[test]
+fn a_connection_comes_back_to_its_own_address() {
+    let [first, second] = [receiver(), receiver()];
+    second.set("a", Mode::Close);
+    let one = load(&first, "/a", Pace::Closed, Until::Requests(50));
+    let both = Load { addresses: [first.address(), second.address()].into(), connections: 2, ..one };
+    let tally = run(&both);
+    let arrived = [&first, &second].map(|one| one.stats().group("a").requests);
+    assert_eq!(arrived.iter().sum::<u64>(), 50);
+    assert_eq!(
+        (tally.accepted, tally.cut_off),
+        (arrived[0], arrived[1]),
+        "whoever is cut off goes nowhere else"
+    );
+}
+
+#[test]
 fn a_connection_that_ends_is_replaced() {
     let receiver = receiver();
     for (mode, path) in [(Mode::Reset, "/r"), (Mode::Close, "/c")] {
@@ -93,6 +124,6 @@ fn a_connection_that_ends_is_replaced() {
 fn nobody_who_listens_is_an_error() {
     let port = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
     let receiver = receiver();
-    let load = Load { address: port, ..load(&receiver, "/a", Pace::Closed, Until::Requests(1)) };
+    let load = Load { addresses: [port].into(), ..load(&receiver, "/a", Pace::Closed, Until::Requests(1)) };
     assert!(load.run(&Arc::default()).is_err());
 }
