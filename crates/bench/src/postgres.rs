@@ -12,6 +12,7 @@
 
 mod account;
 mod binaries;
+mod database;
 mod process;
 mod settings;
 
@@ -25,6 +26,7 @@ use std::time::Duration;
 
 use self::account::Account;
 use self::binaries::Binaries;
+pub use self::database::Database;
 use self::process::Postmaster;
 use crate::clock::{Clock, micros, pause};
 
@@ -142,6 +144,11 @@ impl Cluster {
     /// What it logged.
     pub fn log_file(&self) -> PathBuf {
         self.options.dir.join("postgres.log")
+    }
+
+    /// CPU time that it and all its processes have used so far, those that have ended included, in microseconds.
+    pub fn cpu_us(&self) -> u64 {
+        self.postmaster().map_or(0, |postmaster| postmaster.cpu_us())
     }
 
     pub fn is_running(&mut self) -> bool {

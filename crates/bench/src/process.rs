@@ -194,10 +194,23 @@ impl Drop for Server {
 
 /// CPU time that a process has used, its threads' included; `self` is this one.
 pub(crate) fn cpu_us(pid: &str) -> u64 {
+    // utime and stime, its fields 14 and 15.
+    ticks_us(pid, 14)
+}
+
+/// CPU time of its children that have ended and that it has waited for.
+pub(crate) fn ended_children_cpu_us(pid: &str) -> u64 {
+    // cutime and cstime.
+    ticks_us(pid, 16)
+}
+
+/// Two fields of `/proc/PID/stat`, counted as its manual does, from one.
+fn ticks_us(pid: &str, first: usize) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The name in parentheses may hold spaces. utime and stime are fields 14 and 15.
+    // The name in parentheses, field 2, may hold spaces.
     let fields = stat.rsplit_once(')').map(|(_, rest)| rest).unwrap_or_default();
-    let ticks = fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok());
+    let ticks =
+        fields.split_whitespace().skip(first - 3).take(2).filter_map(|field| field.parse::<u64>().ok());
     ticks.sum::<u64>() * TICK_US
 }
 

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
+use crate::process::{cpu_us, ended_children_cpu_us};
+
 /// Lines of `postmaster.pid`, counted from nothing.
 const PORT_LINE: usize = 3;
 const STATUS_LINE: usize = 7;
@@ -51,6 +53,14 @@ impl Postmaster {
     /// SIGINT: a fast shutdown.
     pub(super) fn ask_to_stop(&self) -> io::Result<()> {
         self.process.signal(Signal::INT)
+    }
+
+    /// CPU time of itself, of its children, and of those that have ended: it waits for each.
+    pub(super) fn cpu_us(&self) -> u64 {
+        let number = |process: &Process| process.0.as_raw_nonzero().to_string();
+        let own = number(&self.process);
+        let ended = cpu_us(&own) + ended_children_cpu_us(&own);
+        ended + self.process.children().iter().map(|child| cpu_us(&number(child))).sum::<u64>()
     }
 
     /// Kills it and its children; who they were. It is stopped first, so that it starts no others meanwhile.

@@ -33,6 +33,9 @@ fn sql(cluster: &Cluster, text: &str) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
+/// Counting to two million takes longer than this on any machine.
+const SESSION_CPU_US: u64 = 30_000;
+
 fn listens(cluster: &Cluster) -> bool {
     TcpStream::connect((Ipv4Addr::LOCALHOST, cluster.port())).is_ok()
 }
@@ -111,6 +114,38 @@ fn a_process_elsewhere_is_not_taken_for_the_server() {
     child.kill().expect("ours");
     child.wait().expect("it ends");
     assert!(Postmaster::of(directory.path()).is_none(), "it has ended");
+}
+
+#[test]
+fn a_database_is_empty_and_goes_with_whoever_made_it() {
+    let Some((_directory, cluster)) = cluster() else { return };
+    let cluster = std::sync::Arc::new(cluster);
+    let names = || sql(&cluster, "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database");
+    let before = names();
+    let [one, other] = ["one", "other"].map(|name| Database::create(&cluster, name).expect("it is made"));
+    assert_eq!(one.url(), cluster.url("one"));
+    assert_eq!(names(), format!("one other {before}"));
+    let twice = Database::create(&cluster, "one").expect_err("it is there").to_string();
+    assert!(twice.starts_with("createdb: ") && twice.contains("already exists"), "{twice}");
+    drop(one);
+    assert_eq!(names(), format!("other {before}"));
+    drop(other);
+    assert_eq!(names(), before);
+}
+
+#[test]
+fn the_cpu_of_sessions_counts_while_they_last_and_after() {
+    let Some((_directory, mut cluster)) = cluster() else { return };
+    let own = |cluster: &Cluster| {
+        let postmaster = fs::read_to_string(cluster.data_dir().join("postmaster.pid")).expect("it runs");
+        crate::process::cpu_us(postmaster.lines().next().expect("its number"))
+    };
+    let (before, own_before) = (cluster.cpu_us(), own(&cluster));
+    sql(&cluster, "SELECT count(*) FROM generate_series(1, 2000000)");
+    // The session ends about now: a look at the very moment may miss it, the next one does not.
+    let counts =
+        |cluster: &mut Cluster| cluster.cpu_us() - before >= own(cluster) - own_before + SESSION_CPU_US;
+    assert!(cluster.wait_for(STOP_DEADLINE, counts), "{} µs", cluster.cpu_us() - before);
 }
 
 #[test]
