@@ -18,4 +18,5 @@ pub mod progress;
 pub mod receive;
 pub mod scene;
 pub mod seed;
+pub mod store;
 pub mod table;

@@ -48,7 +48,8 @@ struct Neighbourhood {
     queued: u64,
 }
 
-fn neighbourhoods(long_queue: u64) -> Vec<Neighbourhood> {
+/// A queue can be written into a file only.
+fn neighbourhoods(long_queue: u64, is_server: bool) -> Vec<Neighbourhood> {
     let twenty = |id, what: &str, mode| Neighbourhood {
         id,
         what: what.into(),
@@ -58,7 +59,7 @@ fn neighbourhoods(long_queue: u64) -> Vec<Neighbourhood> {
         sudden: false,
         queued: 0,
     };
-    vec![
+    let mut all = vec![
         twenty("hang", "20 that hang", Mode::Hang),
         twenty("reset", "20 that reset", Mode::Reset),
         Neighbourhood {
@@ -76,12 +77,14 @@ fn neighbourhoods(long_queue: u64) -> Vec<Neighbourhood> {
                 Mode::Slow(SLOW_MS),
             )
         },
-    ]
+    ];
+    all.retain(|one| one.queued == 0 || !is_server);
+    all
 }
 
 /// Every neighbourhood.
 pub fn all(plan: &Plan, table: &mut Table) {
-    for neighbourhood in neighbourhoods(plan.long_queue) {
+    for neighbourhood in neighbourhoods(plan.long_queue, plan.setting.store.is_server()) {
         for pair in 0..plan.pairs {
             let what = format!("neighbours: {}, pair {}", neighbourhood.what, pair + 1);
             attempt(table, &what, &mut |table| neighbourhood.pair(plan, table, pair));
@@ -131,9 +134,9 @@ impl Neighbourhood {
     }
 
     fn run(&self, plan: &Plan, bad: bool) -> anyhow::Result<Healthy> {
-        let directory = plan.directory()?;
+        let home = plan.setting.home()?;
         let options = ReceiverOptions { threads: plan.setting.threads, ..ReceiverOptions::default() };
-        let mut scene = Scene::start_with(&plan.setting, directory.path(), 0, Receiver::start(options)?)?;
+        let mut scene = Scene::start_with(&plan.setting, &home, 0, Receiver::start(options)?)?;
         let agents = self.settle(&scene)?;
         let healthy = scene.api.agent("healthy")?;
         scene.api.subscribe(&healthy, &scene.url(), 1)?;
@@ -145,12 +148,12 @@ impl Neighbourhood {
             let receiver = scene.stop()?;
             let rows =
                 Seed { url_like: &url, deliveries: self.queued, due: Due::Now, body_bytes: BODY_BYTES };
-            seed(directory.path(), &rows)?;
-            scene = Scene::start_with(&plan.setting, directory.path(), 0, receiver)?;
+            seed(home.path(), &rows)?;
+            scene = Scene::start_with(&plan.setting, &home, 0, receiver)?;
         }
         let templates = agents
             .iter()
-            .map(|(api, agent)| api.at(scene.server.api).event(agent, BODY_BYTES))
+            .map(|(api, agent)| api.at(scene.first().api).event(agent, BODY_BYTES))
             .collect::<anyhow::Result<Vec<Template>>>()?;
         let template = scene.api.event(&healthy, BODY_BYTES)?;
         let found = self.measure(plan, &scene, templates, &template, bad);
@@ -160,10 +163,10 @@ impl Neighbourhood {
 
     /// Makes the neighbours; for each, who publishes for it.
     fn settle(&self, scene: &Scene) -> anyhow::Result<Vec<(Api, crate::api::Agent)>> {
-        let operator = scene.server.operator()?;
+        let operator = scene.first().operator()?;
         let mut agents = Vec::new();
         for organization in 0..self.organizations {
-            let id = scene.server.organization(&format!("near-{organization}"))?;
+            let id = scene.first().organization(&format!("near-{organization}"))?;
             let api = operator.acting_for(&id);
             for number in 0..self.urls_each {
                 let agent = api.agent(&format!("near-{organization}-{number}"))?;
@@ -200,5 +203,18 @@ impl Neighbourhood {
             near.join().expect("a load does not panic")?;
             Ok(Healthy { first: first.honest_arrival(), rest: rest.honest_arrival() })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_is_no_neighbour_on_a_database_server() {
+        let ids =
+            |is_server| neighbourhoods(1_000, is_server).into_iter().map(|one| one.id).collect::<Vec<_>>();
+        assert_eq!(ids(false), ["hang", "reset", "sudden", "queued"]);
+        assert_eq!(ids(true), ["hang", "reset", "sudden"]);
     }
 }

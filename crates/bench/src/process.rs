@@ -15,6 +15,8 @@ use crate::clock::{Clock, micros, pause};
 
 /// The first admin key of every server that is started here.
 const ADMIN_KEY: &str = "inkhook-bench-admin-key";
+/// What seals the secrets of every database server's store here: all nodes of one must have the same.
+const MASTER_KEY: &str = "aW5raG9vay1iZW5jaDogb2Ygbm8gdXNlIHRvIHlvdSE=";
 /// How long a start may take; a migration of a large database is part of it.
 const START_DEADLINE: Duration = Duration::from_mins(2);
 /// How long a stop may take before the process is killed.
@@ -30,8 +32,22 @@ pub struct ServerOptions {
     pub binary: PathBuf,
     /// Its data directory.
     pub data_dir: PathBuf,
+    /// Its database, when that is not a file in the data directory.
+    pub database_url: Option<String>,
     /// Each commit takes so much longer, as on a disk that is slow to sync.
     pub commit_delay_ms: u64,
+}
+
+impl ServerOptions {
+    /// The binary, with nothing of this process's environment, told where the database is.
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.binary);
+        command.env_clear();
+        if let Some(url) = &self.database_url {
+            command.env("INKHOOK_DATABASE__URL", url).env("INKHOOK_SECURITY__MASTER_KEY", MASTER_KEY);
+        }
+        command
+    }
 }
 
 /// See the module. Killed when dropped.
@@ -55,9 +71,8 @@ impl Server {
         let log = File::create(options.data_dir.join("server.log"))?;
         let clock = Clock::start();
         let began_us = clock.now_us();
-        let mut command = Command::new(&options.binary);
+        let mut command = options.command();
         command
-            .env_clear()
             .env("INKHOOK_BOOTSTRAP__ADMIN_KEY", ADMIN_KEY)
             .env("INKHOOK_LIMITS__REQUESTS_PER_SECOND", "1000000")
             .env("INKHOOK_SERVER__SHUTDOWN_TIMEOUT_S", "1")
@@ -136,12 +151,8 @@ impl Server {
     }
 
     fn command(&self, arguments: &[&str]) -> anyhow::Result<String> {
-        let output = Command::new(&self.options.binary)
-            .env_clear()
-            .args(arguments)
-            .arg("--data-dir")
-            .arg(&self.options.data_dir)
-            .output()?;
+        let mut command = self.options.command();
+        let output = command.args(arguments).arg("--data-dir").arg(&self.options.data_dir).output()?;
         if !output.status.success() {
             bail!("inkhook {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         }

@@ -1,7 +1,7 @@
-//! One measurement of our server: a server and a receiver, agents that are subscribed, a load, and what came of
+//! One measurement of our server: one or more nodes and a receiver, agents that are subscribed, a load, and what came of
 //! it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -12,11 +12,15 @@ use crate::drive::{Load, Pace, Tally, Template, Until};
 use crate::latency::{Latency, float, per_second};
 use crate::process::{Server, ServerOptions, cpu_us};
 use crate::receive::{Group, Receiver, ReceiverOptions};
+use crate::store::{Home, Store};
 
 /// The receiver's group that is measured.
 pub(crate) const MEASURED: &str = "measured";
 /// How long the last deliveries may take after the last publish was answered.
 const DRAIN: Duration = Duration::from_mins(1);
+
+/// Nodes that a measurement may have: beyond, the driver's connections and the machine are the measure.
+pub const MOST_NODES: usize = 8;
 
 /// What all measurements have in common.
 #[derive(Debug, Clone)]
@@ -25,16 +29,28 @@ pub struct Setting {
     pub binary: PathBuf,
     /// A directory on the disk to be measured; each server gets one of its own in it.
     pub work_dir: PathBuf,
+    /// See there.
+    pub store: Store,
+    /// Servers that share each store; more than one on a database server only.
+    pub nodes: usize,
     /// How long each load goes on.
     pub time: Duration,
     /// Threads of the driver, and of the receiver.
     pub threads: usize,
 }
 
-/// A server and a receiver.
+impl Setting {
+    /// A store for the next measurement.
+    pub(crate) fn home(&self) -> anyhow::Result<Home> {
+        Home::make(&self.store, &self.work_dir)
+    }
+}
+
+/// The nodes on one store, and a receiver. What is made is made on the first node; loads go to all.
 #[derive(Debug)]
 pub(crate) struct Scene {
-    pub(crate) server: Server,
+    nodes: Vec<Server>,
+    store: Store,
     pub(crate) receiver: Receiver,
     pub(crate) api: Api,
     threads: usize,
@@ -47,8 +63,10 @@ pub(crate) struct Figures {
     pub(crate) group: Group,
     /// Deliveries that should have come.
     pub(crate) expected: u64,
-    /// CPU time of the server.
+    /// CPU time of the server, or of all nodes.
     pub(crate) server_cpu_us: u64,
+    /// CPU time of the database server, where there is one.
+    pub(crate) database_cpu_us: Option<u64>,
     /// CPU time of driver and receiver.
     pub(crate) tool_cpu_us: u64,
 }
@@ -61,6 +79,10 @@ impl Figures {
 
     pub(crate) fn server_cpu_each(&self) -> f64 {
         float(self.server_cpu_us) / float(self.group.deliveries.max(1))
+    }
+
+    pub(crate) fn database_cpu_each(&self) -> Option<f64> {
+        Some(float(self.database_cpu_us?) / float(self.group.deliveries.max(1)))
     }
 
     pub(crate) fn tool_cpu_each(&self) -> f64 {
@@ -95,33 +117,49 @@ impl Figures {
 }
 
 impl Scene {
-    /// Starts both on this data directory.
-    pub(crate) fn start(setting: &Setting, data_dir: &Path, commit_delay_ms: u64) -> anyhow::Result<Self> {
+    /// Starts them on this store.
+    pub(crate) fn start(setting: &Setting, home: &Home, commit_delay_ms: u64) -> anyhow::Result<Self> {
         let receiver =
             Receiver::start(ReceiverOptions { threads: setting.threads, ..ReceiverOptions::default() })?;
-        Self::start_with(setting, data_dir, commit_delay_ms, receiver)
+        Self::start_with(setting, home, commit_delay_ms, receiver)
     }
 
     /// The same with a receiver that is there already: subscriptions of an earlier start know its port.
     pub(crate) fn start_with(
         setting: &Setting,
-        data_dir: &Path,
+        home: &Home,
         commit_delay_ms: u64,
         receiver: Receiver,
     ) -> anyhow::Result<Self> {
-        let (binary, data_dir) = (setting.binary.clone(), data_dir.to_owned());
-        let server = Server::start(ServerOptions { binary, data_dir, commit_delay_ms })?;
-        let api = server.admin();
-        Ok(Self { server, receiver, api, threads: setting.threads })
+        let start = |number| {
+            let (binary, database_url) = (setting.binary.clone(), home.database_url());
+            Server::start(ServerOptions {
+                binary,
+                data_dir: home.node(number),
+                database_url,
+                commit_delay_ms,
+            })
+        };
+        // One after the other: the first makes the schema.
+        let nodes: Vec<Server> = (0..setting.nodes.max(1)).map(start).collect::<anyhow::Result<_>>()?;
+        let api = nodes[0].admin();
+        Ok(Self { nodes, store: setting.store.clone(), receiver, api, threads: setting.threads })
     }
 
-    /// Stops the server; the receiver goes on.
+    /// The first node; the only one, where there are no others.
+    pub(crate) fn first(&self) -> &Server {
+        &self.nodes[0]
+    }
+
+    /// Stops the nodes; the receiver goes on.
     pub(crate) fn stop(self) -> anyhow::Result<Receiver> {
-        self.server.stop()?;
+        for node in self.nodes {
+            node.stop()?;
+        }
         Ok(self.receiver)
     }
 
-    /// A load on this server.
+    /// A load on all nodes.
     pub(crate) fn load(
         &self,
         templates: Vec<Template>,
@@ -130,7 +168,7 @@ impl Scene {
         time: Duration,
     ) -> Load {
         Load {
-            addresses: [self.server.api].into(),
+            addresses: self.nodes.iter().map(|node| node.api).collect(),
             templates: templates.into(),
             connections,
             pace,
@@ -144,17 +182,27 @@ impl Scene {
     /// times.
     pub(crate) fn measure(&self, load: &Load, fan_out: u64) -> anyhow::Result<Figures> {
         self.receiver.reset();
-        let (server_cpu_us, tool_cpu_us) = (self.server.cpu_us(), cpu_us("self"));
+        let (server_cpu_us, tool_cpu_us) = (self.server_cpu_us(), cpu_us("self"));
+        let database_cpu_us = self.store.cpu_us();
         let tally = load.run(&Arc::new(AtomicU64::new(0)))?;
         let expected = tally.accepted * fan_out;
         self.receiver.wait(MEASURED, expected, DRAIN);
         Ok(Figures {
-            server_cpu_us: self.server.cpu_us() - server_cpu_us,
+            server_cpu_us: self.server_cpu_us() - server_cpu_us,
+            database_cpu_us: self
+                .store
+                .cpu_us()
+                .zip(database_cpu_us)
+                .map(|(now, then)| now.saturating_sub(then)),
             tool_cpu_us: cpu_us("self") - tool_cpu_us,
             group: self.receiver.stats().group(MEASURED),
             tally,
             expected,
         })
+    }
+
+    fn server_cpu_us(&self) -> u64 {
+        self.nodes.iter().map(Server::cpu_us).sum()
     }
 
     /// The URL that measured subscriptions point to.
@@ -174,6 +222,7 @@ mod tests {
             group: Group { deliveries: 2, ..Group::default() },
             expected: 3,
             server_cpu_us: 0,
+            database_cpu_us: None,
             tool_cpu_us: 0,
         };
         figures.group.latency.record(1_000);

@@ -70,13 +70,7 @@ pub(super) fn receive(args: ReceiveArgs) -> anyhow::Result<()> {
 
 fn wait_for_the_end(seconds: Option<f64>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let stop = async {
-        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-        tokio::select! {
-            result = tokio::signal::ctrl_c() => result,
-            _ = terminate.recv() => Ok(()),
-        }
-    };
+    let stop = asked_to_stop();
     runtime.block_on(async {
         match seconds {
             // Time being up is what was asked for.
@@ -87,6 +81,15 @@ fn wait_for_the_end(seconds: Option<f64>) -> anyhow::Result<()> {
         }
     })?;
     Ok(())
+}
+
+/// Until there was a ctrl-c, or a SIGTERM.
+pub(super) async fn asked_to_stop() -> std::io::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        result = tokio::signal::ctrl_c() => result,
+        _ = terminate.recv() => Ok(()),
+    }
 }
 
 fn show_stats(stats: &Stats) {

@@ -1,6 +1,6 @@
 //! `run`, `matrix`, `neighbours`, `seed`: for our own server.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::ensure;
@@ -10,12 +10,14 @@ use super::basics::{resolve, show_tally};
 use super::{Output, write};
 use crate::api::Api;
 use crate::drive::{Load, Pace, Until};
-use crate::matrix::{self, PARTS, Plan};
+use crate::matrix::{self, NEIGHBOURS, ON_A_FILE, ON_A_SERVER, PARTS, Plan};
 use crate::neighbours;
+use crate::postgres::Cluster;
 use crate::progress::Progress;
 use crate::receive::{Receiver, ReceiverOptions};
-use crate::scene::Setting;
+use crate::scene::{MOST_NODES, Setting};
 use crate::seed::{self, Due, Seed};
+use crate::store::Store;
 use crate::table::Table;
 
 #[derive(Debug, clap::Args)]
@@ -51,6 +53,8 @@ pub(super) struct RunArgs {
     output: Output,
 }
 
+/// What a shell says of a process that a ctrl-c ended.
+const ON_A_SIGNAL: i32 = 130;
 /// How long the last deliveries may take after the last publish was answered.
 const DRAIN: Duration = Duration::from_mins(1);
 
@@ -101,6 +105,12 @@ pub(super) struct MatrixArgs {
     /// temporary directory].
     #[arg(long, value_name = "DIR")]
     work_dir: Option<PathBuf>,
+    /// What the servers store in: a file each, or a database each in a Postgres cluster that is made for it.
+    #[arg(long, value_enum, default_value = "sqlite")]
+    store: StoreKind,
+    /// Servers that share each database, all of them published to. Postgres only.
+    #[arg(long, default_value_t = 1, value_parser = nodes)]
+    nodes: usize,
     /// Runs of each row.
     #[arg(long)]
     runs: Option<usize>,
@@ -119,8 +129,8 @@ pub(super) struct MatrixArgs {
     /// Threads of the driver, and of the receiver.
     #[arg(long, default_value_t = 1)]
     threads: usize,
-    /// Only this part: single, batch, fan-out, latency, payload, subscriptions, commit-delay, start, queue,
-    /// neighbours. May be given several times.
+    /// Only this part: single, batch, fan-out, latency, payload, subscriptions, commit-delay, start, nodes
+    /// (Postgres only), queue (SQLite only), neighbours. May be given several times.
     #[arg(long)]
     only: Vec<String>,
     /// Write the table, in Markdown, to this file too.
@@ -130,25 +140,31 @@ pub(super) struct MatrixArgs {
     output: Output,
 }
 
-/// The part that is a command of its own, too.
-const NEIGHBOURS: &str = "neighbours";
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum StoreKind {
+    Sqlite,
+    Postgres,
+}
+
+fn nodes(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (1..=MOST_NODES).contains(number));
+    number.ok_or_else(|| format!("a number from 1 to {MOST_NODES} is asked for"))
+}
 
 impl MatrixArgs {
     fn plan(&self) -> anyhow::Result<Plan> {
-        for part in &self.only {
-            ensure!(
-                PARTS.contains(&&**part) || part == NEIGHBOURS,
-                "'{part}' is none of {PARTS:?}, {NEIGHBOURS}"
-            );
-        }
+        self.check_store()?;
         ensure!(self.server.exists(), "{} is not there: cargo build --release", self.server.display());
         let quick = self.quick;
         let seconds = self.seconds.unwrap_or(if quick { 2.0 } else { 6.0 });
         ensure!(seconds > 0.0, "--seconds must be more than nothing");
+        let work_dir = self.work_dir.clone().unwrap_or_else(matrix::default_work_dir);
         Ok(Plan {
             setting: Setting {
                 binary: self.server.canonicalize()?,
-                work_dir: self.work_dir.clone().unwrap_or_else(matrix::default_work_dir),
+                store: self.store(&work_dir)?,
+                nodes: self.nodes,
+                work_dir,
                 time: Duration::from_secs_f64(seconds),
                 threads: self.threads,
             },
@@ -158,6 +174,32 @@ impl MatrixArgs {
             long_queue: self.queue.unwrap_or(if quick { 100_000 } else { 1_000_000 }),
             only: self.only.clone(),
         })
+    }
+
+    /// Whether this store can be asked for these parts, and for so many nodes.
+    fn check_store(&self) -> anyhow::Result<()> {
+        let (kind, other) = match self.store {
+            StoreKind::Sqlite => ("sqlite", ON_A_SERVER),
+            StoreKind::Postgres => ("postgres", ON_A_FILE),
+        };
+        for part in &self.only {
+            ensure!(PARTS.contains(&&**part), "'{part}' is none of {PARTS:?}");
+            ensure!(!other.contains(&&**part), "--only {part} cannot be measured with --store {kind}");
+        }
+        let is_shared = self.store == StoreKind::Postgres;
+        ensure!(is_shared || self.nodes == 1, "--nodes {} needs --store postgres", self.nodes);
+        Ok(())
+    }
+
+    fn store(&self, work_dir: &Path) -> anyhow::Result<Store> {
+        if self.store == StoreKind::Sqlite {
+            return Ok(Store::Sqlite);
+        }
+        let store = Store::postgres(work_dir)?;
+        if let Some(dir) = store.cluster_dir() {
+            stop_cluster_on_a_signal(dir.to_owned())?;
+        }
+        Ok(store)
     }
 
     fn show(&self, table: &Table) -> anyhow::Result<()> {
@@ -170,13 +212,33 @@ impl MatrixArgs {
     }
 }
 
+/// A ctrl-c at the terminal ends this process and the servers that it started. The cluster is not of their group
+/// and would go on.
+fn stop_cluster_on_a_signal(dir: PathBuf) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::spawn(move || {
+        if runtime.block_on(super::basics::asked_to_stop()).is_err() {
+            return;
+        }
+        if let Ok(Some(mut cluster)) = Cluster::running(&dir) {
+            // Whatever is left of it, this process has been told to go.
+            drop(cluster.stop());
+        }
+        drop(std::fs::remove_dir_all(&dir));
+        std::process::exit(ON_A_SIGNAL);
+    });
+    Ok(())
+}
+
 pub(super) fn matrix(args: &MatrixArgs) -> anyhow::Result<()> {
     args.show(&matrix::run(&args.plan()?)?)
 }
 
 pub(super) fn neighbours(args: &MatrixArgs) -> anyhow::Result<()> {
     let mut table = Table::default();
-    neighbours::all(&args.plan()?, &mut table);
+    let plan = Plan { only: vec![NEIGHBOURS.into()], ..args.plan()? };
+    plan.say_store(&mut table);
+    neighbours::all(&plan, &mut table);
     args.show(&table)
 }
 
@@ -205,4 +267,43 @@ pub(super) fn seed(args: &SeedArgs) -> anyhow::Result<()> {
     let subscriptions = seed::seed(&args.data_dir, &rows)?;
     println!("{deliveries} deliveries wait for {subscriptions} subscriptions");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_are_from_one_to_the_most() {
+        assert_eq!(nodes("1"), Ok(1));
+        assert_eq!(nodes(&MOST_NODES.to_string()), Ok(MOST_NODES));
+        for wrong in ["0", &(MOST_NODES + 1).to_string(), "-1", "many"] {
+            assert_eq!(nodes(wrong), Err(format!("a number from 1 to {MOST_NODES} is asked for")));
+        }
+    }
+
+    #[test]
+    fn a_store_is_asked_only_for_what_it_has() {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            args: MatrixArgs,
+        }
+        let check = |line: &str| {
+            let line = std::iter::once("matrix").chain(line.split_whitespace());
+            let line: Line = clap::Parser::try_parse_from(line).expect("it reads");
+            line.args.check_store().map_err(|error| error.to_string())
+        };
+        for fine in ["", "--only queue", "--store postgres --nodes 8", "--store postgres --only nodes"] {
+            assert_eq!(check(fine), Ok(()), "{fine}");
+        }
+        for (wrong, names) in [
+            ("--nodes 2", "--nodes 2"),
+            ("--only nodes", "--only nodes"),
+            ("--only queue --store postgres", "--only queue"),
+            ("--only nothing", "'nothing'"),
+        ] {
+            assert!(check(wrong).expect_err(wrong).contains(names), "{wrong}");
+        }
+    }
 }

@@ -5,12 +5,10 @@
 //! drains. Throughput and latency of a fresh subscription are compared with the same server's without a queue,
 //! measured in turns.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::json;
-use tempfile::TempDir;
 
 use super::{Plan, attempt};
 use crate::api::SUBSCRIPTIONS;
@@ -20,6 +18,7 @@ use crate::latency::{float, per_second};
 use crate::receive::{Receiver, ReceiverOptions};
 use crate::scene::Scene;
 use crate::seed::{Due, Seed, seed};
+use crate::store::Home;
 use crate::table::{Row, Table, Target, median, thousands};
 
 /// Bytes of text in the mails that wait.
@@ -64,9 +63,9 @@ impl Form {
     }
 }
 
-/// A stopped server's directory with so many deliveries in its queue.
+/// A stopped server's store with so many deliveries in its queue.
 struct Prepared {
-    directory: TempDir,
+    home: Home,
     queued: u64,
     /// Whose queue it is.
     organization: String,
@@ -84,10 +83,10 @@ pub(super) fn all(plan: &Plan, table: &mut Table) {
 
 /// A directory with agents, their subscriptions and a queue. The receiver must be the one of later starts.
 fn prepare(plan: &Plan, form: Form, queued: u64, receiver: Receiver) -> anyhow::Result<(Prepared, Receiver)> {
-    let directory = plan.directory()?;
-    let scene = Scene::start_with(&plan.setting, directory.path(), 0, receiver)?;
-    let organization = scene.server.organization("other")?;
-    let other = scene.server.operator()?.acting_for(&organization);
+    let home = plan.setting.home()?;
+    let scene = Scene::start_with(&plan.setting, &home, 0, receiver)?;
+    let organization = scene.first().organization("other")?;
+    let other = scene.first().operator()?.acting_for(&organization);
     let (agents, segment) = match form {
         Form::Blocked => (1, PAUSING),
         Form::Retries | Form::Draining => (MANY, QUEUED),
@@ -115,9 +114,9 @@ fn prepare(plan: &Plan, form: Form, queued: u64, receiver: Receiver) -> anyhow::
     if queued > 0 {
         let url = receiver.url(&format!("/{segment}/%"));
         let due = if form == Form::Retries { Due::WithinTheHour } else { Due::Now };
-        seed(directory.path(), &Seed { url_like: &url, deliveries: queued, due, body_bytes: QUEUED_BYTES })?;
+        seed(home.path(), &Seed { url_like: &url, deliveries: queued, due, body_bytes: QUEUED_BYTES })?;
     }
-    Ok((Prepared { directory, queued, organization }, receiver))
+    Ok((Prepared { home, queued, organization }, receiver))
 }
 
 /// What a fresh subscription gets.
@@ -170,8 +169,8 @@ fn compare(plan: &Plan, table: &mut Table, form: Form) -> anyhow::Result<()> {
 
 /// How long it takes until a change of the subscription that everything waits for is answered.
 fn changes(plan: &Plan, table: &mut Table, prepared: &Prepared, receiver: Receiver) -> anyhow::Result<()> {
-    let scene = Scene::start_with(&plan.setting, prepared.directory.path(), 0, receiver)?;
-    let other = scene.server.operator()?.acting_for(&prepared.organization);
+    let scene = Scene::start_with(&plan.setting, &prepared.home, 0, receiver)?;
+    let other = scene.first().operator()?.acting_for(&prepared.organization);
     let listed = other.call("GET", SUBSCRIPTIONS, None)?;
     let id = listed["subscriptions"][0]["id"].as_str().context("the subscription is not listed")?;
     let path = format!("{SUBSCRIPTIONS}/{id}");
@@ -204,11 +203,11 @@ fn fresh(
     prepared: &Prepared,
     receiver: Receiver,
 ) -> anyhow::Result<(Fresh, Receiver)> {
-    let scene = Scene::start_with(&plan.setting, prepared.directory.path(), 0, receiver)?;
+    let scene = Scene::start_with(&plan.setting, &prepared.home, 0, receiver)?;
     if form == Form::Blocked && prepared.queued == plan.long_queue {
         let what = format!("start to ready, {} queued", thousands(prepared.queued));
         let row = Row::new("start.queued", what, "ms", Target::AtMost(1_000.0));
-        table.add(row, float(scene.server.ready_us) / 1000.0);
+        table.add(row, float(scene.first().ready_us) / 1000.0);
     }
     let agent = scene.api.agent(&format!("fresh-{}", Clock::start().now_us()))?;
     scene.api.subscribe(&agent, &format!("{}/{}", scene.url(), agent.handle), 1)?;
@@ -221,7 +220,7 @@ fn fresh(
     if form == Form::Blocked && prepared.queued == plan.long_queue {
         let what = format!("memory (RSS, peak), {} queued, after a load", thousands(prepared.queued));
         let row = Row::new("memory.queued", what, "MiB", Target::AtMost(150.0));
-        table.add(row, float(scene.server.peak_kib()) / 1024.0);
+        table.add(row, float(scene.first().peak_kib()) / 1024.0);
     }
     let receiver = scene.stop()?;
     saturated.check()?;
@@ -234,13 +233,13 @@ fn draining(plan: &Plan, table: &mut Table) -> anyhow::Result<()> {
     let receiver =
         Receiver::start(ReceiverOptions { threads: plan.setting.threads, ..ReceiverOptions::default() })?;
     let (prepared, receiver) = prepare(plan, Form::Draining, plan.long_queue, receiver)?;
-    let (drained_per_second, receiver) = drain(plan, prepared.directory.path(), receiver)?;
+    let (drained_per_second, receiver) = drain(plan, &prepared.home, receiver)?;
     let row = |id: &str, what: &str, unit| {
         let what = format!("{what}, {} deliveries {}", thousands(prepared.queued), Form::Draining.what());
         Row::new(format!("queue.draining.{id}"), what, unit, Target::None)
     };
     table.add(row("rate", "drained", "/s").rate(), drained_per_second);
-    let scene = Scene::start_with(&plan.setting, prepared.directory.path(), 0, receiver)?;
+    let scene = Scene::start_with(&plan.setting, &prepared.home, 0, receiver)?;
     let agent = scene.api.agent("late")?;
     scene.api.subscribe(&agent, &format!("{}/late", scene.url()), 1)?;
     let load = scene.load(
@@ -261,9 +260,9 @@ fn draining(plan: &Plan, table: &mut Table) -> anyhow::Result<()> {
 }
 
 /// Deliveries in a second while nothing else is asked of it.
-fn drain(plan: &Plan, data_dir: &Path, receiver: Receiver) -> anyhow::Result<(f64, Receiver)> {
+fn drain(plan: &Plan, home: &Home, receiver: Receiver) -> anyhow::Result<(f64, Receiver)> {
     receiver.reset();
-    let scene = Scene::start_with(&plan.setting, data_dir, 0, receiver)?;
+    let scene = Scene::start_with(&plan.setting, home, 0, receiver)?;
     pause(plan.setting.time / DRAIN_TIME);
     let group = scene.receiver.stats().group(QUEUED);
     let drained = per_second(group.deliveries, group.last_us.saturating_sub(group.first_us));

@@ -13,13 +13,13 @@ const SETTLE: Duration = Duration::from_secs(1);
 
 /// A store that was there before, with nothing in it: the very first start also makes keys.
 pub(super) fn empty(plan: &Plan, table: &mut Table) -> anyhow::Result<()> {
-    let directory = plan.directory()?;
-    Scene::start(&plan.setting, directory.path(), 0)?.stop()?;
-    let scene = Scene::start(&plan.setting, directory.path(), 0)?;
+    let home = plan.setting.home()?;
+    Scene::start(&plan.setting, &home, 0)?.stop()?;
+    let scene = Scene::start(&plan.setting, &home, 0)?;
     let row = Row::new("start.empty", "start to ready, empty store", "ms", Target::AtMost(100.0));
-    table.add(row, float(scene.server.ready_us) / 1000.0);
+    table.add(row, float(scene.first().ready_us) / 1000.0);
     pause(SETTLE);
     let row = Row::new("memory.idle", "memory (RSS), idle", "MiB", Target::AtMost(30.0));
-    table.add(row, float(scene.server.rss_kib()) / 1024.0);
+    table.add(row, float(scene.first().rss_kib()) / 1024.0);
     scene.stop().map(drop)
 }

@@ -8,6 +8,7 @@ use crate::drive::{Pace, Template};
 use crate::latency::float;
 use crate::process::database_bytes;
 use crate::scene::{Figures, Scene};
+use crate::store::Store;
 use crate::table::{Row, Table, Target};
 
 /// Connections that publish unless a row says otherwise.
@@ -25,7 +26,7 @@ const RATE: f64 = 1_000.0;
 
 /// A saturated server: as many publishes as a number of connections can make.
 #[derive(Debug, Clone)]
-struct Saturated {
+pub(super) struct Saturated {
     id: String,
     what: String,
     target: Target,
@@ -37,8 +38,11 @@ struct Saturated {
     commit_delay_ms: u64,
 }
 
+/// What came of it, and the bytes of a file that it took for each delivery, where there is a file.
+type Measured = (Figures, Option<f64>);
+
 impl Saturated {
-    fn new(id: &str, what: &str, target: Target) -> Self {
+    pub(super) fn new(id: &str, what: &str, target: Target) -> Self {
         Self {
             id: id.into(),
             what: what.into(),
@@ -56,25 +60,25 @@ impl Saturated {
         Row::new(&*self.id, &*self.what, "/s", self.target).rate()
     }
 
-    /// The figures, and the database's bytes for each delivery.
-    fn measure(&self, plan: &Plan) -> anyhow::Result<(Figures, f64)> {
-        let directory = plan.directory()?;
-        let scene = Scene::start(&plan.setting, directory.path(), self.commit_delay_ms)?;
+    /// The figures, and the bytes of the database's file for each delivery.
+    fn measure(&self, plan: &Plan) -> anyhow::Result<Measured> {
+        let home = plan.setting.home()?;
+        let scene = Scene::start(&plan.setting, &home, self.commit_delay_ms)?;
         let mut templates = Vec::new();
         for number in 0..self.agents {
             let agent = scene.api.agent(&format!("agent-{number}"))?;
             scene.api.subscribe(&agent, &format!("{}/{number}", scene.url()), self.fan_out)?;
             templates.push(self.template(&scene, &agent)?);
         }
-        let empty = database_bytes(directory.path());
+        let empty = database_bytes(home.path());
         let time = plan.setting.time;
         let load = |time: Duration| scene.load(templates.clone(), self.connections, Pace::Closed, time);
         let warm_up = scene.measure(&load(time / WARM_UP), self.fan_out as u64)?;
         let figures = scene.measure(&load(time), self.fan_out as u64)?;
         scene.stop()?;
         let all = warm_up.group.deliveries + figures.group.deliveries;
-        let bytes = float(database_bytes(directory.path()).saturating_sub(empty)) / float(all.max(1));
-        Ok((figures, bytes))
+        let bytes = float(database_bytes(home.path()).saturating_sub(empty)) / float(all.max(1));
+        Ok((figures, (!plan.setting.store.is_server()).then_some(bytes)))
     }
 
     fn template(&self, scene: &Scene, agent: &Agent) -> anyhow::Result<Template> {
@@ -84,7 +88,7 @@ impl Saturated {
         }
     }
 
-    fn run(&self, plan: &Plan, table: &mut Table) -> anyhow::Result<Option<(Figures, f64)>> {
+    pub(super) fn run(&self, plan: &Plan, table: &mut Table) -> anyhow::Result<Option<Measured>> {
         let (figures, bytes) = self.measure(plan)?;
         if figures.tally.accepted == 0 {
             let refused: Vec<String> =
@@ -107,7 +111,7 @@ pub(super) fn round(plan: &Plan, table: &mut Table, round: usize) {
     if plan.wants("single") {
         attempt(table, &name("single events"), &mut |table| single(plan, table));
     }
-    for (part, rows) in rows() {
+    for (part, rows) in rows(&plan.setting.store) {
         if !plan.wants(part) {
             continue;
         }
@@ -121,12 +125,16 @@ pub(super) fn round(plan: &Plan, table: &mut Table, round: usize) {
 }
 
 /// The rows that have nothing but a rate.
-fn rows() -> Vec<(&'static str, Vec<Saturated>)> {
+fn rows(store: &Store) -> Vec<(&'static str, Vec<Saturated>)> {
     let plain = |id: &str, what: &str| Saturated::new(id, what, Target::None);
     let batch = Saturated {
         batch: BATCH,
         connections: 8,
-        ..Saturated::new("batch", "events in batches of 100, 8 connections", Target::AtLeast(30_000.0))
+        ..Saturated::new(
+            "batch",
+            "events in batches of 100, 8 connections",
+            store.target(Target::AtLeast(30_000.0), Target::None),
+        )
     };
     let fan_out = [(5, Target::None), (20, Target::AtLeast(40_000.0))].map(|(fan_out, target)| Saturated {
         fan_out,
@@ -140,8 +148,8 @@ fn rows() -> Vec<(&'static str, Vec<Saturated>)> {
         agents,
         ..plain(&format!("subscriptions.{agents}"), &format!("events over {agents} subscriptions"))
     });
-    let delay =
-        [(64, Target::None), (256, Target::AtLeast(18_000.0))].map(|(connections, target)| Saturated {
+    let delay = [(64, Target::None), (256, store.target(Target::AtLeast(18_000.0), Target::None))].map(
+        |(connections, target)| Saturated {
             connections,
             commit_delay_ms: 2,
             ..Saturated::new(
@@ -149,7 +157,8 @@ fn rows() -> Vec<(&'static str, Vec<Saturated>)> {
                 &format!("events, each sync 2 ms slower, {connections} connections"),
                 target,
             )
-        });
+        },
+    );
     vec![
         ("batch", vec![batch]),
         ("fan-out", fan_out.into()),
@@ -160,8 +169,8 @@ fn rows() -> Vec<(&'static str, Vec<Saturated>)> {
 }
 
 fn single(plan: &Plan, table: &mut Table) -> anyhow::Result<()> {
-    let saturated =
-        Saturated::new("single", "events accepted and delivered, 64 connections", Target::AtLeast(20_000.0));
+    let target = plan.setting.store.target(Target::AtLeast(20_000.0), Target::AtLeast(14_000.0));
+    let saturated = Saturated::new("single", "events accepted and delivered, 64 connections", target);
     let Some((figures, bytes)) = saturated.run(plan, table)? else { return Ok(()) };
     let row = |id: &str, what: &str, unit, target| Row::new(format!("single.{id}"), what, unit, target);
     let ms = |micros: u64| float(micros) / 1000.0;
@@ -179,11 +188,15 @@ fn single(plan: &Plan, table: &mut Table) -> anyhow::Result<()> {
         row("tool_cpu", "driver and receiver CPU for one", "µs", Target::AtMost(30.0)),
         figures.tool_cpu_each(),
     );
-    table.add(row("disk", "disk for an event delivered once", "KB", Target::None), bytes / 1000.0);
-    let mut small =
-        Saturated::new("single.1k", "the same with a signed body of 1 KB", Target::AtLeast(20_000.0));
+    if let Some(each) = figures.database_cpu_each() {
+        table.add(row("postgres_cpu", "CPU of Postgres for one", "µs", Target::None), each);
+    }
+    if let Some(bytes) = bytes {
+        table.add(row("disk", "disk for an event delivered once", "KB", Target::None), bytes / 1000.0);
+    }
+    let mut small = Saturated::new("single.1k", "the same with a signed body of 1 KB", target);
     small.body_bytes = TEXT_OF_1_KB;
-    if let Some((_, bytes)) = small.run(plan, table)? {
+    if let Some((_, Some(bytes))) = small.run(plan, table)? {
         let what = "disk for an event delivered once, signed body of 1 KB";
         table.add(row("disk_1k", what, "KB", Target::AtMost(2.2)), bytes / 1000.0);
     }
@@ -191,8 +204,8 @@ fn single(plan: &Plan, table: &mut Table) -> anyhow::Result<()> {
 }
 
 fn latency(plan: &Plan, table: &mut Table) -> anyhow::Result<()> {
-    let directory = plan.directory()?;
-    let scene = Scene::start(&plan.setting, directory.path(), 0)?;
+    let home = plan.setting.home()?;
+    let scene = Scene::start(&plan.setting, &home, 0)?;
     let agent = scene.api.agent("agent")?;
     scene.api.subscribe(&agent, &scene.url(), 1)?;
     let template = scene.api.event(&agent, BODY_BYTES)?;
@@ -203,6 +216,7 @@ fn latency(plan: &Plan, table: &mut Table) -> anyhow::Result<()> {
     scene.stop()?;
     figures.check()?;
     let mut add = |id: &str, what: &str, target, micros: u64| {
+        let target = plan.setting.store.target(target, Target::None);
         let row = Row::new(format!("latency.{id}"), what, "ms", target);
         table.add(row, float(micros) / 1000.0);
     };
@@ -228,7 +242,7 @@ mod tests {
 
     #[test]
     fn no_row_asks_for_more_subscriptions_than_an_owner_can_have() {
-        let all: Vec<_> = rows().into_iter().flat_map(|(_, rows)| rows).collect();
+        let all: Vec<_> = rows(&Store::Sqlite).into_iter().flat_map(|(_, rows)| rows).collect();
         assert!(all.iter().all(|row| row.fan_out <= 2 * OWNER_LIMIT));
         let ids: std::collections::BTreeSet<_> = all.iter().map(|row| &row.id).collect();
         assert_eq!(ids.len(), all.len(), "each row has an id of its own");
@@ -236,6 +250,6 @@ mod tests {
 
     #[test]
     fn every_part_can_be_asked_for_by_name() {
-        assert!(rows().iter().all(|(part, _)| super::super::PARTS.contains(part)));
+        assert!(rows(&Store::Sqlite).iter().all(|(part, _)| super::super::PARTS.contains(part)));
     }
 }

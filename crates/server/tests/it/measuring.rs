@@ -5,9 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use inkhook_bench::matrix::{self, Plan};
+use inkhook_bench::postgres;
 use inkhook_bench::receive::{Receiver, ReceiverOptions};
 use inkhook_bench::scene::Setting;
 use inkhook_bench::seed::{Due, Seed, seed};
+use inkhook_bench::store::Store;
+use inkhook_bench::table::Table;
 use tokio::task::block_in_place;
 
 use crate::support::ask::Api;
@@ -75,14 +78,14 @@ async fn nothing_is_seeded_beside_a_running_server() {
     assert!(why.contains("a server is running"), "{why}");
 }
 
-#[test]
-fn the_matrix_fills_its_rows() {
-    let work_dir = tempfile::tempdir().expect("a temporary directory");
+fn plan(work_dir: &Path, store: Store, nodes: usize, only: &[&str]) -> Plan {
     let short = Duration::from_millis(300);
-    let plan = Plan {
+    Plan {
         setting: Setting {
             binary: Path::new(env!("CARGO_BIN_EXE_inkhook")).into(),
-            work_dir: work_dir.path().into(),
+            work_dir: work_dir.into(),
+            store,
+            nodes,
             time: short,
             threads: 1,
         },
@@ -90,18 +93,74 @@ fn the_matrix_fills_its_rows() {
         pairs: 1,
         neighbours_time: short,
         long_queue: 100,
-        only: ["single", "latency", "start"].map(Into::into).into(),
+        only: only.iter().map(|part| (*part).to_owned()).collect(),
+    }
+}
+
+/// The ids of the rows that have a figure, and of those that have none.
+fn ids(table: &Table) -> (Vec<&str>, Vec<&str>) {
+    let named = |has_figure| {
+        let rows = table.rows().iter().filter(move |row| row.figure().is_some() == has_figure);
+        rows.map(|row| &*row.id).collect()
     };
+    (named(true), named(false))
+}
+
+#[test]
+fn the_matrix_fills_its_rows() {
+    let work_dir = tempfile::tempdir().expect("a temporary directory");
+    let plan = plan(work_dir.path(), Store::Sqlite, 1, &["single", "latency", "start"]);
     let table = matrix::run(&plan).expect("it runs");
-    let ids: Vec<&str> = table.rows().iter().map(|row| &*row.id).collect();
+    let (ids, without) = ids(&table);
     for id in
         ["ceiling.posts", "single", "single.cpu", "single.disk", "latency.p50", "start.empty", "memory.idle"]
     {
         assert!(ids.contains(&id), "{id} in {ids:?}");
     }
-    let without: Vec<_> = table.rows().iter().filter(|row| row.figure().is_none()).collect();
     assert!(without.is_empty(), "{without:?}");
     assert_eq!(std::fs::read_dir(work_dir.path()).expect("it reads").count(), 0, "nothing is left behind");
+}
+
+#[test]
+fn the_matrix_fills_its_rows_on_postgres_with_two_nodes_and_says_what_it_leaves_out() {
+    let work_dir = tempfile::tempdir().expect("a temporary directory");
+    let Some(store) = postgres(work_dir.path()) else { return };
+    let plan = plan(work_dir.path(), store, 2, &["single", "latency", "start", "nodes"]);
+    let table = matrix::run(&plan).expect("it runs");
+    let (ids, without) = ids(&table);
+    for id in [
+        "single",
+        "single.cpu",
+        "single.postgres_cpu",
+        "single.1k",
+        "latency.p50",
+        "start.empty",
+        "nodes.1",
+        "nodes.1.postgres_cpu",
+        "nodes.2",
+        "nodes.3",
+        "nodes.3.cpu",
+    ] {
+        assert!(ids.contains(&id), "{id} in {ids:?}");
+    }
+    assert!(!ids.contains(&"single.disk"), "there is no file");
+    assert_eq!(without, ["store"], "what is left out is said: {:?}", table.rows());
+    drop(plan);
+    assert_eq!(std::fs::read_dir(work_dir.path()).expect("it reads").count(), 0, "nothing is left behind");
+}
+
+/// A cluster of its own: a measurement is synced, and the tests' cluster is not. `None`, said aloud, where Postgres is
+/// not installed.
+fn postgres(work_dir: &Path) -> Option<Store> {
+    match Store::postgres(work_dir) {
+        Ok(store) => Some(store),
+        Err(error) if matches!(error.downcast_ref(), Some(postgres::Error::NoBinaries)) => {
+            assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{error}");
+            println!("skipped: {error}; scripts/test installs it");
+            None
+        }
+        Err(error) => panic!("{error:#}"),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
