@@ -4,7 +4,7 @@
 //! between a claim and its first byte is one step after another, and always the same one. In a life whose pump
 //! has its seat, what commits hand over meanwhile stands, too, until attempts are let run.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,16 +20,14 @@ use inkhook_server::engine::{EngineSettings, Parts};
 use inkhook_server::store::faults::{Bug, Faults};
 use inkhook_server::store::hand_over::HandedOver;
 use inkhook_server::store::seal::Sealer;
-use inkhook_server::store::{Store, StoreOptions, database_path};
+use inkhook_server::store::{Store, StoreOptions};
 use inkhook_server::wake::Bells;
-use rusqlite::{Connection, OpenFlags};
-
-use crate::support::books::Books;
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
 
 use super::Breach;
 use super::receiver::Receiver;
+use crate::support::books::Books;
 
 /// The waits between attempts, in seconds; shorter than the step that ends a schedule.
 pub const WAITS_S: [u64; 3] = [5, 30, 120];
@@ -42,6 +40,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug, Clone)]
 pub struct Ground {
     pub directory: PathBuf,
+    /// Looks at the rows, past the store.
+    pub books: Arc<Books>,
     pub clock: Clock,
     pub entropy: Entropy,
     pub faults: Faults,
@@ -54,9 +54,6 @@ pub struct Ground {
 /// See the module.
 pub struct Life {
     pub store: Store,
-    /// Looks at the rows, past the store.
-    pub rows: Connection,
-    pub books: Books,
     pump: Pump,
     seat: Option<HandedOver>,
     /// Deliveries that came with their commit.
@@ -73,7 +70,7 @@ impl Life {
         });
         let options = StoreOptions {
             data_dir: ground.directory.clone(),
-            database: None,
+            database: ground.books.server(),
             sealer: Sealer::new(&[7; 32]),
             boot,
             clock: ground.clock.clone(),
@@ -113,8 +110,7 @@ impl Life {
         };
         let pump = Pump::new(parts, cut_off.clone());
         let seat = ground.is_seated.then(|| pump.take_seat());
-        let books = Books::of_file(&ground.directory);
-        Ok(Self { store, rows: connect(&ground.directory), books, pump, seat, handed: 0, cut_off, runtime })
+        Ok(Self { store, pump, seat, handed: 0, cut_off, runtime })
     }
 
     /// Claims what is due; attempts are begun but do not move. How many.
@@ -187,11 +183,4 @@ async fn quiet(
         let (ended, changed) = (pin!(pump.freed()), pin!(receiver.changed()));
         futures_util::future::select(ended, changed).await;
     }
-}
-
-fn connect(directory: &Path) -> Connection {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(database_path(directory), flags).expect("it opens");
-    connection.set_prepared_statement_cache_capacity(32);
-    connection
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use inkhook_server::domain::time::TimeMs;
-use rusqlite::{Connection, Row};
 use uuid::Uuid;
+
+use crate::support::books::Books;
 
 /// A delivery that has not ended.
 #[derive(Debug, Clone)]
@@ -72,54 +73,47 @@ const QUEUED: &str = "SELECT no, class, due_ms, failures, attempts, claim_no, bo
 const ENDED: &str = "SELECT no, state, reason, attempts, open_claim FROM deliveries";
 const LOG: &str = "SELECT a.delivery, a.attempt_no, a.id, a.outcome, a.status, u.url FROM attempts a
     JOIN urls u ON u.no = a.url";
-const MADE: &str =
-    "SELECT q.no, q.subscription, q.request_id FROM queue q JOIN events e ON e.seq = q.event_seq
-    WHERE e.id = ?1 ORDER BY q.no";
+const MADE: &str = "SELECT q.no, q.subscription, q.request_id, e.id FROM queue q JOIN events e ON e.seq = q.event_seq ORDER BY q.no";
 const HELD: &str = "SELECT no, not_before_ms, drain_since_ms, CASE health WHEN 2 THEN probe_next_ms END
     FROM subscriptions WHERE status = 'active'";
-const LEASED_BY_THE_DEAD: &str =
-    "SELECT count(*) FROM queue WHERE boot IS NOT NULL AND boot <> ?1 AND due_ms > 0";
+const LEASED: &str = "SELECT boot FROM queue WHERE boot IS NOT NULL AND due_ms > 0";
 
 impl Seen {
-    pub fn read(rows: &Connection) -> Self {
-        let queued = all(rows, QUEUED, |row| {
+    pub fn read(books: &Books) -> Self {
+        let queued = books.read(QUEUED, |row| {
             let queued = Queued {
-                class: row.get(1)?,
-                due_ms: row.get(2)?,
-                failures: row.get(3)?,
-                attempts: row.get(4)?,
-                claim_no: row.get(5)?,
-                boot: row.get(6)?,
-                claimed_ms: row.get(7)?,
+                class: row.get(1),
+                due_ms: row.get(2),
+                failures: row.get(3),
+                attempts: row.get(4),
+                claim_no: row.get(5),
+                boot: row.get(6),
+                claimed_ms: row.get(7),
             };
-            Ok((row.get(0)?, queued))
+            (row.get(0), queued)
         });
-        let ended = all(rows, ENDED, |row| {
-            let ended = Ended {
-                state: row.get(1)?,
-                reason: row.get(2)?,
-                attempts: row.get(3)?,
-                open_claim: row.get(4)?,
-            };
-            Ok((row.get(0)?, ended))
+        let ended = books.read(ENDED, |row| {
+            let ended =
+                Ended { state: row.get(1), reason: row.get(2), attempts: row.get(3), open_claim: row.get(4) };
+            (row.get(0), ended)
         });
-        let log = all(rows, LOG, |row| {
+        let log = books.read(LOG, |row| {
             let line = Line {
-                delivery: row.get(0)?,
-                id: Uuid::from_bytes(row.get(2)?),
-                outcome: row.get(3)?,
-                status: row.get(4)?,
-                url: row.get(5)?,
+                delivery: row.get(0),
+                id: Uuid::from_bytes(row.get(2)),
+                outcome: row.get(3),
+                status: row.get(4),
+                url: row.get(5),
             };
-            Ok(((line.delivery, row.get(1)?), line))
+            ((line.delivery, row.get(1)), line)
         });
-        let held = all(rows, HELD, |row| {
+        let held = books.read(HELD, |row| {
             let held = Held {
-                not_before: TimeMs(row.get(1)?),
-                drain_since: row.get::<_, Option<i64>>(2)?.map(TimeMs),
-                probe_next: row.get::<_, Option<i64>>(3)?.map(TimeMs),
+                not_before: TimeMs(row.get(1)),
+                drain_since: row.get::<Option<i64>>(2).map(TimeMs),
+                probe_next: row.get::<Option<i64>>(3).map(TimeMs),
             };
-            Ok((row.get(0)?, held))
+            (row.get(0), held)
         });
         Self {
             queued: queued.into_iter().collect(),
@@ -140,21 +134,16 @@ impl Seen {
 }
 
 /// The deliveries that wait of an event: number, subscription, request id.
-pub fn made(rows: &Connection, event: Uuid) -> Vec<(i64, i64, Uuid)> {
-    let mut statement = rows.prepare_cached(MADE).expect("a statement");
-    let made = statement
-        .query_map([event.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?, Uuid::from_bytes(row.get(2)?))));
-    made.expect("it runs").collect::<Result<_, _>>().expect("it reads")
+pub fn made(books: &Books, event: Uuid) -> Vec<(i64, i64, Uuid)> {
+    let of = |(id, row): (Uuid, _)| (id == event).then_some(row);
+    let made = books.read(MADE, |row| {
+        (Uuid::from_bytes(row.get(3)), (row.get(0), row.get(1), Uuid::from_bytes(row.get(2))))
+    });
+    made.into_iter().filter_map(of).collect()
 }
 
 /// Leases of processes that are gone, and not free.
-pub fn leased_by_the_dead(rows: &Connection, boot: i64) -> i64 {
-    let mut statement = rows.prepare_cached(LEASED_BY_THE_DEAD).expect("a statement");
-    statement.query_row([boot], |row| row.get(0)).expect("it reads")
-}
-
-fn all<T>(rows: &Connection, sql: &str, read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>) -> Vec<T> {
-    let mut statement = rows.prepare_cached(sql).expect("a statement");
-    let found = statement.query_map([], read).expect("it runs");
-    found.collect::<Result<_, _>>().expect("it reads")
+pub fn leased_by_the_dead(books: &Books, boot: i64) -> usize {
+    let boots: Vec<i64> = books.column(LEASED);
+    boots.into_iter().filter(|leased| *leased != boot).count()
 }

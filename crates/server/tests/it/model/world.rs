@@ -3,6 +3,7 @@
 mod doing;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use inkhook_server::domain::caller::Scope;
@@ -65,9 +66,10 @@ pub struct World<'a> {
 impl<'a> World<'a> {
     pub fn new(bench: &'a Bench<'a>, seed: u64, bug: Option<Bug>) -> Result<Self, Breach> {
         bench.receiver.reset();
-        let directory = bench.template.lay_out();
+        let (directory, books) = bench.template.lay_out(&bench.control);
         let ground = Ground {
             directory: directory.path().into(),
+            books: Arc::new(books),
             clock: Clock::manual(START),
             entropy: Entropy::seeded(seed),
             faults: Faults::with_bug(bug),
@@ -155,7 +157,7 @@ impl<'a> World<'a> {
             self.model.now = self.ground.clock.wall();
         }
         self.model.check_end(&self.rows())?;
-        if let Some(left) = invariants::left_over(&self.life().books) {
+        if let Some(left) = invariants::left_over(&self.ground.books) {
             return Err(left);
         }
         let handed = self.handed + self.life().handed;
@@ -172,7 +174,7 @@ impl<'a> World<'a> {
     }
 
     fn rows(&self) -> Seen {
-        Seen::read(&self.life().rows)
+        Seen::read(&self.ground.books)
     }
 
     fn admin(&self) -> Scope {
@@ -185,10 +187,10 @@ impl<'a> World<'a> {
     }
 
     fn check(&mut self) -> Result<(), Breach> {
-        if let Some(broken) = invariants::breach(&self.life().books) {
+        if let Some(broken) = invariants::breach(&self.ground.books) {
             return Err(broken);
         }
-        let dead = seen::leased_by_the_dead(&self.life().rows, self.boot);
+        let dead = seen::leased_by_the_dead(&self.ground.books, self.boot);
         ensure!(dead == 0, "{dead} deliveries are leased to a process that is gone");
         let rows = self.rows();
         self.model.check_rows(&rows, self.boot)

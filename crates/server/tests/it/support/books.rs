@@ -160,10 +160,14 @@ impl Books {
     }
 }
 
+pub fn stores_are_files() -> bool {
+    std::env::var_os(STORE).is_none()
+}
+
 /// Whether the tests' stores are files. A test of what only a file has asks before it begins, and says what that is:
 /// it is printed, and listed by `scripts/test`.
 pub fn needs_a_file(what: &str) -> bool {
-    let is_file = std::env::var_os(STORE).is_none();
+    let is_file = stores_are_files();
     if !is_file {
         let thread = std::thread::current();
         let test = thread.name().unwrap_or("a test");

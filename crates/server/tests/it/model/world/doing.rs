@@ -162,7 +162,7 @@ impl World<'_> {
             is_selected && (owner == event.owner || owner == identity)
         };
         let expected: Vec<usize> = (0..self.subscriptions.len()).filter(matches).collect();
-        let made = seen::made(&self.life().rows, event.id.as_uuid());
+        let made = seen::made(&self.ground.books, event.id.as_uuid());
         let of: Vec<i64> = made.iter().map(|(_, subscription, _)| *subscription).collect();
         let should: Vec<i64> = expected.iter().map(|place| self.model.subscriptions[*place].no).collect();
         ensure!(of == should, "an event went to {of:?} and should to {should:?}");
