@@ -162,9 +162,11 @@ impl StoreBench {
         if let Some(store) = self.store.take() {
             store.close().await;
         }
-        let nothing = Books::of_file(self.directory.path());
+        let nothing = Arc::new(Books::of_file(self.directory.path()));
         let other = tempfile::tempdir().expect("a temporary directory");
-        (std::mem::replace(&mut self.directory, other), std::mem::replace(&mut self.books, nothing))
+        let directory = std::mem::replace(&mut self.directory, other);
+        let books = std::mem::replace(&mut self.books, nothing);
+        (directory, Arc::into_inner(books).expect("no other node is left"))
     }
 
     fn open(&mut self) {
