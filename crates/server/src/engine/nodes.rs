@@ -14,7 +14,7 @@ use crate::wake::Bells;
 const EVERY: Duration = Duration::from_millis(500);
 /// Other nodes hear a bell this often at most.
 const RING_EVERY: Duration = Duration::from_millis(20);
-/// Whoever looks for lost attempts does so this often.
+/// After so many beats it looks for lost attempts, and counts what waits.
 const LOOK_EVERY: u32 = 60;
 
 /// Says so until the soft stop, and then that it has gone.
@@ -22,6 +22,11 @@ pub async fn run(store: Store, slots: Slots, name: String, soft: CancellationTok
     let mut beats = 0_u32;
     while !soft.is_cancelled() {
         beat(&store, &slots, &name).await;
+        if beats.is_multiple_of(LOOK_EVERY)
+            && let Err(error) = store.recount_backlog().await
+        {
+            tracing::warn!(error = &error as &dyn std::error::Error, "what waits could not be counted");
+        }
         beats = beats.wrapping_add(1);
         if beats.is_multiple_of(LOOK_EVERY)
             && let Err(error) = store.close_left_open().await

@@ -158,6 +158,28 @@ impl Backlog {
         state.total
     }
 
+    /// What all nodes together have queued, as the database says. An organisation's bytes follow its rows.
+    fn set(&self, counted: &[(OrganizationNo, i64)]) -> i64 {
+        let mut state = self.lock();
+        let known = std::mem::take(&mut state.organizations);
+        state.total = 0;
+        for (organization, rows) in counted {
+            let (before, after) = (known.get(organization).copied().unwrap_or_default(), *rows);
+            let mean = if before.rows > 0 { before.bytes / before.rows } else { ROW_BYTES + ASSUMED_BYTES };
+            state
+                .organizations
+                .insert(*organization, Queued { rows: after, bytes: mean.saturating_mul(after) });
+            state.total += after;
+        }
+        state.total
+    }
+
+    /// Nobody counts what was there before: [`Backlog::set`] says it.
+    pub(super) fn is_told(&self) {
+        let mut state = self.lock();
+        state.counted_to = state.counted_from;
+    }
+
     /// Nobody knows what the last group did: everything is counted again.
     pub(super) fn start_over(&self, last: Seq) {
         let mut state = self.lock();
@@ -175,6 +197,12 @@ fn end_of(seq: Seq) -> DeliveryNo {
     DeliveryNo(seq.0.saturating_add(1).saturating_mul(DELIVERIES_PER_SEQ) - 1)
 }
 
+/// What an event is taken to weigh before any was seen.
+const ASSUMED_BYTES: i64 = 1_024;
+
+const COUNT_ALL: &str = "SELECT organization_id, count(*) FROM
+    (SELECT organization_id FROM queue UNION ALL SELECT organization_id FROM parked) waiting
+    GROUP BY organization_id";
 const CHUNK: &str = "SELECT q.no, q.organization_id,
     coalesce(length(e.payload) / CASE WHEN e.fan_out > 1 THEN e.fan_out ELSE 1 END, 0) AS share_bytes
     FROM queue q LEFT JOIN events e ON e.seq = q.event_seq
@@ -188,6 +216,19 @@ impl Store {
             return Ok(Tidied::Nothing);
         }
         self.writer.tidy(count).await
+    }
+
+    /// Counts what all nodes together have queued; each counts only its own changes in between.
+    ///
+    /// # Errors
+    /// The database could not be asked, or takes too long to count: then what is known stays.
+    pub async fn recount_backlog(&self) -> Result<(), StoreError> {
+        let counted = self.read(|connection| {
+            rows::all(connection, COUNT_ALL, &[], |row| Ok((OrganizationNo(row.get(0)?), row.get(1)?)))
+        });
+        let total = self.writer.backlog().set(&counted.await?);
+        self.metrics.queued.set(total);
+        Ok(())
     }
 
     /// What an organisation is known to have queued: deliveries, and bytes as estimated.

@@ -64,7 +64,8 @@ impl Readers {
         });
         done.await.unwrap_or(Err(StoreError::Closed)).map_err(|error| match error.trouble() {
             Some(Trouble::CutOff) => StoreError::TooSlow,
-            Some(Trouble::Away) => StoreError::Away,
+            // Who asks again is answered.
+            Some(Trouble::Away | Trouble::Conflict) => StoreError::Away,
             _ => error,
         })
     }

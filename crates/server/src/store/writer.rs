@@ -146,6 +146,9 @@ impl Writer {
     ) -> Result<Self, StoreError> {
         let (numbers, last) = numbers::of(&connection)?;
         let backlog = Arc::new(Backlog::new(options.limits.backlog, last));
+        if connection.file().is_none() {
+            backlog.is_told();
+        }
         for (organization, deliveries) in super::organization_settings::own_limits(&connection)? {
             backlog.set_own_limit(organization, Some(deliveries));
         }

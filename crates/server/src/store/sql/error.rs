@@ -49,7 +49,15 @@ pub enum Trouble {
     Statement,
 }
 
+/// feature_not_supported: "cached plan must not change result type". Another node has changed the schema.
+const OUTDATED: &str = "0A000";
+
 impl Error {
+    /// Whether a statement was prepared for a schema that is no longer there.
+    pub(super) fn is_outdated(&self) -> bool {
+        matches!(self, Self::Postgres(error) if error.code().is_some_and(|state| state.code() == OUTDATED))
+    }
+
     /// See [`Trouble`].
     pub(in crate::store) fn trouble(&self) -> Trouble {
         match self {
@@ -80,7 +88,7 @@ fn of_state(state: &SqlState) -> Trouble {
         "53100" => Trouble::Full,
         // serialization_failure, deadlock_detected, lock_not_available; unique_violation: another node was there
         // first, and whoever looks again sees it.
-        "40001" | "40P01" | "55P03" | "23505" => Trouble::Conflict,
+        "40001" | "40P01" | "55P03" | "23505" | OUTDATED => Trouble::Conflict,
         "57014" => Trouble::CutOff,
         // read_only_sql_transaction: after a failover the old primary may still be there, as a standby.
         "25006" => Trouble::Away,

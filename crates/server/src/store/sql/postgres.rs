@@ -134,8 +134,12 @@ impl Session {
             if self.transaction.get() == Transaction::Open {
                 self.transaction.set(Transaction::Failed);
             }
-            // What is still to come on a link that was not waited for would be taken for the next answer's.
-            if matches!(answer, Err(Error::NoAnswer)) || link.client.is_closed() {
+            // What is still to come on a link that was not waited for would be taken for the next answer's. A server
+            // that only reads now has been replaced by another. Statements that were prepared before the schema
+            // changed are no good.
+            let is_over =
+                answer.as_ref().is_err_and(|error| error.trouble() == Trouble::Away || error.is_outdated());
+            if is_over || link.client.is_closed() {
                 *place = None;
             }
         }

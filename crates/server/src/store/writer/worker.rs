@@ -225,7 +225,9 @@ impl Worker {
                 for effect in effects.into_iter().filter(|effect| self.took_place(*effect)) {
                     self.effects.apply(effect);
                 }
-                self.backlog.start_over(self.numbers.borrow().newest());
+                if self.connection.file().is_some() {
+                    self.backlog.start_over(self.numbers.borrow().newest());
+                }
                 Group::Failed(done, StoreError::UnknownCommit)
             }
             Err(error) => Group::Failed(done, error),

@@ -288,3 +288,20 @@ async fn a_bell_is_heard_by_the_others_and_not_by_whoever_rings_it() {
     let own = tokio::time::timeout(Duration::from_millis(20), mine.rung()).await;
     assert!(own.is_err(), "one's own ringing is no news");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_accepts_and_the_other_ends_is_counted_once_and_no_more() {
+    let Some((one, other, help)) = nodes().await else { return };
+    one.subscribe(help.admin(), help.by_mail(), &[RECEIVED]).await;
+    one.accept_mails(help, 5).await;
+    let backlog = |bench: &StoreBench| bench.store().backlog(help.organization).0;
+    assert_eq!((backlog(&one), backlog(&other)), (5, 0), "each knows what it did");
+    for claimed in other.claim().await.iter().take(3) {
+        other.succeed(claimed).await;
+    }
+    for bench in [&one, &other] {
+        bench.store().recount_backlog().await.unwrap();
+        assert_eq!(backlog(bench), 2);
+        assert_eq!(bench.store().metrics().queued.get(), 2);
+    }
+}
