@@ -74,7 +74,16 @@ fn routes() -> OpenApiRouter<App> {
 
 /// What a listener serves.
 pub fn router(app: App) -> Router {
-    let (routes, _) = routes().split_for_parts();
+    serve(routes(), app)
+}
+
+/// What the listener of a node serves that does not answer the API: how it is.
+pub fn health_router(app: App) -> Router {
+    serve(OpenApiRouter::with_openapi(openapi::frame()).merge(health::routes()).merge(metrics::routes()), app)
+}
+
+fn serve(routes: OpenApiRouter<App>, app: App) -> Router {
+    let (routes, _) = routes.split_for_parts();
     let routes = routes
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(no_such_route)

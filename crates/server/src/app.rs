@@ -75,4 +75,6 @@ pub struct ApiSettings {
     pub public_metrics: bool,
     /// `/readyz` says `degraded` when a delivery that nothing of its own holds back has been due for longer.
     pub degraded_after: Duration,
+    /// This node delivers, and is not well when it does not.
+    pub delivers: bool,
 }

@@ -5,6 +5,7 @@ mod args;
 mod config;
 mod demo;
 mod keys;
+mod migrate;
 mod numbers;
 mod org;
 mod queue;
@@ -38,6 +39,8 @@ enum Command {
     Numbers(numbers::NumbersArgs),
     /// See what waits to be delivered, have it tried now, cancel it or move it.
     Queue(queue::QueueArgs),
+    /// Bring the database's schema up to date, as a server does when it starts. Several may do so at once.
+    Migrate(args::DataArgs),
     /// Print the OpenAPI document of the API.
     Openapi,
 }
@@ -58,6 +61,7 @@ pub fn main() -> ExitCode {
         Command::Numbers(args) => runtime.block_on(numbers::run(args)).map(|()| ExitCode::SUCCESS),
         Command::Keys(args) => runtime.block_on(keys::run(args)).map(|()| ExitCode::SUCCESS),
         Command::Queue(args) => runtime.block_on(queue::run(args)).map(|()| ExitCode::SUCCESS),
+        Command::Migrate(args) => runtime.block_on(migrate::run(args)).map(|()| ExitCode::SUCCESS),
         Command::Openapi => openapi().map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| fail(&error))

@@ -29,7 +29,7 @@ pub use egress::Egress;
 pub use limits::Limits;
 pub use measure::Measure;
 pub use security::Security;
-pub use server::Server;
+pub use server::{Role, Server};
 pub use smtp::Smtp;
 pub use storage::Storage;
 
@@ -126,7 +126,7 @@ impl Config {
     #[must_use]
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
-        self.server.validate(&mut problems);
+        self.server.validate(&self.database, &mut problems);
         self.database.validate(&self.security, &mut problems);
         self.smtp.validate(&mut problems);
         self.egress.validate(&mut problems);

@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use crate::api;
 use crate::app::{ApiSettings, App};
 use crate::config::security::MasterKeyError;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Role};
 use crate::domain::entropy::Entropy;
 use crate::domain::generations::Generations;
 use crate::domain::time::Clock;
@@ -25,7 +25,8 @@ use crate::engine::{
     EngineSettings, Parts,
     alerts::Alerts,
     janitor::{self, Rules},
-    nodes, order,
+    nodes::{self, Node},
+    order,
     pump::Pump,
     recover,
 };
@@ -112,6 +113,16 @@ fn database_server(config: &Config) -> Result<Option<DatabaseServer>, StartError
     Ok(Some(server))
 }
 
+/// Brings the schema of the store that a configuration names up to date; its version. Must not be called from within
+/// a runtime's own thread.
+///
+/// # Errors
+/// See [`StartError`].
+pub fn migrate(config: &Config) -> Result<u32, StartError> {
+    let database = database_server(config)?;
+    Ok(Store::migrate(&config.server.data_dir, database.as_ref(), Clock::system().wall())?)
+}
+
 /// Opens the store that a configuration names, as a server or a command would.
 ///
 /// # Errors
@@ -167,6 +178,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         requests_per_second: config.limits.requests_per_second,
         public_metrics: config.server.public_metrics,
         degraded_after: Duration::from_secs(config.server.degraded_after_s),
+        delivers: config.server.does(Role::Deliver),
     };
     let app =
         App::new(store.clone(), clock.clone(), entropy.clone(), bells.clone(), egress.clone(), settings);
@@ -182,34 +194,44 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         shutdown_timeout: Duration::from_secs(config.server.shutdown_timeout_s),
     };
     let rules = Rules { hold: config.delivery.hold(), retention_days: config.storage.retention_days };
-    running.spawn(parts, rules, listener, smtp);
+    running.spawn(parts, rules, listener, smtp, config.server.does(Role::Api));
     Ok(running)
 }
 
 impl Running {
-    fn spawn(&self, parts: Parts, rules: Rules, listener: TcpListener, smtp: Option<SmtpServer>) {
+    fn spawn(
+        &self,
+        parts: Parts,
+        rules: Rules,
+        listener: TcpListener,
+        smtp: Option<SmtpServer>,
+        answers_api: bool,
+    ) {
         let Lifecycle { soft, hard, .. } = self.lifecycle.clone();
-        let (store, bells) = (parts.store.clone(), parts.bells.clone());
-        let janitor = janitor::run(store.clone(), parts.clock.clone(), rules, bells, soft.clone());
-        self.lifecycle.spawn("janitor", janitor);
-        self.lifecycle.spawn("alerts", Alerts::new(parts.clone(), hard.clone()).run(soft.clone()));
-        let bells = parts.bells.clone();
-        self.lifecycle.spawn("order", order::run(store.clone(), bells.clone(), soft.clone()));
-        self.lifecycle.spawn("recover", recover::run(store.clone(), bells, soft.clone()));
-        let pump = Pump::new(parts, hard.clone());
-        let slots = pump.slots().clone();
+        let store = parts.store.clone();
+        let pump = Pump::new(parts.clone(), hard.clone());
+        let delivers = self.app.settings.delivers;
         if store.is_shared() {
-            let beats = nodes::run(store.clone(), slots, system::host_name(), soft.clone());
-            self.lifecycle.spawn("nodes", beats);
+            let node = Node {
+                store: store.clone(),
+                slots: pump.slots().clone(),
+                name: system::host_name(),
+                delivers,
+            };
+            self.lifecycle.spawn("nodes", node.run(soft.clone()));
             let bells = nodes::pass_on_bells(store.clone(), self.app.bells.clone(), soft.clone());
             self.lifecycle.spawn("bells", bells);
         }
-        self.lifecycle.spawn("pump", pump.run(soft.clone()));
+        if delivers {
+            self.spawn_engine(parts, pump, rules);
+        }
         if let Some(smtp) = smtp {
             let (soft, hard) = (soft.clone(), hard.clone());
             self.lifecycle.spawn("smtp", async move { smtp.serve(soft, hard).await });
         }
-        self.lifecycle.spawn("api", serve_api(listener, self.app.clone(), soft.clone(), hard.clone()));
+        let app = self.app.clone();
+        let router = if answers_api { api::router(app) } else { api::health_router(app) };
+        self.lifecycle.spawn("api", serve_api(listener, router, soft.clone(), hard.clone()));
         let lifecycle = self.lifecycle.clone();
         self.lifecycle.spawn("store watch", async move {
             tokio::select! {
@@ -221,6 +243,18 @@ impl Running {
                 () = soft.cancelled() => {}
             }
         });
+    }
+
+    /// What delivers, and keeps house.
+    fn spawn_engine(&self, parts: Parts, pump: Pump, rules: Rules) {
+        let Lifecycle { soft, hard, .. } = self.lifecycle.clone();
+        let (store, bells) = (parts.store.clone(), parts.bells.clone());
+        let janitor = janitor::run(store.clone(), parts.clock.clone(), rules, bells.clone(), soft.clone());
+        self.lifecycle.spawn("janitor", janitor);
+        self.lifecycle.spawn("alerts", Alerts::new(parts, hard).run(soft.clone()));
+        self.lifecycle.spawn("order", order::run(store.clone(), bells.clone(), soft.clone()));
+        self.lifecycle.spawn("recover", recover::run(store, bells, soft.clone()));
+        self.lifecycle.spawn("pump", pump.run(soft));
     }
 
     /// Stops: nothing new is taken, what is under way ends, the rest is cut off after the deadline or when
@@ -237,7 +271,7 @@ impl Running {
 
 async fn serve_api(
     listener: TcpListener,
-    app: App,
+    router: axum::Router,
     soft: tokio_util::sync::CancellationToken,
     hard: tokio_util::sync::CancellationToken,
 ) {
@@ -247,7 +281,7 @@ async fn serve_api(
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
     });
-    let serve = axum::serve(listener, api::router(app)).with_graceful_shutdown(soft.cancelled_owned());
+    let serve = axum::serve(listener, router).with_graceful_shutdown(soft.cancelled_owned());
     tokio::select! {
         served = serve => if let Err(error) = served {
             tracing::error!(%error, "the API's listener failed");
@@ -265,7 +299,9 @@ async fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, 
 }
 
 async fn smtp(config: &Config, receiver: Receiver) -> Result<Option<SmtpServer>, StartError> {
-    let Some(address) = config.smtp.address() else { return Ok(None) };
+    let Some(address) = config.smtp.address().filter(|_| config.server.does(Role::Smtp)) else {
+        return Ok(None);
+    };
     let mut smtp = SmtpConfig {
         listen: Some(address),
         host_name: config.smtp.mail_domain.clone(),

@@ -77,7 +77,7 @@ use crate::domain::entropy::Entropy;
 use crate::domain::generations::Generations;
 use crate::domain::metrics::{Metrics, Refusal};
 use crate::domain::number::OrganizationNo;
-use crate::domain::time::Clock;
+use crate::domain::time::{Clock, TimeMs};
 use backlog::BacklogLimit;
 use faults::Faults;
 use keeper::{DiskLimit, Keeper, Watch};
@@ -176,6 +176,20 @@ impl Store {
         }
     }
 
+    /// Brings a schema up to date, and makes the tables of the days to come; its version.
+    ///
+    /// # Errors
+    /// As for [`Store::open`].
+    pub fn migrate(data_dir: &Path, server: Option<&DatabaseServer>, now: TimeMs) -> Result<u32, StoreError> {
+        let Some(server) = server else {
+            let _lock = migrate::lock_directory(data_dir)?;
+            return migrate::migrate(&mut migrate::open_writer(&database_path(data_dir))?);
+        };
+        let version = migrate::migrate_server(server)?;
+        make_partitions(&Connection::Postgres(Box::new(Session::open(server.clone(), Role::Writer)?)), now)?;
+        Ok(version)
+    }
+
     fn open_file(options: StoreOptions, watch: Watch, metrics: Arc<Metrics>) -> Result<Self, StoreError> {
         let lock = migrate::lock_directory(&options.data_dir)?;
         let path = database_path(&options.data_dir);
@@ -198,10 +212,7 @@ impl Store {
         let earlier = migrate::take_over(&options.data_dir, options.boot)?;
         migrate::migrate_server(server)?;
         let connection = Connection::Postgres(Box::new(Session::open(server.clone(), Role::Writer)?));
-        connection.begin()?;
-        partitions::make(&connection, options.clock.wall())?;
-        connection.commit()?;
-        partitions::move_on(&connection, options.clock.wall())?;
+        make_partitions(&connection, options.clock.wall())?;
         let readers = reader::Readers::connect(server, watch.clone())?;
         let ground = Ground { watch, keeper: None, earlier, lock };
         Self::assemble(connection, readers, options, metrics, ground)
@@ -330,6 +341,14 @@ impl Store {
     pub async fn close(&self) {
         self.writer.close().await;
     }
+}
+
+/// The tables of today and the days to come, and numbers of today.
+fn make_partitions(connection: &Connection, now: TimeMs) -> Result<(), StoreError> {
+    connection.begin()?;
+    partitions::make(connection, now)?;
+    connection.commit()?;
+    partitions::move_on(connection, now)
 }
 
 /// The errors that say that there is no room for something new.

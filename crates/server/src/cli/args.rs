@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::config::{self, Config, ConfigError, Problem};
+use crate::config::{self, Config, ConfigError, Problem, Role};
 
 /// Where the data is.
 #[derive(Debug, Clone, Args)]
@@ -36,6 +36,10 @@ pub(super) struct ServeArgs {
     /// Domain of the mailboxes that are made here [default: mail.localhost].
     #[arg(long, value_name = "NAME")]
     pub(super) mail_domain: Option<String>,
+    /// Do a part of the work, on one of several nodes that share a database; the API's address then answers
+    /// /healthz, /readyz and /metrics all the same.
+    #[arg(long, value_name = "ROLE", value_delimiter = ',')]
+    pub(super) only: Vec<Role>,
     /// Deliver to loopback addresses too, with http. For developing on one machine.
     #[arg(long)]
     pub(super) dev: bool,
@@ -89,6 +93,9 @@ impl ServeArgs {
         }
         if let Some(domain) = &self.mail_domain {
             config.smtp.mail_domain.clone_from(domain);
+        }
+        if !self.only.is_empty() {
+            config.server.only.clone_from(&self.only);
         }
         config.server.dev |= self.dev;
         config.server.dev_public |= self.dev_public;

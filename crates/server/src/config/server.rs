@@ -5,7 +5,19 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Problem, require};
+use super::{Database, Problem, require};
+
+/// What a node does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Answers the API.
+    Api,
+    /// Takes mail.
+    Smtp,
+    /// Delivers, and keeps house.
+    Deliver,
+}
 
 /// See the module.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -15,6 +27,8 @@ pub struct Server {
     pub listen: SocketAddr,
     /// Database, lock, master key and first key.
     pub data_dir: PathBuf,
+    /// What this node does; all of it when empty. For several nodes on one database server.
+    pub only: Vec<Role>,
     /// Opens loopback as a target, for developing on one machine.
     pub dev: bool,
     /// Allows `dev` on a listener that is not loopback.
@@ -32,6 +46,7 @@ impl Default for Server {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             data_dir: PathBuf::from("./inkhook-data"),
+            only: Vec::new(),
             dev: false,
             dev_public: false,
             shutdown_timeout_s: 30,
@@ -42,7 +57,19 @@ impl Default for Server {
 }
 
 impl Server {
-    pub(super) fn validate(&self, problems: &mut Vec<Problem>) {
+    /// Whether this node does this.
+    #[must_use]
+    pub fn does(&self, role: Role) -> bool {
+        self.only.is_empty() || self.only.contains(&role)
+    }
+
+    pub(super) fn validate(&self, database: &Database, problems: &mut Vec<Problem>) {
+        require(
+            problems,
+            self.only.is_empty() || database.is_used(),
+            "server.only",
+            "is for one of several nodes, and database.url names no database that they could share",
+        );
         require(
             problems,
             !self.dev || self.dev_public || self.listen.ip().is_loopback(),

@@ -17,29 +17,79 @@ const RING_EVERY: Duration = Duration::from_millis(20);
 /// After so many beats it looks for lost attempts, and counts what waits.
 const LOOK_EVERY: u32 = 60;
 
-/// Says so until the soft stop, and then that it has gone.
-pub async fn run(store: Store, slots: Slots, name: String, soft: CancellationToken) {
-    let mut beats = 0_u32;
-    while !soft.is_cancelled() {
-        beat(&store, &slots, &name).await;
-        if beats.is_multiple_of(LOOK_EVERY)
-            && let Err(error) = store.recount_backlog().await
-        {
-            tracing::warn!(error = &error as &dyn std::error::Error, "what waits could not be counted");
+/// This node.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// Where it says that it is there.
+    pub store: Store,
+    /// What it shares with the others.
+    pub slots: Slots,
+    /// What the machine calls itself.
+    pub name: String,
+    /// Whether it takes a part of the bounds.
+    pub delivers: bool,
+}
+
+impl Node {
+    /// Says that it is there until the soft stop, and then that it has gone.
+    pub async fn run(self, soft: CancellationToken) {
+        let store = &self.store;
+        let mut beats = 0_u32;
+        while !soft.is_cancelled() {
+            self.beat().await;
+            if beats.is_multiple_of(LOOK_EVERY)
+                && let Err(error) = store.recount_backlog().await
+            {
+                tracing::warn!(error = &error as &dyn std::error::Error, "what waits could not be counted");
+            }
+            beats = beats.wrapping_add(1);
+            if beats.is_multiple_of(LOOK_EVERY)
+                && let Err(error) = store.close_left_open().await
+            {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "lost attempts could not be looked for"
+                );
+            }
+            tokio::select! {
+                () = soft.cancelled() => {}
+                () = pause(EVERY) => {}
+            }
         }
-        beats = beats.wrapping_add(1);
-        if beats.is_multiple_of(LOOK_EVERY)
-            && let Err(error) = store.close_left_open().await
-        {
-            tracing::warn!(error = &error as &dyn std::error::Error, "lost attempts could not be looked for");
-        }
-        tokio::select! {
-            () = soft.cancelled() => {}
-            () = pause(EVERY) => {}
+        if let Err(error) = store.leave().await {
+            tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "the other nodes find out by themselves"
+            );
         }
     }
-    if let Err(error) = store.leave().await {
-        tracing::debug!(error = &error as &dyn std::error::Error, "the other nodes find out by themselves");
+
+    /// Says so once.
+    async fn beat(&self) {
+        let metrics = self.store.metrics();
+        match self.store.beat(self.name.clone(), self.delivers).await {
+            Ok(Some(beat)) => {
+                if self.slots.shared_among() != beat.live {
+                    tracing::info!(nodes = beat.live, "the bounds are shared among so many nodes now");
+                }
+                self.slots.share_among(beat.live);
+                metrics.nodes.set(i64::try_from(beat.live).unwrap_or(i64::MAX));
+                metrics.clock_offset_ms.set(beat.offset_ms);
+                if Duration::from_millis(beat.offset_ms.unsigned_abs()) > CLOCK_BOUND {
+                    tracing::error!(
+                        offset_ms = beat.offset_ms,
+                        "this node's clock is too far from the database's: nothing is claimed until it is right"
+                    );
+                }
+            }
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "this node could not say that it is there"
+                );
+            }
+        }
     }
 }
 
@@ -82,34 +132,6 @@ async fn pass_on(mut remote: RemoteBell, bells: &Bells, soft: &CancellationToken
         }
         // However often it is rung here, the others need not hear it more often.
         pause(RING_EVERY).await;
-    }
-}
-
-/// Once; tests call it by hand.
-pub async fn beat(store: &Store, slots: &Slots, name: &str) {
-    let metrics = store.metrics();
-    match store.beat(name.to_owned()).await {
-        Ok(Some(beat)) => {
-            if slots.shared_among() != beat.live {
-                tracing::info!(nodes = beat.live, "the bounds are shared among so many nodes now");
-            }
-            slots.share_among(beat.live);
-            metrics.nodes.set(i64::try_from(beat.live).unwrap_or(i64::MAX));
-            metrics.clock_offset_ms.set(beat.offset_ms);
-            if Duration::from_millis(beat.offset_ms.unsigned_abs()) > CLOCK_BOUND {
-                tracing::error!(
-                    offset_ms = beat.offset_ms,
-                    "this node's clock is too far from the database's: nothing is claimed until it is right"
-                );
-            }
-        }
-        Ok(None) => {}
-        Err(error) => {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "this node could not say that it is there"
-            );
-        }
     }
 }
 

@@ -121,22 +121,35 @@ fn configure(connection: &Connection) -> Result<(), StoreError> {
 
 /// Runs the migrations that this database has not seen, in one transaction together with the note that they
 /// ran: a start that is cut off leaves the old schema or the new one, nothing between.
-pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
-    sqlite::migrations::runner().set_grouped(true).run(connection)?;
-    Ok(())
+/// Tells the version that it has then.
+pub(super) fn migrate(connection: &mut Connection) -> Result<u32, StoreError> {
+    let runner = sqlite::migrations::runner().set_grouped(true);
+    runner.run(connection)?;
+    Ok(newest(&runner))
+}
+
+/// The version of the last migration.
+fn newest(runner: &refinery::Runner) -> u32 {
+    runner
+        .get_migrations()
+        .iter()
+        .map(|migration| u32::try_from(migration.version()).unwrap_or(0))
+        .max()
+        .unwrap_or(0)
 }
 
 /// The key of the advisory lock under which the schema is changed: "inkhook" and a number.
 const MIGRATION_LOCK: &str = "SELECT pg_advisory_lock(7596548430949)";
 
 /// The same on a server. Several nodes may start at once: one of them does it, the others wait for that one.
-pub(super) fn migrate_server(server: &Server) -> Result<(), StoreError> {
+pub(super) fn migrate_server(server: &Server) -> Result<u32, StoreError> {
     let session = Session::open(server.clone(), Role::Migrator)?;
     session.with_client(async |client| {
         // Held until this connection ends.
         client.batch_execute(MIGRATION_LOCK).await.map_err(sql::Error::from)?;
-        postgres::migrations::runner().set_grouped(true).run_async(client).await?;
-        Ok(())
+        let runner = postgres::migrations::runner().set_grouped(true);
+        runner.run_async(client).await?;
+        Ok(newest(&runner))
     })
 }
 

@@ -39,7 +39,7 @@ const STANDS: &str = "SELECT s.id FROM queue q JOIN subscriptions s ON s.no = q.
 /// What a node learns when it says that it is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Beat {
-    /// Nodes at work, this one included.
+    /// Nodes that deliver; at least one.
     pub live: usize,
     /// How far this node's clock is ahead of the database's; at most the time of the question wrong.
     pub offset_ms: i64,
@@ -59,14 +59,14 @@ impl Store {
         self.shared.is_some()
     }
 
-    /// Says that this node is at work, and learns who else is. Drops what others have made out of date, and sees
+    /// Says that this node is at work, if it `delivers`, and learns who else is. Drops what others have made out of date, and sees
     /// to the tables of the days to come. Nothing where nobody else can be.
     ///
     /// # Errors
     /// The database could not be asked.
-    pub async fn beat(&self, name: String) -> Result<Option<Beat>, StoreError> {
+    pub async fn beat(&self, name: String, delivers: bool) -> Result<Option<Beat>, StoreError> {
         let Some(shared) = &self.shared else { return Ok(None) };
-        let (beat, epochs) = self.change(move |tx| beat(tx, &name)).await?;
+        let (beat, epochs) = self.change(move |tx| beat(tx, &name, delivers)).await?;
         let mut known = shared.epochs.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if epochs.keys != known.keys {
             self.writer.forget_keys();
@@ -131,10 +131,12 @@ impl Store {
     }
 }
 
-fn beat(tx: &mut Tx<'_>, name: &str) -> Result<(Beat, Epochs), StoreError> {
+fn beat(tx: &mut Tx<'_>, name: &str, delivers: bool) -> Result<(Beat, Epochs), StoreError> {
     let now = tx.context.clock.wall();
     let there = TimeMs(rows::scalar(tx, SERVER_TIME, &[])?.ok_or(StoreError::Corrupt("the server's time"))?);
-    tx.run(SEEN, params![tx.context.boot, name, env!("CARGO_PKG_VERSION"), there.0])?;
+    if delivers {
+        tx.run(SEEN, params![tx.context.boot, name, env!("CARGO_PKG_VERSION"), there.0])?;
+    }
     tx.run(FORGET, params![there.before(FORGOTTEN_AFTER).0])?;
     let live: usize = rows::scalar(tx, LIVE, params![there.before(GONE_AFTER).0])?.unwrap_or(1);
     let mut epochs = Epochs::default();

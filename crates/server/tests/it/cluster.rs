@@ -245,6 +245,28 @@ async fn delete_means_stop_on_every_node() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_node_answers_and_another_delivers() {
+    let Some(cluster) = Cluster::start("roles").await else { return };
+    let answers = block_in_place(|| cluster.nodes[0].doing("api,smtp"));
+    let delivers = block_in_place(|| cluster.nodes[0].doing("deliver"));
+    // Nobody else is there.
+    for mut node in cluster.nodes {
+        node.terminate();
+        assert!(block_in_place(|| node.wait_exit()).success());
+    }
+    let api = Api { address: answers.api, key: answers.admin_key.clone() };
+    let event = api.publish(&cluster.mailbox, "message.received", "hello").await;
+    let arrived = cluster.receiver.arrived(SUBSCRIPTIONS).await;
+    assert!(arrived.iter().all(|received| received.json()["id"] == event.as_str()));
+    let (status, answer) = api.ask("GET", "/readyz", &[], None).await.expect("it answers");
+    assert_eq!(status, 200, "{answer}");
+    let other = Api { address: delivers.api, ..api };
+    assert_eq!(other.ask("GET", "/readyz", &[], None).await.expect("it answers").0, 200);
+    assert_eq!(other.ask("GET", "/api/v1/events", &[], None).await.expect("it answers").0, 404);
+    assert!(tokio::net::TcpStream::connect(delivers.smtp).await.is_err(), "and takes no mail");
+}
+
 /// The ids of what was published.
 type Accepted = Vec<String>;
 

@@ -5,7 +5,8 @@ use std::net::TcpStream;
 
 use serde_json::json;
 
-use crate::support::running::RunningServer;
+use crate::support::books::Books;
+use crate::support::running::{MASTER_KEY, RunningServer, binary};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_answered_survives_a_kill() {
@@ -38,4 +39,24 @@ async fn the_address_that_it_names_for_mail_takes_mail() {
     let stream = TcpStream::connect(server.smtp).expect("it listens");
     BufReader::new(stream).read_line(&mut greeting).expect("it greets");
     assert!(greeting.starts_with("220 "), "{greeting}");
+}
+
+#[test]
+fn the_schema_is_brought_up_to_date_without_a_server() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let books = Books::for_store_in(directory.path());
+    let migrate = || {
+        let mut command = binary();
+        if let Some(url) = books.url() {
+            command.env("INKHOOK_DATABASE__URL", url).env("INKHOOK_SECURITY__MASTER_KEY", MASTER_KEY);
+        }
+        command.args(["migrate", "--data-dir"]).arg(directory.path()).output().expect("the binary runs")
+    };
+    for time in ["first", "again"] {
+        let output = migrate();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{time}: {output:?}");
+        assert!(said.starts_with("the schema is up to date: version "), "{time}: {said}");
+    }
+    assert!(books.tables().iter().any(|table| table == "queue"));
 }

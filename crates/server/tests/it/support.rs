@@ -125,6 +125,7 @@ impl TestServer {
             requests_per_second: setup.requests_per_second,
             public_metrics: false,
             degraded_after: Duration::from_mins(1),
+            delivers: true,
         };
         let store = store.expect("the store opens");
         let egress = Client::new(

@@ -255,7 +255,7 @@ async fn a_claim_stands_until_another_node_says_otherwise() {
 async fn nodes_know_of_each_other_and_of_what_the_other_changed() {
     let Some((one, other, help)) = nodes().await else { return };
     let beat = async |bench: &StoreBench, name: &str| {
-        bench.store().beat(name.into()).await.unwrap().expect("a shared database")
+        bench.store().beat(name.into(), true).await.unwrap().expect("a shared database")
     };
     assert_eq!(beat(&one, "one").await.live, 1);
     assert_eq!(beat(&other, "other").await.live, 2);

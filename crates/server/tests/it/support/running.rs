@@ -25,7 +25,7 @@ const PATIENCE_LOOKS: u32 = 1_500;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Where tables are on a server, the key must be given. Any 32 bytes in base64.
-const MASTER_KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+pub const MASTER_KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
 /// A server with a store of its own on free ports of 127.0.0.1, which may deliver to loopback. Killed, by
 /// its process id, when dropped; what it logged is printed when the test failed.
@@ -124,6 +124,19 @@ impl RunningServer {
         let (admin_key, settings) = (self.admin_key.clone(), self.settings.clone());
         let (child, api, smtp) = spawn(&home, &admin_key, &settings);
         Self { base_url: format!("http://{api}"), admin_key, api, smtp, child, home, settings }
+    }
+
+    /// Another node on the same tables that does only this.
+    pub fn doing(&self, only: &str) -> Self {
+        let mut node = self.beside(self.home.books.url().expect("a server's tables"));
+        node.terminate();
+        assert!(node.wait_exit().success());
+        node.settings.push((
+            "INKHOOK_SERVER__ONLY".into(),
+            format!("[{}]", only.split(',').map(|role| format!("\"{role}\"")).collect::<Vec<_>>().join(",")),
+        ));
+        node.restart();
+        node
     }
 
     /// Stops it where it is (SIGSTOP), or lets it go on (SIGCONT).
@@ -303,5 +316,7 @@ fn spawn(home: &Home, admin_key: &str, settings: &[(String, String)]) -> (Child,
 /// `listening api=http://127.0.0.1:PORT smtp=127.0.0.1:PORT`
 fn parse_listening(line: &str) -> Option<(SocketAddr, SocketAddr)> {
     let (api, smtp) = line.strip_prefix("listening api=http://")?.split_once(" smtp=")?;
-    Some((api.parse().ok()?, smtp.trim().parse().ok()?))
+    // Port 0 is nobody's: it takes no mail.
+    let smtp = if smtp.trim() == "off" { "127.0.0.1:0" } else { smtp.trim() };
+    Some((api.parse().ok()?, smtp.parse().ok()?))
 }
