@@ -145,6 +145,8 @@ impl Worker {
     /// Refuses new work until what is lacking is there again; settles are kept meanwhile.
     fn wait_for(&mut self, mut lack: Lack, ops: Vec<Box<dyn Op>>) {
         lack.tell();
+        let next = self.waiting.drain(..).map(|(_, op)| op);
+        let ops = ops.into_iter().chain(next).collect();
         self.kept.extend(answer_all_but_settles(ops, || lack.refusal()));
         loop {
             self.inbox.wait_at_most(RETRY);

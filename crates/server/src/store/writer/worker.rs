@@ -46,8 +46,8 @@ pub(super) struct Worker {
     pub(super) numbers: RefCell<Numbers>,
     /// Whom kinds of events concerned last; on a server.
     pub(super) known: Known,
-    /// Operations that were taken from the inbox and are for the next group.
-    pub(super) waiting: VecDeque<Box<dyn Op>>,
+    /// Operations that were taken from the inbox and are for the next group, with their sizes.
+    pub(super) waiting: VecDeque<(usize, Box<dyn Op>)>,
     /// Settles that could not be written yet.
     pub(super) kept: Vec<Box<dyn Op>>,
     pub(super) failed: watch::Sender<bool>,
@@ -109,22 +109,22 @@ impl Worker {
     /// Takes what waits and runs as much of it as is of one sort: operations that said what they will look at,
     /// or operations that did not.
     fn next_sorted(&mut self) -> Group {
-        let mut bytes = 0;
+        let mut bytes: usize = self.waiting.iter().map(|(size, _)| size).sum();
         while self.waiting.len() < GROUP_OPERATIONS && bytes < GROUP_BYTES {
             let Some((size, op)) = self.inbox.pop() else { break };
             bytes += size;
-            self.waiting.push_back(op);
+            self.waiting.push_back((size, op));
         }
         let mut wants: Option<Wants> = None;
         let mut group = Vec::new();
-        while let Some(op) = self.waiting.front() {
+        while let Some((_, op)) = self.waiting.front() {
             match (op.wants(&self.context), &mut wants) {
                 (Some(wanted), Some(wants)) => wants.add(&wanted),
                 (Some(wanted), None) if group.is_empty() => wants = Some(wanted),
                 (None, None) => {}
                 _ => break,
             }
-            group.extend(self.waiting.pop_front());
+            group.extend(self.waiting.pop_front().map(|(_, op)| op));
         }
         self.all_of(group, wants.as_ref())
     }
@@ -167,8 +167,8 @@ impl Worker {
         }
         let mut within = std::iter::from_fn(|| if rows.get() >= GROUP_ROWS { None } else { ops.next() });
         let group = self.within(&mut within, &rows);
-        // What no longer fitted goes first next time.
-        ops.rev().for_each(|op| self.waiting.push_front(op));
+        // What no longer fitted goes first next time, and has been let in already.
+        ops.rev().for_each(|op| self.waiting.push_front((0, op)));
         group
     }
 
