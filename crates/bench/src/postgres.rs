@@ -13,7 +13,7 @@
 mod account;
 mod binaries;
 mod database;
-mod process;
+pub(crate) mod process;
 mod settings;
 
 use std::fs::{self, File, OpenOptions};

@@ -13,6 +13,7 @@ use crate::drive::{Load, Pace, Until};
 use crate::matrix::{self, NEIGHBOURS, ON_A_FILE, ON_A_SERVER, PARTS, Plan};
 use crate::neighbours;
 use crate::postgres::Cluster;
+use crate::postgres::process::Process;
 use crate::progress::Progress;
 use crate::receive::{Receiver, ReceiverOptions};
 use crate::scene::{MOST_NODES, Setting};
@@ -197,7 +198,7 @@ impl MatrixArgs {
         }
         let store = Store::postgres(work_dir)?;
         if let Some(dir) = store.cluster_dir() {
-            stop_cluster_on_a_signal(dir.to_owned())?;
+            stop_all_on_a_signal(self.server.canonicalize()?, dir.to_owned())?;
         }
         Ok(store)
     }
@@ -212,16 +213,17 @@ impl MatrixArgs {
     }
 }
 
-/// A ctrl-c at the terminal ends this process and the servers that it started. The cluster is not of their group
-/// and would go on.
-fn stop_cluster_on_a_signal(dir: PathBuf) -> anyhow::Result<()> {
+/// A ctrl-c at the terminal is not heard by the cluster, which is of another group and would go on; and servers that
+/// lose their database keep what they have to write until it is back.
+fn stop_all_on_a_signal(server: PathBuf, dir: PathBuf) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::spawn(move || {
         if runtime.block_on(super::basics::asked_to_stop()).is_err() {
             return;
         }
+        // Whatever cannot be ended: this process has been told to go.
+        drop(Process::kill_own(&server));
         if let Ok(Some(mut cluster)) = Cluster::running(&dir) {
-            // Whatever is left of it, this process has been told to go.
             drop(cluster.stop());
         }
         drop(std::fs::remove_dir_all(&dir));

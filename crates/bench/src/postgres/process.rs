@@ -21,7 +21,7 @@ pub(super) struct Postmaster {
 
 /// A process by its number.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Process(Pid);
+pub(crate) struct Process(Pid);
 
 impl Postmaster {
     /// The one that works in this data directory. A number in a file that was left behind may be another
@@ -77,6 +77,14 @@ impl Postmaster {
 }
 
 impl Process {
+    /// Kills the children of this very process that run this program.
+    pub(crate) fn kill_own(program: &Path) -> io::Result<()> {
+        let own = Self(rustix::process::getpid()).children().into_iter();
+        let mut running =
+            own.filter(|child| fs::read_link(child.proc("exe")).is_ok_and(|exe| exe == program));
+        running.try_for_each(|child| child.signal(Signal::KILL))
+    }
+
     /// It has ended; a zombie has, too.
     pub(super) fn is_gone(self) -> bool {
         test_kill_process(self.0) == Err(rustix::io::Errno::SRCH)

@@ -175,3 +175,21 @@ fn a_port_that_is_taken_is_refused_by_name() {
     assert!(refused.contains("Address already in use"), "{refused}");
     assert!(!cluster.is_running());
 }
+
+#[test]
+fn only_own_children_of_the_program_are_killed() {
+    let run = |program: &Path| {
+        let mut child = Command::new(program);
+        child.arg("60").spawn().expect("it starts")
+    };
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let program = directory.path().join("server");
+    let sleep = fs::canonicalize("/bin/sleep").expect("every system has it");
+    fs::copy(&sleep, &program).expect("copied");
+    let (mut server, mut other) = (run(&program), run(&sleep));
+    process::Process::kill_own(&program).expect("it is ours");
+    assert!(!server.wait().expect("it ends").success());
+    assert!(matches!(other.try_wait(), Ok(None)), "another program");
+    other.kill().expect("ours");
+    other.wait().expect("it ends");
+}
