@@ -28,6 +28,9 @@ use crate::store::tally::Tally;
 
 const GENERATION: &str = "SELECT generation FROM subscriptions WHERE no = $1";
 
+/// How often a start is tried again when it meets the last transaction of an earlier process.
+const START_TRIES: usize = 5;
+
 /// The thread's own state.
 pub(super) struct Worker {
     pub(super) connection: Connection,
@@ -65,9 +68,20 @@ pub(super) enum Group {
 impl Worker {
     /// What earlier processes had under way is nobody's now.
     pub(super) fn free_earlier_leases(&mut self, earlier: Option<i64>) -> Result<(), StoreError> {
-        match self.again(vec![Box::new(FreeLeases { earlier })]) {
-            Group::Done(_) => Ok(()),
+        let mut group = self.again(vec![Box::new(FreeLeases { earlier })]);
+        for _ in 0..START_TRIES {
+            // A server may still be about the last transaction of the process that is gone.
+            match group {
+                Group::Failed(ops, error) if error.trouble() == Some(Trouble::Conflict) => {
+                    group = self.again(ops);
+                }
+                Group::Failed(_, error) => return Err(error),
+                Group::Done(_) => return Ok(()),
+            }
+        }
+        match group {
             Group::Failed(_, error) => Err(error),
+            Group::Done(_) => Ok(()),
         }
     }
 
