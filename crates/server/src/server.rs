@@ -86,6 +86,9 @@ pub enum StartError {
     },
 }
 
+/// How long attempts that were cut off may take to be recorded.
+const RECORD_LIMIT: Duration = Duration::from_secs(5);
+
 /// A server that takes work.
 #[derive(Debug)]
 pub struct Running {
@@ -260,7 +263,20 @@ impl Running {
     /// Stops: nothing new is taken, what is under way ends, the rest is cut off after the deadline or when
     /// `hurry` resolves. Tells whether all went well.
     pub async fn stop(self, hurry: impl Future<Output = ()>) -> bool {
-        let drained = self.lifecycle.drain(self.shutdown_timeout, hurry).await;
+        let mut drain = std::pin::pin!(self.lifecycle.drain(self.shutdown_timeout, hurry));
+        let cannot_record = async {
+            self.lifecycle.hard.cancelled().await;
+            tokio::time::timeout(RECORD_LIMIT, std::future::pending::<()>()).await
+        };
+        let drained = tokio::select! {
+            drained = &mut drain => drained,
+            _ = cannot_record => {
+                // A store that waits for its server or for room would wait on.
+                tracing::warn!("what attempts came to cannot be recorded; they count as lost");
+                self.app.store.close().await;
+                drain.await
+            }
+        };
         self.app.store.close().await;
         if !drained {
             tracing::warn!("some attempts were cut off; they are made again at the next start");

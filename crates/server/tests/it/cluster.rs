@@ -28,7 +28,8 @@ const CALM: Duration = Duration::from_secs(1);
 const DRAIN: Duration = Duration::from_mins(1);
 /// An attempt's timeout, and the 5 s of a lease besides.
 const LEASE: Duration = Duration::from_secs(6);
-const SETTINGS: [(&str, &str); 3] = [
+const SETTINGS: [(&str, &str); 4] = [
+    ("INKHOOK_SERVER__SHUTDOWN_TIMEOUT_S", "5"),
     ("INKHOOK_DELIVERY__TIMEOUT_MS", "1000"),
     ("INKHOOK_DELIVERY__RETRY_SCHEDULE_S", "[1,1,2,2,4,4]"),
     ("INKHOOK_LIMITS__REQUESTS_PER_SECOND", "100000"),
@@ -265,6 +266,30 @@ async fn one_node_answers_and_another_delivers() {
     assert_eq!(other.ask("GET", "/readyz", &[], None).await.expect("it answers").0, 200);
     assert_eq!(other.ask("GET", "/api/v1/events", &[], None).await.expect("it answers").0, 404);
     assert!(tokio::net::TcpStream::connect(delivers.smtp).await.is_err(), "and takes no mail");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_ends_although_its_database_is_gone() {
+    let Some(mut cluster) = Cluster::start("gone").await else { return };
+    cluster.receiver.hold();
+    let api = cluster.apis()[0].clone();
+    api.publish(&cluster.mailbox, "message.received", "hello").await;
+    cluster.receiver.arrived(SUBSCRIPTIONS).await;
+    cluster.links[0].cut();
+    cluster.receiver.release();
+    let began = now();
+    cluster.nodes[0].terminate();
+    block_in_place(|| cluster.nodes[0].wait_exit());
+    assert!(now() - began < DRAIN / 2, "it waited for its database");
+    let lost = cluster.nodes.remove(0);
+    // The others take over what it could not record.
+    until("the queue to drain", DRAIN, async || {
+        let books = cluster.nodes[0].books();
+        let queued: Vec<i64> = block_in_place(|| books.column("SELECT count(*) FROM queue"));
+        (queued == [0]).then_some(())
+    })
+    .await;
+    drop(lost);
 }
 
 /// The ids of what was published.
