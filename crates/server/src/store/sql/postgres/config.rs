@@ -80,8 +80,10 @@ impl Role {
     fn options(self) -> String {
         match self {
             Self::Writer => {
+                // A plan may not depend on the values: planning anew each time costs as much as the statement.
                 format!(
-                    "-c lock_timeout={LOCK_LIMIT_MS} -c idle_in_transaction_session_timeout={IDLE_LIMIT_MS}"
+                    "-c lock_timeout={LOCK_LIMIT_MS} -c idle_in_transaction_session_timeout={IDLE_LIMIT_MS} \
+                     -c plan_cache_mode=force_generic_plan"
                 )
             }
             Self::Reader => format!(
