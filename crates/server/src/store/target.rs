@@ -16,7 +16,8 @@ use crate::domain::delivery::DeliveryTarget;
 use crate::domain::number::{OrganizationNo, Seq, SubscriptionNo, UrlNo};
 use crate::domain::slots;
 use crate::domain::time::TimeMs;
-use crate::store::sql::{Row, params};
+use crate::store::sql::postgres::Ask;
+use crate::store::sql::{Connection, Row, params};
 
 macro_rules! select {
     ($columns:literal, $condition:literal) => {
@@ -92,6 +93,40 @@ pub(super) fn load(tx: &mut Tx<'_>, no: SubscriptionNo, timeout: Duration) -> Re
         tx.memory.remember_target(no, timeout, &target);
     }
     Ok(target)
+}
+
+/// Reads many in one go, where each by itself would be two round trips: [`load`] finds them in memory.
+pub(super) fn load_ahead(
+    tx: &mut Tx<'_>,
+    subscriptions: &[SubscriptionNo],
+    timeout: Duration,
+) -> Result<(), StoreError> {
+    let Connection::Postgres(session) = &**tx else { return Ok(()) };
+    let numbers: Vec<i64> = subscriptions.iter().map(|no| no.0).collect();
+    let needed = !numbers.is_empty();
+    let answers = session.ask_all(
+        &[
+            Ask { sql: TARGETS, params: &[&numbers], needed },
+            Ask { sql: TYPES_OF_ALL, params: &[&numbers], needed },
+        ],
+        false,
+    )?;
+    let [targets, types] = answers.as_slice() else {
+        return Err(StoreError::Corrupt("an answer is missing"));
+    };
+    let mut selected = read_types(types)?;
+    for row in targets {
+        let row = Row::Postgres(row);
+        let no = SubscriptionNo(row.get("no")?);
+        if row.get("was_ordered")? {
+            tx.context.ordered.add(no);
+        }
+        let target = read_ahead(tx.context, &row, no, timeout, selected.remove(&no).unwrap_or_default())?;
+        if matches!(target, Target::Open { .. }) {
+            tx.memory.remember_target(no, timeout, &target);
+        }
+    }
+    Ok(())
 }
 
 fn read(tx: &Tx<'_>, no: SubscriptionNo, timeout: Duration) -> Result<Target, StoreError> {

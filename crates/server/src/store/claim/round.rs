@@ -55,6 +55,9 @@ impl Round {
             .into_iter()
             .chain(by_time.into_iter().map(|(_, subscription, class)| (subscription, class)));
         let (due, left) = held(tx, due.collect())?;
+        let mut subscriptions: Vec<_> = due.iter().map(|(subscription, _)| *subscription).collect();
+        subscriptions.dedup();
+        target::load_ahead(tx, &subscriptions, request.timeout)?;
         let mut round = Self { organizations: VecDeque::new(), partial: partial || left, place };
         let mut places: HashMap<OrganizationNo, usize> = HashMap::new();
         for (subscription, class) in due {

@@ -216,6 +216,8 @@ impl Session {
             self.transaction.set(Transaction::None);
             self.gathered.borrow_mut().clear();
             self.connected()?;
+        } else {
+            self.write_gathered(None)?;
         }
         let answers = self.ask(async |link| {
             let mut statements = Vec::with_capacity(asks.len());
