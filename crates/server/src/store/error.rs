@@ -64,9 +64,6 @@ pub enum StoreError {
     /// The database's URL cannot be used.
     #[error("the database's URL cannot be used: {0}")]
     Server(#[from] sql::postgres::ServerError),
-    /// Another server uses the database.
-    #[error("the database {0} is in use by another server")]
-    DatabaseInUse(String),
     /// The master key is not the one that sealed this store.
     #[error("the master key is not the one that this store was made with")]
     WrongMasterKey,

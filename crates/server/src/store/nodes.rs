@@ -59,8 +59,8 @@ impl Store {
         self.shared.is_some()
     }
 
-    /// Says that this node is at work, if it `delivers`, and learns who else is. Drops what others have made out of date, and sees
-    /// to the tables of the days to come. Nothing where nobody else can be.
+    /// Says that this node is at work, if it `delivers`, and learns who else is. Drops what others have made out of
+    /// date, and sees to the tables of the days to come. Nothing where nobody else can be.
     ///
     /// # Errors
     /// The database could not be asked.

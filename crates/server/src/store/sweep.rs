@@ -45,10 +45,19 @@ impl Store {
     }
 }
 
-fn sweep(tx: &mut Tx<'_>, mut place: SweepPlace) -> Result<Option<SweepPlace>, StoreError> {
+fn sweep(tx: &mut Tx<'_>, place: SweepPlace) -> Result<Option<SweepPlace>, StoreError> {
     if !tx.takes(Task::Sweep)? {
         return Ok(None);
     }
+    let next = sweep_chunk(tx, place);
+    if tx.is_shared() {
+        // What it read was not held: whoever comes after it in this transaction must not take it for true.
+        tx.memory.begin_anew();
+    }
+    next
+}
+
+fn sweep_chunk(tx: &mut Tx<'_>, mut place: SweepPlace) -> Result<Option<SweepPlace>, StoreError> {
     for _ in 0..CHUNK {
         let next = rows::optional(tx, NEXT, params![place.0.0, place.1], |row| {
             Ok((SubscriptionNo(row.get(0)?), row.get::<_, i64>(1)?, TimeMs(row.get(2)?)))

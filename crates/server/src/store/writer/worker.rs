@@ -71,13 +71,10 @@ impl Worker {
         let mut group = self.again(vec![Box::new(FreeLeases { earlier })]);
         for _ in 0..START_TRIES {
             // A server may still be about the last transaction of the process that is gone.
-            match group {
-                Group::Failed(ops, error) if error.trouble() == Some(Trouble::Conflict) => {
-                    group = self.again(ops);
-                }
-                Group::Failed(_, error) => return Err(error),
-                Group::Done(_) => return Ok(()),
-            }
+            group = match group {
+                Group::Failed(ops, error) if error.trouble() == Some(Trouble::Conflict) => self.again(ops),
+                group => group,
+            };
         }
         match group {
             Group::Failed(_, error) => Err(error),
@@ -158,8 +155,12 @@ impl Worker {
         }
     }
 
-    /// Runs these operations again, all of them in one transaction.
+    /// Runs these operations again, all of them in one transaction; on a server as many as fit, and the rest
+    /// next.
     pub(super) fn again(&mut self, ops: Vec<Box<dyn Op>>) -> Group {
+        if self.connection.file().is_some() {
+            return self.transaction(ops.into_iter(), &Cell::new(0));
+        }
         let mut wants: Option<Wants> = None;
         for op in &ops {
             match (op.wants(&self.context), &mut wants) {
