@@ -29,6 +29,8 @@ pub struct Plan {
     pub long_queue: u64,
     /// Only these parts; all that the store allows when empty.
     pub only: Vec<String>,
+    /// Only these neighbourhoods; all that the store allows when empty.
+    pub neighbourhoods: Vec<String>,
 }
 
 /// The part that is a command of its own, too.
@@ -176,6 +178,7 @@ mod tests {
             neighbours_time: Duration::ZERO,
             long_queue: 0,
             only: only.iter().map(|part| (*part).to_owned()).collect(),
+            neighbourhoods: Vec::new(),
         }
     }
 

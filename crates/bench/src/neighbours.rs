@@ -48,6 +48,9 @@ struct Neighbourhood {
     queued: u64,
 }
 
+/// The names by which neighbourhoods are asked for.
+pub const IDS: [&str; 4] = ["hang", "reset", "sudden", "queued"];
+
 /// A queue can be written into a file only.
 fn neighbourhoods(long_queue: u64, is_server: bool) -> Vec<Neighbourhood> {
     let twenty = |id, what: &str, mode| Neighbourhood {
@@ -82,9 +85,11 @@ fn neighbourhoods(long_queue: u64, is_server: bool) -> Vec<Neighbourhood> {
     all
 }
 
-/// Every neighbourhood.
+/// Every neighbourhood that is asked for.
 pub fn all(plan: &Plan, table: &mut Table) {
-    for neighbourhood in neighbourhoods(plan.long_queue, plan.setting.store.is_server()) {
+    let mut asked = neighbourhoods(plan.long_queue, plan.setting.store.is_server());
+    asked.retain(|one| plan.neighbourhoods.is_empty() || plan.neighbourhoods.iter().any(|id| id == one.id));
+    for neighbourhood in asked {
         for pair in 0..plan.pairs {
             let what = format!("neighbours: {}, pair {}", neighbourhood.what, pair + 1);
             attempt(table, &what, &mut |table| neighbourhood.pair(plan, table, pair));
@@ -214,7 +219,7 @@ mod tests {
     fn a_queue_is_no_neighbour_on_a_database_server() {
         let ids =
             |is_server| neighbourhoods(1_000, is_server).into_iter().map(|one| one.id).collect::<Vec<_>>();
-        assert_eq!(ids(false), ["hang", "reset", "sudden", "queued"]);
+        assert_eq!(ids(false), IDS);
         assert_eq!(ids(true), ["hang", "reset", "sudden"]);
     }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::ensure;
+use clap::builder::PossibleValuesParser;
 use serde_json::json;
 
 use super::basics::{resolve, show_tally};
@@ -134,6 +135,9 @@ pub(super) struct MatrixArgs {
     /// (Postgres only), queue (SQLite only), neighbours. May be given several times.
     #[arg(long)]
     only: Vec<String>,
+    /// Only this neighbourhood: hang, reset, sudden, queued (SQLite only). May be given several times.
+    #[arg(long, value_parser = PossibleValuesParser::new(neighbours::IDS))]
+    neighbourhood: Vec<String>,
     /// Write the table, in Markdown, to this file too.
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
@@ -174,6 +178,7 @@ impl MatrixArgs {
             neighbours_time: Duration::from_secs_f64(self.seconds.unwrap_or(if quick { 5.0 } else { 10.0 })),
             long_queue: self.queue.unwrap_or(if quick { 100_000 } else { 1_000_000 }),
             only: self.only.clone(),
+            neighbourhoods: self.neighbourhood.clone(),
         })
     }
 

@@ -94,6 +94,7 @@ fn plan(work_dir: &Path, store: Store, nodes: usize, only: &[&str]) -> Plan {
         neighbours_time: short,
         long_queue: 100,
         only: only.iter().map(|part| (*part).to_owned()).collect(),
+        neighbourhoods: Vec::new(),
     }
 }
 
