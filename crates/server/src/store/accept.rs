@@ -19,7 +19,7 @@ use super::error::StoreError;
 use super::faults::Bug;
 use super::memory::{Earlier, Match, Remembered};
 use super::sql;
-use super::sql::many::{Holds, Many};
+use super::sql::many::{Holds, Many, exact};
 use super::writer::{Hold, Publish, Repeat, Tx, Wants};
 use super::{Store, facts, heads, ordering, queue, rows};
 use crate::domain::conversation::ConversationKey;
@@ -104,15 +104,16 @@ pub(super) static ADD_DEDUPE: Many = Many {
     ON CONFLICT (organization_id, kind, key) DO UPDATE SET
     request_hash = excluded.request_hash, event_id = excluded.event_id, expires_ms = excluded.expires_ms
     WHERE dedupe.expires_ms <= $7",
-    all: "INSERT INTO dedupe (organization_id, kind, key, request_hash, event_id, expires_ms)
+    all: exact!(
+        "INSERT INTO dedupe (organization_id, kind, key, request_hash, event_id, expires_ms)
     SELECT a, b, c, d, e, f FROM unnest(CAST($1 AS BIGINT[]), CAST($2 AS SMALLINT[]), CAST($3 AS BYTEA[]),
     CAST($4 AS BYTEA[]), CAST($5 AS BYTEA[]), CAST($6 AS BIGINT[]), CAST($7 AS BIGINT[]))
     AS x (a, b, c, d, e, f, now) ORDER BY a, b, c
     ON CONFLICT (organization_id, kind, key) DO UPDATE SET
     request_hash = excluded.request_hash, event_id = excluded.event_id, expires_ms = excluded.expires_ms
-    WHERE dedupe.expires_ms <= (SELECT min(n) FROM unnest(CAST($7 AS BIGINT[])) n)",
+    WHERE dedupe.expires_ms <= (SELECT min(n) FROM unnest(CAST($7 AS BIGINT[])) n)"
+    ),
     columns: &[Holds::Int8, Holds::Int2, Holds::Bytes, Holds::Bytes, Holds::Bytes, Holds::Int8, Holds::Int8],
-    exact: true,
 };
 const FAN_OUT_OF: &str = "SELECT fan_out FROM events WHERE organization_id = $1 AND id = $2";
 const MATCHING: &str = "SELECT s.no, CASE s.ordering WHEN 'conversation' THEN s.ordering_since_seq END
@@ -127,7 +128,6 @@ pub(super) static ADD_EVENT: Many = Many {
     accepted_ms, expires_ms, fan_out, payload)
     SELECT * FROM unnest(CAST($1 AS BIGINT[]), CAST($2 AS BYTEA[]), CAST($3 AS BIGINT[]), CAST($4 AS SMALLINT[]), CAST($5 AS SMALLINT[]), CAST($6 AS BYTEA[]), CAST($7 AS BYTEA[]), CAST($8 AS BIGINT[]), CAST($9 AS BIGINT[]), CAST($10 AS BIGINT[]), CAST($11 AS BYTEA[]))",
     columns: &[Holds::Int8, Holds::Bytes, Holds::Int8, Holds::Int2, Holds::Int2, Holds::Bytes, Holds::Bytes, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Bytes],
-    exact: false,
 };
 
 impl Store {

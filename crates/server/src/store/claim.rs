@@ -18,13 +18,15 @@ pub(super) use self::round::PlaceInHeads;
 use self::round::Round;
 pub use self::row::MAX_UNKNOWN;
 use self::row::end_of;
-pub(super) use self::row::{Recipient, Row, claim_row, claimed, lease_end, want, write_lost_attempt};
+pub(super) use self::row::{
+    Recipient, Row, claim_row, claimed, lease_end, read_ahead, want, write_lost_attempt,
+};
 use super::error::StoreError;
 use super::health::{self, Allowance, Standing};
 use super::queue::{self, QueueRow};
 use super::target::{self, Target};
 use super::writer::{Hold, Tx};
-use super::{Store, heads, rows};
+use super::{Store, heads};
 use crate::domain::delivery::{Claimed, Class, Leased};
 use crate::domain::number::SubscriptionNo;
 use crate::domain::slots::{Full, Slots};
@@ -68,20 +70,19 @@ pub struct Claims {
     pub next_due: Option<TimeMs>,
 }
 
-const NEXT_HEAD: &str = "SELECT min(due_ms) FROM queue_heads WHERE due_ms > $1";
 const GOES_TO: &str = "UPDATE queue SET claimed_url = $2, due_ms = $3, claimed_ms = $4 WHERE no = $1";
 
 impl Store {
     /// Leases what is due, within the free slots.
     pub async fn claim_due(&self, request: ClaimRequest) -> Result<Claims, StoreError> {
-        self.change(move |tx| {
+        let claim = self.writer.claim(move |tx| {
             let began = tx.context.clock.monotonic();
             let claims = claim(tx, &request);
             let took = tx.context.clock.monotonic().saturating_sub(began);
             tx.context.metrics.claim_us.observe_time(took);
             claims
-        })
-        .await
+        });
+        claim.await
     }
 
     /// Reads a claim's target again after its subscription changed, and notes where it goes now; `None` when
@@ -147,7 +148,7 @@ fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Result<Claims, StoreError> 
     }
     // None of them found a place, but those that this claim did not look at may.
     let next_part = (round.is_partial() && !is_exhausted).then(|| request.now.after(NEXT_PART_WAIT));
-    let next_due = rows::scalar::<Option<i64>>(tx, NEXT_HEAD, params![request.now.0])?.flatten().map(TimeMs);
+    let next_due = round.next_due(tx, request.now)?;
     claims.next_due = next_due.into_iter().chain(next_part).min();
     Ok(claims)
 }
@@ -244,7 +245,7 @@ fn claim_head(
         // What was taken or ended is not due any more; one more than there are places tells whether to stay.
         let limit = places - taken + 1;
         let due = queue::due(tx, subscription, class, request.now, limit)?;
-        row::read_ahead(tx, &due[..due.len().min(places - taken)])?;
+        read_ahead(tx, due.iter().take(places - taken).map(|row| row.event))?;
         let saw_all = due.len() < limit;
         for row in due {
             if taken == places {
@@ -288,7 +289,7 @@ fn claim_draining(
     };
     let limit = places + ROWS_TO_END;
     let due = allowance.due(tx, class, request.now, limit)?;
-    row::read_ahead(tx, &due[..due.len().min(places)])?;
+    read_ahead(tx, due.iter().take(places).map(|row| row.event))?;
     let saw_all = due.len() < limit;
     let (mut taken, mut ran_out) = (0, false);
     for row in due {

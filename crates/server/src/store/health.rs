@@ -18,7 +18,7 @@ use std::time::Duration;
 
 pub(super) use drain::Allowance;
 pub(super) use memory::Memory;
-pub(super) use probe::claim_probe;
+pub(super) use probe::{Ahead as ProbeAhead, claim_probe, look_ahead};
 pub(super) use transitions::{News, noted};
 
 use super::error::StoreError;
@@ -73,15 +73,28 @@ struct Entry {
     seen: Seq,
     /// When the row was written last by this process, schedule time.
     written_at: TimeMs,
+    /// Successes that were counted since.
+    counted: u32,
     /// Which version of the row this is, on a server.
     version: Option<i64>,
 }
 
-const READ: &str = "SELECT organization_id, url, paused_ms, health, consecutive_failures, first_failure_ms,
-    last_success_ms, last_failure_ms, probe_step, probe_next_ms, probe_delivery, probe_claim, probe_seen,
-    pace_minute_ms, pace_good, pace_last_good, drain_since_ms, drain_until,
-    /*lite*/ NULL /*end*/ /*pg CAST(CAST(xmin AS TEXT) AS BIGINT) */ AS version
-    FROM subscriptions WHERE no = $1 AND status = 'active' /*pg FOR NO KEY UPDATE */";
+/// A subscription's health in its row `s`.
+macro_rules! health_columns {
+    () => {
+        "s.paused_ms, s.health, s.consecutive_failures, s.first_failure_ms, s.last_success_ms, s.last_failure_ms,
+    s.probe_step, s.probe_next_ms, s.probe_delivery, s.probe_claim, s.probe_seen, s.pace_minute_ms, s.pace_good,
+    s.pace_last_good, s.drain_since_ms, s.drain_until"
+    };
+}
+pub(super) use health_columns;
+
+const READ: &str = concat!(
+    "SELECT s.organization_id, s.url AS url_no, ",
+    health_columns!(),
+    ", /*lite*/ NULL /*end*/ /*pg CAST(CAST(s.xmin AS TEXT) AS BIGINT) */ AS version
+    FROM subscriptions s WHERE s.no = $1 AND s.status = 'active' /*pg FOR NO KEY UPDATE */"
+);
 static WRITE: Many = Many {
     one: "UPDATE subscriptions SET health = $2, consecutive_failures = $3, first_failure_ms = $4,
     last_success_ms = $5, last_failure_ms = $6, probe_step = $7, probe_next_ms = $8, probe_delivery = $9,
@@ -106,7 +119,6 @@ static WRITE: Many = Many {
         Holds::Int8,
         Holds::Int8,
     ],
-    exact: false,
 };
 const PAUSE: &str = "UPDATE subscriptions SET paused_ms = $2, pause_reason = $3, generation = generation + 1
     WHERE no = $1 AND status = 'active' AND paused_ms IS NULL";
@@ -249,18 +261,35 @@ fn load(tx: &mut Tx<'_>, subscription: SubscriptionNo) -> Result<Option<Entry>, 
     if let Some(known) = tx.context.health.find(subscription) {
         return Ok(Some(known));
     }
-    rows::optional(tx, READ, params![subscription.0], |row| {
-        let probe = row.get::<_, Option<i64>>("probe_delivery")?.map(DeliveryNo);
-        Ok(Entry {
-            organization: OrganizationNo(row.get("organization_id")?),
-            url: UrlNo(row.get("url")?),
-            health: read(row)?,
-            probe: probe.zip(row.get("probe_claim")?),
-            seen: Seq(row.get("probe_seen")?),
-            written_at: TimeMs::ZERO,
-            version: row.get("version")?,
-        })
+    rows::optional(tx, READ, params![subscription.0], read_entry)
+}
+
+fn read_entry(row: &Row<'_>) -> Result<Entry, StoreError> {
+    let probe = row.get::<_, Option<i64>>("probe_delivery")?.map(DeliveryNo);
+    Ok(Entry {
+        organization: OrganizationNo(row.get("organization_id")?),
+        url: UrlNo(row.get("url_no")?),
+        health: read(row)?,
+        probe: probe.zip(row.get("probe_claim")?),
+        seen: Seq(row.get("probe_seen")?),
+        written_at: TimeMs::ZERO,
+        counted: 0,
+        version: row.get("version")?,
     })
+}
+
+/// A row of many that were read ahead on a server, under a lock that keeps it as it is.
+pub(super) fn read_ahead(
+    memory: &Memory,
+    subscription: SubscriptionNo,
+    row: &Row<'_>,
+) -> Result<(), StoreError> {
+    if row.get::<_, String>("status")? != "active" {
+        memory.forget(subscription);
+    } else if !memory.is_still(subscription, row.get("version")?) {
+        memory.replace(subscription, read_entry(row)?);
+    }
+    Ok(())
 }
 
 fn read(row: &Row<'_>) -> Result<Health, StoreError> {
@@ -307,9 +336,9 @@ fn write(tx: &mut Tx<'_>, subscription: SubscriptionNo, entry: &mut Entry) -> Re
             health.drain.map(|drain| drain.until.0)
         ],
     )?;
-    entry.written_at = tx.context.clock.schedule();
+    (entry.written_at, entry.counted) = (tx.context.clock.schedule(), 0);
     entry.version = tx.context.health.version();
-    tx.memory.forget_target(subscription);
+    tx.memory.stands(subscription, standing(health.is_failing, health.drain.map(|drain| drain.since)));
     Ok(())
 }
 
@@ -320,11 +349,6 @@ fn view(health: &Health) -> HealthView {
         last_success_at: health.last_success_at,
         last_failure_at: health.last_failure_at,
     }
-}
-
-/// The version of a subscription's row, on a server.
-pub(super) fn version(row: &Row<'_>) -> Result<i64, StoreError> {
-    Ok(row.get("version")?)
 }
 
 /// What is shown of a subscription's row.
@@ -340,12 +364,15 @@ pub(super) fn read_view(row: &Row<'_>) -> Result<HealthView, StoreError> {
 /// What a claim must know of a subscription's row.
 pub(super) fn read_standing(row: &Row<'_>) -> Result<Standing, StoreError> {
     let is_failing = row.get::<_, i64>("health")? == FAILING;
-    let draining_since = rows::optional_time(row, "drain_since_ms")?;
-    Ok(match (is_failing, draining_since) {
+    Ok(standing(is_failing, rows::optional_time(row, "drain_since_ms")?))
+}
+
+fn standing(is_failing: bool, draining_since: Option<TimeMs>) -> Standing {
+    match (is_failing, draining_since) {
         (true, _) => Standing::Failing,
         (false, Some(since)) => Standing::Draining(since),
         (false, None) => Standing::Open,
-    })
+    }
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use super::writer::Hold;
 use crate::domain::number::SubscriptionNo;
 
 /// Numbers that subscriptions share.
-const BUCKETS: i64 = 256;
+pub(super) const BUCKETS: i64 = 256;
 /// Sets these locks apart from others: "inkh".
 pub(super) const CLASS: i32 = 0x696e_6b68;
 
@@ -71,32 +71,4 @@ pub(super) fn take_task(connection: &Connection, task: Task) -> Result<bool, Sto
         return Ok(true);
     }
     Ok(connection.scalar(TRY, params![TASKS, task as i32])?.unwrap_or(false))
-}
-
-const TRY_OWN: &str = "SELECT b.bucket FROM
-    (SELECT CAST(value AS INT) AS bucket FROM json_array_elements_text(CAST($2 AS JSON))) b
-    WHERE pg_try_advisory_xact_lock($1, b.bucket)";
-
-/// Takes as many of these subscriptions alone as nobody else holds just now, but at least the first of them.
-pub(super) fn take_some(
-    connection: &Connection,
-    subscriptions: &[SubscriptionNo],
-) -> Result<Vec<SubscriptionNo>, StoreError> {
-    let mut buckets: Vec<i32> = subscriptions.iter().map(|no| bucket(*no)).collect();
-    buckets.sort_unstable();
-    buckets.dedup();
-    let list = serde_json::json!(buckets).to_string();
-    let mut taken: Vec<i32> = Vec::with_capacity(buckets.len());
-    connection.each(TRY_OWN, params![CLASS, list], |row| {
-        taken.push(row.get(0)?);
-        Ok(true)
-    })?;
-    if taken.is_empty()
-        && let Some(first) = buckets.first()
-    {
-        // Whoever adds to the queues all the time must not keep claims from ever looking at them.
-        connection.run(OWN, params![CLASS, *first])?;
-        taken.push(*first);
-    }
-    Ok(subscriptions.iter().copied().filter(|no| taken.contains(&bucket(*no))).collect())
 }

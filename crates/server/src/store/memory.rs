@@ -4,17 +4,19 @@
 //! writer of such a row says so here in the same transaction. A transaction that is rolled back takes all
 //! of it away. Each map has a bound; beyond it, it begins anew.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::time::Duration;
 
 use bytes::Bytes;
+use inkhook_wire::event::EventType;
 use inkhook_wire::id::{EventId, IdentityId};
 
 use super::claim::PlaceInHeads;
+use super::health::{ProbeAhead, Standing};
 use super::queue::QueueRow;
 use super::target::Target;
-use super::writer::{Publish, Repeat};
+use super::writer::{Hold, Publish, Repeat};
 use crate::domain::delivery::Class;
 use crate::domain::number::{DeliveryNo, OrganizationNo, Seq, SubscriptionNo};
 use crate::domain::owner::Owner;
@@ -22,6 +24,8 @@ use crate::domain::time::TimeMs;
 
 /// Entries of each map.
 const MAX_REMEMBERED: usize = 20_000;
+/// What events that were read ahead may take, give or take one.
+const MAX_EVENTS_BYTES: usize = 16 * 1024 * 1024;
 
 /// The earliest due time of each class; none: nothing is queued.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -87,10 +91,18 @@ pub(super) struct Memory {
     /// Rows that this process holds, as they are in the table.
     leased: HashMap<DeliveryNo, QueueRow>,
     place_in_heads: PlaceInHeads,
+    /// A claim found everything that is due held by others.
+    claim_starved: bool,
+    /// On a server: the transaction holds subscriptions, these of them alone.
+    holds: bool,
+    held_alone: HashSet<SubscriptionNo>,
     /// Read ahead: what an event of this kind concerns.
     matches: HashMap<Publish, Matches>,
-    /// Read ahead for the turn of a claim: what its rows are to send.
+    /// Read ahead for a claim: what its rows are to send.
     events: HashMap<Seq, (EventId, Bytes)>,
+    events_bytes: usize,
+    /// Read ahead for a claim: what it may probe with.
+    probes: HashMap<SubscriptionNo, ProbeAhead>,
     /// Read ahead: what was accepted before under these keys.
     repeats: HashMap<Repeat, Option<Remembered>>,
 }
@@ -106,12 +118,28 @@ impl Memory {
         if self.timeout == timeout { self.targets.get(&no).cloned() } else { None }
     }
 
+    /// Whether a subscription that was read is there and selects an event of this type, accepted under this number.
+    pub(super) fn selects(&self, no: SubscriptionNo, event_type: EventType, accepted: Seq) -> Option<bool> {
+        match self.targets.get(&no)? {
+            Target::Open { selected, .. } => Some(selected.has(event_type, accepted)),
+            Target::Deleted => Some(false),
+            Target::Unreadable => None,
+        }
+    }
+
     pub(super) fn remember_target(&mut self, no: SubscriptionNo, timeout: Duration, target: &Target) {
         if self.timeout != timeout {
             self.targets.clear();
             self.timeout = timeout;
         }
         bounded(&mut self.targets).insert(no, target.clone());
+    }
+
+    /// How the subscription stands has changed, and nothing else about it.
+    pub(super) fn stands(&mut self, no: SubscriptionNo, now: Standing) {
+        if let Some(Target::Open { standing, .. }) = self.targets.get_mut(&no) {
+            *standing = now;
+        }
     }
 
     /// The subscription's row changed.
@@ -161,8 +189,35 @@ impl Memory {
     /// longer known. What this process holds is, as far as its settles find out whether it still does.
     pub(super) fn begin_anew(&mut self) {
         let leased = std::mem::take(&mut self.leased);
-        let place_in_heads = self.place_in_heads;
-        *self = Self { leased, place_in_heads, ..Self::default() };
+        let (place_in_heads, claim_starved) = (self.place_in_heads, self.claim_starved);
+        *self = Self { leased, place_in_heads, claim_starved, ..Self::default() };
+    }
+
+    /// A subscription is held until the end of the transaction.
+    pub(super) fn held(&mut self, subscription: SubscriptionNo, hold: Hold) {
+        self.holds = true;
+        if hold == Hold::Alone {
+            self.held_alone.insert(subscription);
+        }
+    }
+
+    pub(super) fn is_held_alone(&self, subscription: SubscriptionNo) -> bool {
+        self.held_alone.contains(&subscription)
+    }
+
+    /// Whether the transaction holds any subscription.
+    pub(super) fn holds(&self) -> bool {
+        self.holds
+    }
+
+    /// Whether the last claim found everything that is due held by others: then the next one has to wait for its
+    /// turn, which only a transaction may that holds nothing else.
+    pub(super) fn is_claim_starved(&self) -> bool {
+        self.claim_starved
+    }
+
+    pub(super) fn set_claim_starved(&mut self, starved: bool) {
+        self.claim_starved = starved;
     }
 
     /// Whom an event of this kind concerns, if that was read ahead: the identity, if there is one, and the
@@ -200,18 +255,34 @@ impl Memory {
         }
     }
 
-    /// An event that was read ahead for a claim.
-    pub(super) fn event(&self, seq: Seq) -> Option<(EventId, Bytes)> {
-        self.events.get(&seq).cloned()
+    /// An event that was read ahead for a claim; afterwards it is not there any more.
+    pub(super) fn take_event(&mut self, seq: Seq) -> Option<(EventId, Bytes)> {
+        let (id, payload) = self.events.remove(&seq)?;
+        self.events_bytes = self.events_bytes.saturating_sub(payload.len());
+        Some((id, payload))
+    }
+
+    pub(super) fn has_event(&self, seq: Seq) -> bool {
+        self.events.contains_key(&seq)
     }
 
     pub(super) fn remember_event(&mut self, seq: Seq, id: EventId, payload: Bytes) {
+        if self.events_bytes >= MAX_EVENTS_BYTES {
+            self.events.clear();
+            self.events_bytes = 0;
+        }
+        self.events_bytes += payload.len();
         self.events.insert(seq, (id, payload));
     }
 
-    /// Those of one turn are no use to the next.
-    pub(super) fn forget_events(&mut self) {
-        self.events.clear();
+    /// What a claim may probe a failing subscription with, as far as that was read ahead; afterwards it is not there
+    /// any more.
+    pub(super) fn take_probe(&mut self, subscription: SubscriptionNo) -> Option<ProbeAhead> {
+        self.probes.remove(&subscription)
+    }
+
+    pub(super) fn remember_probe(&mut self, subscription: SubscriptionNo, probe: ProbeAhead) {
+        self.probes.insert(subscription, probe);
     }
 
     /// Where the next claim's round begins.

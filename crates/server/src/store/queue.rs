@@ -6,7 +6,7 @@ use inkhook_wire::id::RequestId;
 use super::error::StoreError;
 use super::faults::Bug;
 use super::settle::AttemptRow;
-use super::sql::many::{Holds, Many};
+use super::sql::many::{Holds, Many, exact};
 use super::writer::Tx;
 use super::{Store, ordering, rows, settle};
 use crate::domain::delivery::{Class, End};
@@ -60,17 +60,17 @@ pub(super) static ADD: Many = Many {
     due_ms, expires_ms, created_ms, claim_no, boot, claimed_ms, claimed_url)
     SELECT * FROM unnest(CAST($1 AS BIGINT[]), CAST($2 AS BIGINT[]), CAST($3 AS BIGINT[]), CAST($4 AS BIGINT[]), CAST($5 AS SMALLINT[]), CAST($6 AS SMALLINT[]), CAST($7 AS BYTEA[]), CAST($8 AS BIGINT[]), CAST($9 AS BIGINT[]), CAST($10 AS BIGINT[]), CAST($11 AS BIGINT[]), CAST($12 AS BIGINT[]), CAST($13 AS BIGINT[]), CAST($14 AS BIGINT[]))",
     columns: &[Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int2, Holds::Int2, Holds::Bytes, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int8],
-    exact: false,
 };
 const STANDING: &str = "SELECT s.status, t.since_seq FROM subscriptions s
     LEFT JOIN subscription_types t ON t.subscription = s.no AND t.event_type = $2 WHERE s.no = $1";
 const REMOVE: &str = "DELETE FROM queue WHERE no = $1";
 static REMOVE_CLAIMED: Many = Many {
     one: "DELETE FROM queue WHERE no = $1 AND claim_no = $2 AND boot = $3",
-    all: "DELETE FROM queue q USING unnest(CAST($1 AS BIGINT[]), CAST($2 AS BIGINT[]), CAST($3 AS BIGINT[]))
-    AS d (no, claim_no, boot) WHERE q.no = d.no AND q.claim_no = d.claim_no AND q.boot = d.boot",
+    all: exact!(
+        "DELETE FROM queue q USING unnest(CAST($1 AS BIGINT[]), CAST($2 AS BIGINT[]), CAST($3 AS BIGINT[]))
+    AS d (no, claim_no, boot) WHERE q.no = d.no AND q.claim_no = d.claim_no AND q.boot = d.boot"
+    ),
     columns: &[Holds::Int8, Holds::Int8, Holds::Int8],
-    exact: true,
 };
 static ADD_ENDED: Many = Many {
     one: "INSERT INTO deliveries (no, organization_id, subscription, event_seq, event_type, class, request_id,
@@ -80,7 +80,6 @@ static ADD_ENDED: Many = Many {
     state, reason, attempts, created_ms, ended_ms, open_claim, open_url, open_started_ms, open_boot)
     SELECT * FROM unnest(CAST($1 AS BIGINT[]), CAST($2 AS BIGINT[]), CAST($3 AS BIGINT[]), CAST($4 AS BIGINT[]), CAST($5 AS SMALLINT[]), CAST($6 AS SMALLINT[]), CAST($7 AS BYTEA[]), CAST($8 AS SMALLINT[]), CAST($9 AS TEXT[]), CAST($10 AS BIGINT[]), CAST($11 AS BIGINT[]), CAST($12 AS BIGINT[]), CAST($13 AS BIGINT[]), CAST($14 AS BIGINT[]), CAST($15 AS BIGINT[]), CAST($16 AS BIGINT[]))",
     columns: &[Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int2, Holds::Int2, Holds::Bytes, Holds::Int2, Holds::Text, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int8],
-    exact: false,
 };
 const WRITE_COUNTS: &str =
     "UPDATE queue SET attempts = $2, unknown = $3, failures = $4, maybe_received = $5, boot = NULL

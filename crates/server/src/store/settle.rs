@@ -12,7 +12,7 @@ use super::claim::Followed;
 use super::error::StoreError;
 use super::faults::Bug;
 use super::queue::{self, QueueRow};
-use super::sql::many::{Holds, Many};
+use super::sql::many::{Holds, Many, exact};
 use super::writer::{Context, Hold, Kind, Op, Tx, Wants};
 use super::{Store, alerts, claim, heads, health, ordering, rows};
 use crate::domain::attempt::Recorded;
@@ -124,12 +124,20 @@ static ADD_ATTEMPT: Many = Many {
     created_ms, no)
     SELECT * FROM unnest(CAST($1 AS BYTEA[]), CAST($2 AS BIGINT[]), CAST($3 AS BIGINT[]), CAST($4 AS BIGINT[]), CAST($5 AS BIGINT[]), CAST($6 AS SMALLINT[]), CAST($7 AS BIGINT[]), CAST($8 AS BIGINT[]), CAST($9 AS BIGINT[]), CAST($10 AS SMALLINT[]), CAST($11 AS SMALLINT[]), CAST($12 AS SMALLINT[]), CAST($13 AS TEXT[]), CAST($14 AS BYTEA[]), CAST($15 AS BIGINT[]), CAST($16 AS BIGINT[]), CAST($17 AS BIGINT[]), CAST($18 AS BIGINT[]), CAST($19 AS BIGINT[]))",
     columns: &[Holds::Bytes, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int2, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int2, Holds::Int2, Holds::Int2, Holds::Text, Holds::Bytes, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int8],
-    exact: false,
 };
 const COMPLETE_LOST: &str = "UPDATE attempts SET outcome = $3, status = $4, error = $5, response_body = $6,
     response_bytes = $7, duration_ms = $8 WHERE delivery = $1 AND claim_no = $2 AND outcome = 3";
-const RETRY: &str = "UPDATE queue SET class = $2, due_ms = $3, failures = $4, attempts = $5,
-    maybe_received = $6, boot = NULL WHERE no = $1";
+/// Back into the queue, if the claim stands.
+static RETRY: Many = Many {
+    one: "UPDATE queue SET class = $4, due_ms = $5, failures = $6, attempts = $7, maybe_received = $8, boot = NULL
+    WHERE no = $1 AND claim_no = $2 AND boot = $3",
+    all: exact!("UPDATE queue q SET class = r.class, due_ms = r.due_ms, failures = r.failures, attempts = r.attempts,
+    maybe_received = r.maybe_received, boot = NULL
+    FROM unnest(CAST($1 AS BIGINT[]), CAST($2 AS BIGINT[]), CAST($3 AS BIGINT[]), CAST($4 AS SMALLINT[]), CAST($5 AS BIGINT[]), CAST($6 AS BIGINT[]), CAST($7 AS BIGINT[]), CAST($8 AS SMALLINT[]))
+    AS r (no, claim_no, boot, class, due_ms, failures, attempts, maybe_received)
+    WHERE q.no = r.no AND q.claim_no = r.claim_no AND q.boot = r.boot"),
+    columns: &[Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int2, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int2],
+};
 // What is answered at a URL that was replaced meanwhile is not said of the one that is there now.
 const HOLD: &str = "UPDATE subscriptions SET not_before_ms = $2 WHERE no = $1 AND not_before_ms < $2
     AND (url = $3 OR $4)";
@@ -217,6 +225,14 @@ fn settle(tx: &mut Tx<'_>, settlement: &Settlement) -> Result<Settled, StoreErro
         health::settled(tx, row, settlement)?;
         return Ok(Settled::Done);
     }
+    if let Some(row) = known
+        && settlement.hold_until.is_none()
+        && let Some(attempt) = &settlement.attempt
+        && waits_again(tx, &row, attempt, settlement.next)?
+    {
+        health::settled(tx, &row, settlement)?;
+        return Ok(Settled::Done);
+    }
     let Some(mut row) = queue::find(tx, settlement.delivery)? else {
         return settle_ended(tx, settlement);
     };
@@ -230,13 +246,17 @@ fn settle(tx: &mut Tx<'_>, settlement: &Settlement) -> Result<Settled, StoreErro
         }
         row.attempts += 1;
     }
+    let cancelled = match tx.memory.selects(row.subscription, row.event_type, row.no.seq()) {
+        Some(true) => None,
+        _ => queue::cancelled(tx, &row)?,
+    };
     if let Some(until) = settlement.hold_until {
         let url = row.claimed_url.map(|url| url.0);
         let is_anywhere = tx.context.faults.has(Bug::HoldMisplaced);
         tx.run(HOLD, params![row.subscription.0, until.0, url, is_anywhere])?;
         tx.memory.forget_target(row.subscription);
     }
-    match (settlement.next, queue::cancelled(tx, &row)?) {
+    match (settlement.next, cancelled) {
         (Next::End(End::Succeeded), _) => queue::end(tx, &row, End::Succeeded)?,
         // It was cancelled when the subscription changed, and reads have said so since.
         (_, Some(cancelled)) => queue::end(tx, &row, cancelled)?,
@@ -251,11 +271,50 @@ fn settle(tx: &mut Tx<'_>, settlement: &Settlement) -> Result<Settled, StoreErro
         (Next::Keep { due, maybe_received }, None) => retry(tx, &mut row, due, maybe_received)?,
         (Next::Release { maybe_received }, None) => {
             row.maybe_received |= maybe_received;
-            requeue(tx, &row, row.class, TimeMs::ZERO)?;
+            requeue(tx, &row, row.class, TimeMs::ZERO).map(drop)?;
         }
     }
     health::settled(tx, &row, settlement)?;
     Ok(Settled::Done)
+}
+
+/// Puts a delivery that this process holds back into the queue, after an attempt that was not its last; false when
+/// it does not hold it any more, or there is more to it, and then nothing was written.
+fn waits_again(
+    tx: &mut Tx<'_>,
+    row: &QueueRow,
+    attempt: &AttemptRow,
+    next: Next,
+) -> Result<bool, StoreError> {
+    let (due, maybe_received, counts) = match next {
+        Next::Retry { due, maybe_received } => (due, maybe_received, 1),
+        Next::Keep { due, maybe_received } => (due, maybe_received, 0),
+        Next::End(_) | Next::Release { .. } => return Ok(false),
+    };
+    let is_too_late = row.expires_at.is_some_and(|expires_at| expires_at <= due);
+    let is_selected = tx.memory.selects(row.subscription, row.event_type, row.no.seq()) == Some(true);
+    let is_plain = !is_too_late && is_selected && !tx.context.ordered.has(row.subscription);
+    if !is_plain || tx.context.faults.has(Bug::AttemptForgotten) {
+        return Ok(false);
+    }
+    let after = QueueRow {
+        failures: row.failures + counts,
+        attempts: row.attempts + 1,
+        maybe_received: row.maybe_received | maybe_received,
+        ..row.clone()
+    };
+    let class = class_after(row);
+    if !requeue(tx, &after, class, due)? {
+        return Ok(false);
+    }
+    write_attempt(tx, row, attempt)?;
+    tx.tally.retried();
+    Ok(true)
+}
+
+/// Where a delivery waits that was attempted.
+fn class_after(row: &QueueRow) -> Class {
+    if row.class == Class::Live { Class::Retry } else { row.class }
 }
 
 /// Back into the queue, or to an end when it would come too late.
@@ -265,17 +324,30 @@ fn retry(tx: &mut Tx<'_>, row: &mut QueueRow, due: TimeMs, maybe_received: bool)
         return queue::end(tx, row, End::EventExpired);
     }
     ordering::failed(tx, row)?;
-    let class = if row.class == Class::Live { Class::Retry } else { row.class };
     tx.tally.retried();
-    requeue(tx, row, class, due)
+    requeue(tx, row, class_after(row), due).map(drop)
 }
 
-fn requeue(tx: &mut Tx<'_>, row: &QueueRow, class: Class, due: TimeMs) -> Result<(), StoreError> {
-    tx.run(RETRY, params![row.no.0, class.code(), due.0, row.failures, row.attempts, row.maybe_received])?;
+/// False: this process does not hold it any more.
+fn requeue(tx: &mut Tx<'_>, row: &QueueRow, class: Class, due: TimeMs) -> Result<bool, StoreError> {
+    let params = params![
+        row.no.0,
+        row.claim_no,
+        row.boot,
+        class.code(),
+        due.0,
+        row.failures,
+        row.attempts,
+        row.maybe_received
+    ];
+    if !tx.write_exact(&RETRY, params)? {
+        return Ok(false);
+    }
     if class == Class::Live {
         tx.memory.set_live_waits(row.subscription, true);
     }
-    heads::lower(tx, row.subscription, class, due)
+    heads::lower(tx, row.subscription, class, due)?;
+    Ok(true)
 }
 
 /// The delivery was cancelled while the attempt was under way.

@@ -112,7 +112,7 @@ impl Connection {
         }
     }
 
-    /// The same, and tells whether a row was changed. A server says so later, and then by [`Many::exact`].
+    /// The same, and tells whether a row was changed. A server says so later: see [`exact`](many::exact).
     pub(super) fn write_exact(&self, many: &'static Many, values: Values<'_>) -> Result<bool, Error> {
         match self {
             Self::Sqlite(_) => Ok(self.run(many.one, values)? > 0),
@@ -124,7 +124,10 @@ impl Connection {
     pub(super) fn begin(&self) -> Result<(), Error> {
         match self {
             Self::Sqlite(_) => self.run("BEGIN IMMEDIATE", &[]).map(drop),
-            Self::Postgres(session) => session.begin(),
+            Self::Postgres(session) => {
+                session.begin();
+                Ok(())
+            }
         }
     }
 
@@ -158,7 +161,7 @@ impl Connection {
                 Ok(answer)
             }
             Self::Postgres(session) => {
-                session.begin_snapshot()?;
+                session.begin_snapshot();
                 let answer = read(self);
                 session.roll_back()?;
                 answer

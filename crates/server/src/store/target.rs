@@ -1,6 +1,5 @@
 //! Subscriptions as an attempt needs them: where to, signed with what, and whether at all now.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,32 +15,29 @@ use crate::domain::delivery::DeliveryTarget;
 use crate::domain::number::{OrganizationNo, Seq, SubscriptionNo, UrlNo};
 use crate::domain::slots;
 use crate::domain::time::TimeMs;
-use crate::store::sql::postgres::Ask;
-use crate::store::sql::{Connection, Row, params};
+use crate::store::sql::{Row, params};
+
+mod many;
+
+pub(super) use self::many::{Answers, Asked, load_ahead};
 
 macro_rules! select {
-    ($columns:literal, $condition:literal) => {
+    ([$($columns:tt)*], $condition:literal) => {
         concat!(
             "SELECT ",
-            $columns,
-            "s.id, s.organization_id, s.identity_id, s.status, s.generation, s.not_before_ms,
-    s.paused_ms, s.health, s.drain_since_ms, s.url AS url_no, u.url, s.auth_token, s.delivery, i.signing_key AS identity_key,
-    o.signing_key AS organization_key
+            $($columns)*,
+            ", s.id, s.organization_id, s.identity_id, s.status, s.generation, s.not_before_ms, s.url AS url_no,
+    u.url, s.auth_token, s.delivery, i.signing_key AS identity_key, o.signing_key AS organization_key,
+    s.ordering_since_seq IS NOT NULL AS was_ordered
     FROM subscriptions s JOIN urls u ON u.no = s.url JOIN organizations o ON o.no = s.organization_id
     LEFT JOIN identities i ON i.id = s.identity_id WHERE ",
             $condition
         )
     };
 }
-const TARGET: &str = select!("s.ordering_since_seq IS NOT NULL AS was_ordered, ", "s.no = $1");
-/// The same for many at once, on a server.
-pub(super) const TARGETS: &str = select!(
-    "s.no, s.ordering_since_seq IS NOT NULL AS was_ordered, CAST(CAST(s.xmin AS TEXT) AS BIGINT) AS version, ",
-    "s.no = ANY(CAST($1 AS BIGINT[]))"
-);
+use select;
 
-/// The types of many at once, on a server.
-pub(super) const TYPES_OF_ALL: &str = "SELECT subscription, event_type, since_seq FROM subscription_types WHERE subscription = ANY(CAST($1 AS BIGINT[]))";
+const TARGET: &str = select!(["s.paused_ms, s.health, s.drain_since_ms"], "s.no = $1");
 const TYPES: &str = "SELECT event_type, since_seq FROM subscription_types WHERE subscription = $1";
 
 /// A subscription as a claim finds it.
@@ -95,82 +91,29 @@ pub(super) fn load(tx: &mut Tx<'_>, no: SubscriptionNo, timeout: Duration) -> Re
     Ok(target)
 }
 
-/// Reads many in one go, where each by itself would be two round trips: [`load`] finds them in memory.
-pub(super) fn load_ahead(
-    tx: &mut Tx<'_>,
-    subscriptions: &[SubscriptionNo],
-    timeout: Duration,
-) -> Result<(), StoreError> {
-    let Connection::Postgres(session) = &**tx else { return Ok(()) };
-    let numbers: Vec<i64> = subscriptions.iter().map(|no| no.0).collect();
-    let needed = !numbers.is_empty();
-    let answers = session.ask_all(
-        &[
-            Ask { sql: TARGETS, params: &[&numbers], needed },
-            Ask { sql: TYPES_OF_ALL, params: &[&numbers], needed },
-        ],
-        false,
-    )?;
-    let [targets, types] = answers.as_slice() else {
-        return Err(StoreError::Corrupt("an answer is missing"));
-    };
-    let mut selected = read_types(types)?;
-    for row in targets {
-        let row = Row::Postgres(row);
-        let no = SubscriptionNo(row.get("no")?);
-        if row.get("was_ordered")? {
-            tx.context.ordered.add(no);
-        }
-        let target = read_ahead(tx.context, &row, no, timeout, selected.remove(&no).unwrap_or_default())?;
-        if matches!(target, Target::Open { .. }) {
-            tx.memory.remember_target(no, timeout, &target);
-        }
-    }
-    Ok(())
-}
-
 fn read(tx: &Tx<'_>, no: SubscriptionNo, timeout: Duration) -> Result<Target, StoreError> {
     let target = rows::optional(tx, TARGET, params![no.0], |row| {
-        let status: String = row.get("status")?;
-        if status != "active" {
-            return Ok(Target::Deleted);
-        }
-        if row.get("was_ordered")? {
-            tx.context.ordered.add(no);
-        }
-        let selected = Selected::read(tx, no)?;
-        read_or_not(tx.context, row, no, timeout, selected)
+        read_status(tx.context, row, no, timeout, || Selected::read(tx, no))
     })?;
     Ok(target.unwrap_or(Target::Deleted))
 }
 
-/// A row of [`TARGETS`].
-pub(super) fn read_ahead(
+/// A row of a subscription, in whatever state.
+fn read_status(
     context: &Context,
     row: &Row<'_>,
     no: SubscriptionNo,
     timeout: Duration,
-    types: Vec<(EventType, Seq)>,
+    selected: impl FnOnce() -> Result<Selected, StoreError>,
 ) -> Result<Target, StoreError> {
     let status: String = row.get("status")?;
-    if status == "active" {
-        read_or_not(context, row, no, timeout, Selected(types.into()))
-    } else {
-        Ok(Target::Deleted)
+    if status != "active" {
+        return Ok(Target::Deleted);
     }
-}
-
-/// Rows of [`TYPES_OF_ALL`].
-pub(super) fn read_types(
-    found: &[tokio_postgres::Row],
-) -> Result<HashMap<SubscriptionNo, Vec<(EventType, Seq)>>, StoreError> {
-    let mut types: HashMap<SubscriptionNo, Vec<(EventType, Seq)>> = HashMap::new();
-    for row in found {
-        let row = Row::Postgres(row);
-        let of = types.entry(SubscriptionNo(row.get("subscription")?)).or_default();
-        of.push((rows::event_type(&row, "event_type")?, Seq(row.get("since_seq")?)));
+    if row.get("was_ordered")? {
+        context.ordered.add(no);
     }
-    Ok(types)
+    read_or_not(context, row, no, timeout, selected()?)
 }
 
 fn read_or_not(

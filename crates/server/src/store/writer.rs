@@ -68,6 +68,11 @@ pub(super) trait Op: Send {
     fn wants(&self, _context: &Context) -> Option<Wants> {
         None
     }
+    /// Whether it may run at the end of a group of operations that said what they will look at, although it did not:
+    /// it waits for no lock.
+    fn joins(&self) -> bool {
+        false
+    }
     /// Does the work. An `Err` rolls the whole group back; a refusal is an `Ok` that wrote nothing.
     fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError>;
     /// Leaves out what may be the cause of a failure; false when there is nothing to leave out.
@@ -82,6 +87,7 @@ pub(super) trait Op: Send {
 struct Job<T, F> {
     kind: Kind,
     wants: Option<Wants>,
+    joins: bool,
     run: F,
     answer: Option<T>,
     reply: oneshot::Sender<Result<T, StoreError>>,
@@ -97,6 +103,10 @@ where
 
     fn wants(&self, _: &Context) -> Option<Wants> {
         self.wants.clone()
+    }
+
+    fn joins(&self) -> bool {
+        self.joins
     }
 
     fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
@@ -257,8 +267,26 @@ impl Writer {
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
+        self.control(false, run).await
+    }
+
+    /// The same for a claim: it takes what others leave to it, and waits for nobody.
+    pub(super) async fn claim<T, F>(&self, run: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.control(true, run).await
+    }
+
+    async fn control<T, F>(&self, joins: bool, run: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
         let (reply, answer) = oneshot::channel();
-        self.inbox.push_control(Box::new(Job { kind: Kind::Change, wants: None, run, answer: None, reply }));
+        let job = Job { kind: Kind::Change, wants: None, joins, run, answer: None, reply };
+        self.inbox.push_control(Box::new(job));
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 
@@ -274,7 +302,7 @@ impl Writer {
         F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let job = Job { kind: Kind::Accept, wants, run, answer: None, reply };
+        let job = Job { kind: Kind::Accept, wants, joins: false, run, answer: None, reply };
         self.inbox.push_admitted(organization, size, Box::new(job));
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
@@ -285,7 +313,8 @@ impl Writer {
         F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        self.inbox.push_tidying(Box::new(Job { kind: Kind::Change, wants: None, run, answer: None, reply }));
+        let job = Job { kind: Kind::Change, wants: None, joins: false, run, answer: None, reply };
+        self.inbox.push_tidying(Box::new(job));
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 
@@ -295,7 +324,8 @@ impl Writer {
         F: FnMut(&mut Tx<'_>) -> Result<(), StoreError> + Send + 'static,
     {
         let (reply, _) = oneshot::channel();
-        self.inbox.push_tidying(Box::new(Job { kind: Kind::Change, wants: None, run, answer: None, reply }));
+        let job = Job { kind: Kind::Change, wants: None, joins: false, run, answer: None, reply };
+        self.inbox.push_tidying(Box::new(job));
     }
 
     /// Queues a settle; its own type, because it can be degraded.

@@ -1,16 +1,17 @@
 //! In which order a claim serves those who have something due.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 use super::ClaimRequest;
 use crate::domain::delivery::Class;
 use crate::domain::number::{OrganizationNo, SubscriptionNo};
 use crate::domain::time::TimeMs;
 use crate::store::error::StoreError;
-use crate::store::rows;
-use crate::store::sql::{Row, params};
+use crate::store::sql::postgres::Ask;
+use crate::store::sql::{Connection, Row, params};
 use crate::store::target::{self, Target};
-use crate::store::writer::Tx;
+use crate::store::writer::{Hold, Tx};
+use crate::store::{heads, health, locks, rows};
 
 /// Queue heads that one claim looks at, besides those of subscriptions that are full.
 const HEADS: usize = 1_024;
@@ -21,6 +22,26 @@ const AT_ONCE: &str = "SELECT subscription, class, due_ms FROM queue_heads
 const BY_TIME: &str = "SELECT subscription, class, due_ms FROM queue_heads
     WHERE due_ms > 0 AND due_ms <= $1 AND (due_ms, subscription, class) > ($2, $3, $4)
     ORDER BY due_ms, subscription, class LIMIT $5";
+
+/// Both in one, on a server, and held where nobody else holds them.
+const TAKE_DUE: &str = "WITH due AS MATERIALIZED (
+        (SELECT subscription, class, due_ms, part FROM (
+            (SELECT subscription, class, due_ms, 1 AS part FROM queue_heads
+                WHERE due_ms = 0 AND subscription > $1 ORDER BY subscription LIMIT $2)
+            UNION ALL (SELECT subscription, class, due_ms, 2 FROM queue_heads
+                WHERE due_ms = 0 AND subscription <= $1 ORDER BY subscription LIMIT $2)) at_once
+            ORDER BY part, subscription LIMIT $2)
+        UNION ALL (SELECT subscription, class, due_ms, part FROM (
+            (SELECT subscription, class, due_ms, 3 AS part FROM queue_heads
+                WHERE due_ms > 0 AND due_ms <= $3 AND (due_ms, subscription, class) > ($4, $5, $6)
+                ORDER BY due_ms, subscription, class LIMIT $2)
+            UNION ALL (SELECT subscription, class, due_ms, 4 FROM queue_heads
+                WHERE due_ms > 0 AND due_ms <= $3 AND (due_ms, subscription, class) <= ($4, $5, $6)
+                ORDER BY due_ms, subscription, class LIMIT $2)) by_time
+            ORDER BY part, due_ms, subscription, class LIMIT $2))
+    SELECT subscription, class, due_ms, pg_try_advisory_xact_lock($7, CAST(subscription % $8 AS INT)) AS taken
+    FROM due ORDER BY part, due_ms, subscription, class";
+const NEXT_HEAD: &str = "SELECT min(due_ms) FROM queue_heads WHERE due_ms > $1";
 
 /// A place among the heads that are due by the clock.
 type ByTime = (TimeMs, SubscriptionNo, Class);
@@ -38,6 +59,9 @@ pub(super) struct Round {
     organizations: VecDeque<(OrganizationNo, VecDeque<(SubscriptionNo, Class)>)>,
     partial: bool,
     place: PlaceInHeads,
+    /// On a server: when the first head was due that was not due yet.
+    next: Option<TimeMs>,
+    subscriptions: Vec<SubscriptionNo>,
 }
 
 impl Round {
@@ -45,20 +69,17 @@ impl Round {
     pub(super) fn of_due_heads(tx: &mut Tx<'_>, request: &ClaimRequest) -> Result<Self, StoreError> {
         // A full subscription must not hide one that comes after it.
         let limit = HEADS + request.slots.full_subscriptions() * Class::ALL.len();
-        let mut place = tx.memory.place_in_heads();
-        let at_once = at_once(tx, place.at_once, limit)?;
-        let by_time = by_time(tx, request.now, place.by_time, limit)?;
-        let cut = by_time.len() >= limit;
-        place.by_time = by_time.last().copied().filter(|_| cut);
-        let partial = cut || at_once.len() >= limit;
-        let due = at_once
-            .into_iter()
-            .chain(by_time.into_iter().map(|(_, subscription, class)| (subscription, class)));
-        let (due, left) = held(tx, due.collect())?;
-        let mut subscriptions: Vec<_> = due.iter().map(|(subscription, _)| *subscription).collect();
+        let found = if tx.is_shared() {
+            Found::on_server(tx, request.now, limit)?
+        } else {
+            Found::in_file(tx, request.now, limit)?
+        };
+        let mut subscriptions: Vec<_> = found.due.iter().map(|(subscription, _)| *subscription).collect();
         subscriptions.dedup();
         target::load_ahead(tx, &subscriptions, request.timeout)?;
-        let mut round = Self { organizations: VecDeque::new(), partial: partial || left, place };
+        health::look_ahead(tx, &subscriptions, request)?;
+        let Found { due, partial, place, next } = found;
+        let mut round = Self { organizations: VecDeque::new(), partial, place, next, subscriptions };
         let mut places: HashMap<OrganizationNo, usize> = HashMap::new();
         for (subscription, class) in due {
             // What cannot be read belongs to nobody; its turn tidies it up.
@@ -105,27 +126,93 @@ impl Round {
         }
     }
 
+    /// When something else becomes due, now that the round has changed the heads of those it served.
+    pub(super) fn next_due(&self, tx: &mut Tx<'_>, now: TimeMs) -> Result<Option<TimeMs>, StoreError> {
+        if !tx.is_shared() {
+            return Ok(rows::scalar::<Option<i64>>(tx, NEXT_HEAD, params![now.0])?.flatten().map(TimeMs));
+        }
+        let mut next = self.next;
+        for subscription in &self.subscriptions {
+            let heads = heads::of(tx, *subscription)?;
+            let due = Class::ALL.into_iter().filter_map(|class| heads.get(class)).filter(|due| *due > now);
+            next = due.chain(next).min();
+        }
+        Ok(next)
+    }
+
     /// Where the next round begins: after whoever was served last.
     pub(super) fn place(&self) -> PlaceInHeads {
         self.place
     }
 }
 
-/// Those of which this node may take something now, and whether others were left out.
-fn held(
-    tx: &mut Tx<'_>,
+/// The heads that are due.
+struct Found {
+    /// In the order in which they are served.
     due: Vec<(SubscriptionNo, Class)>,
-) -> Result<(Vec<(SubscriptionNo, Class)>, bool), StoreError> {
-    if !tx.is_shared() || due.is_empty() {
-        return Ok((due, false));
+    /// There are more.
+    partial: bool,
+    /// Where the next round begins.
+    place: PlaceInHeads,
+    /// When the first of the others is due, if that was asked.
+    next: Option<TimeMs>,
+}
+
+impl Found {
+    fn in_file(tx: &mut Tx<'_>, now: TimeMs, limit: usize) -> Result<Self, StoreError> {
+        let mut place = tx.memory.place_in_heads();
+        let at_once = at_once(tx, place.at_once, limit)?;
+        let by_time = by_time(tx, now, place.by_time, limit)?;
+        let cut = by_time.len() >= limit;
+        place.by_time = by_time.last().copied().filter(|_| cut);
+        let partial = cut || at_once.len() >= limit;
+        let by_time = by_time.into_iter().map(|(_, subscription, class)| (subscription, class));
+        Ok(Self { due: at_once.into_iter().chain(by_time).collect(), partial, place, next: None })
     }
-    let mut subscriptions: Vec<SubscriptionNo> = due.iter().map(|(subscription, _)| *subscription).collect();
-    subscriptions.dedup();
-    let taken: HashSet<_> = tx.hold_some(&subscriptions)?.into_iter().collect();
-    let all = due.len();
-    let due: Vec<_> = due.into_iter().filter(|(subscription, _)| taken.contains(subscription)).collect();
-    let left = due.len() < all;
-    Ok((due, left))
+
+    /// All of it in one round trip. Only those that nobody else holds just now are taken, and they are held then.
+    /// When that is none of them, the next claim waits for one, which only a transaction may that holds nothing yet.
+    fn on_server(tx: &mut Tx<'_>, now: TimeMs, limit: usize) -> Result<Self, StoreError> {
+        let Connection::Postgres(session) = &**tx else { return Err(StoreError::Closed) };
+        let mut place = tx.memory.place_in_heads();
+        let after = place.at_once.map_or(0, |after| after.0);
+        let from = place.by_time.map_or((0, 0, 0), |(due, no, class)| (due.0, no.0, class.code()));
+        let most = i64::try_from(limit).unwrap_or(i64::MAX);
+        let class = i16::try_from(from.2).unwrap_or(0);
+        let [heads, next] = session.ask_all(&[
+            Ask {
+                sql: TAKE_DUE,
+                params: &[&after, &most, &now.0, &from.0, &from.1, &class, &locks::CLASS, &locks::BUCKETS],
+                needed: true,
+            },
+            Ask { sql: NEXT_HEAD, params: &[&now.0], needed: true },
+        ])?;
+        let next = next.first().map(|row| Row::Postgres(row).get::<_, Option<i64>>(0)).transpose()?.flatten();
+        let (mut all, mut parts) = (Vec::new(), [0; 2]);
+        let mut last = None;
+        for row in &heads {
+            let row = Row::Postgres(row);
+            let found = head(&row)?;
+            let is_by_time = found.0 > TimeMs::ZERO;
+            parts[usize::from(is_by_time)] += 1;
+            last = Some(found).filter(|_| is_by_time).or(last);
+            all.push((found.1, found.2, row.get::<_, bool>("taken")?));
+        }
+        place.by_time = last.filter(|_| parts[1] >= limit);
+        let mut due: Vec<_> = all.iter().filter(|one| one.2).map(|one| (one.0, one.1)).collect();
+        let may_wait = tx.memory.is_claim_starved() && !tx.memory.holds();
+        tx.took(due.iter().map(|(subscription, _)| *subscription));
+        if due.is_empty()
+            && may_wait
+            && let Some((first, class, _)) = all.first()
+        {
+            tx.hold(*first, Hold::Alone)?;
+            due.push((*first, *class));
+        }
+        tx.memory.set_claim_starved(due.is_empty() && !all.is_empty());
+        let partial = due.len() < all.len() || parts.iter().any(|part| *part >= limit);
+        Ok(Self { due, partial, place, next: next.map(TimeMs) })
+    }
 }
 
 fn at_once(

@@ -15,7 +15,7 @@ use crate::store::error::StoreError;
 use crate::store::health::Standing;
 use crate::store::queue::{self, QueueRow};
 use crate::store::settle::{self, AttemptRow};
-use crate::store::sql::many::{Holds, Many};
+use crate::store::sql::many::{Holds, Many, exact};
 use crate::store::sql::params;
 use crate::store::target::Selected;
 use crate::store::writer::Tx;
@@ -26,18 +26,17 @@ pub const MAX_UNKNOWN: u32 = 20;
 
 static LEASE: Many = Many {
     one: "UPDATE queue SET claim_no = $2, boot = $3, claimed_ms = $4, due_ms = $5, claimed_url = $6 WHERE no = $1",
-    all: "UPDATE queue q SET claim_no = l.claim_no, boot = l.boot, claimed_ms = l.claimed_ms, due_ms = l.due_ms,
+    all: exact!("UPDATE queue q SET claim_no = l.claim_no, boot = l.boot, claimed_ms = l.claimed_ms, due_ms = l.due_ms,
     claimed_url = l.claimed_url FROM unnest(CAST($1 AS BIGINT[]), CAST($2 AS BIGINT[]), CAST($3 AS BIGINT[]),
     CAST($4 AS BIGINT[]), CAST($5 AS BIGINT[]), CAST($6 AS BIGINT[]))
-    AS l (no, claim_no, boot, claimed_ms, due_ms, claimed_url) WHERE q.no = l.no",
+    AS l (no, claim_no, boot, claimed_ms, due_ms, claimed_url) WHERE q.no = l.no"),
     columns: &[Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int8],
-    exact: true,
 };
 /// The events of many rows at once, on a server.
 const EVENTS: &str = "SELECT seq, id, payload FROM events WHERE seq IN
     (SELECT CAST(value AS BIGINT) FROM json_array_elements_text(CAST($1 AS JSON)))";
-/// Rows whose events are read ahead at a time.
-const ROWS_AHEAD: usize = 64;
+/// Events that are read ahead at a time.
+const EVENTS_AHEAD: usize = 64;
 const EVENT: &str = "SELECT id, payload FROM events WHERE seq = $1";
 
 /// Whose queue it is, and what may be taken of it.
@@ -134,7 +133,7 @@ pub(in crate::store) fn lease_end(target: &DeliveryTarget, ahead: bool, now: Tim
 
 /// A place for an attempt of this row, and what it is to send.
 fn take_place(
-    tx: &Tx<'_>,
+    tx: &mut Tx<'_>,
     request: &ClaimRequest,
     row: &QueueRow,
     recipient: Recipient<'_>,
@@ -209,13 +208,19 @@ pub(in crate::store) fn write_lost_attempt(tx: &mut Tx<'_>, row: &mut QueueRow) 
     queue::write_counts(tx, row)
 }
 
-/// Reads the events of these rows in one go, where each by itself would be a round trip.
-pub(in crate::store) fn read_ahead(tx: &mut Tx<'_>, rows: &[QueueRow]) -> Result<(), StoreError> {
-    tx.memory.forget_events();
-    if !tx.is_shared() || rows.len() < 2 {
+/// Reads these events in one go, where each by itself would be a round trip.
+pub(in crate::store) fn read_ahead(
+    tx: &mut Tx<'_>,
+    events: impl Iterator<Item = Seq>,
+) -> Result<(), StoreError> {
+    if !tx.is_shared() {
         return Ok(());
     }
-    let wanted: Vec<i64> = rows.iter().take(ROWS_AHEAD).map(|row| row.event.0).collect();
+    let wanted = events.filter(|event| !tx.memory.has_event(*event)).map(|event| event.0);
+    let wanted: Vec<i64> = wanted.take(EVENTS_AHEAD).collect();
+    if wanted.len() < 2 {
+        return Ok(());
+    }
     let list = serde_json::json!(wanted).to_string();
     let found = rows::all(tx, EVENTS, params![list], |row| {
         let payload: Vec<u8> = row.get("payload")?;
@@ -227,8 +232,8 @@ pub(in crate::store) fn read_ahead(tx: &mut Tx<'_>, rows: &[QueueRow]) -> Result
     Ok(())
 }
 
-fn load_event(tx: &Tx<'_>, seq: Seq, event_type: EventType) -> Result<ClaimedEvent, StoreError> {
-    if let Some((id, payload)) = tx.memory.event(seq) {
+fn load_event(tx: &mut Tx<'_>, seq: Seq, event_type: EventType) -> Result<ClaimedEvent, StoreError> {
+    if let Some((id, payload)) = tx.memory.take_event(seq) {
         return Ok(ClaimedEvent { seq, id, event_type, payload });
     }
     let event = rows::optional(tx, EVENT, params![seq.0], |row| {

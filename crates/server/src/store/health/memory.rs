@@ -54,13 +54,27 @@ impl Memory {
         self.transaction.get()
     }
 
-    /// A subscription's row has this version: what is remembered of another one is out of date.
-    pub(in crate::store) fn is_still(&self, subscription: SubscriptionNo, version: i64) {
-        let known = self.entries.borrow().get(&subscription).map(|entry| entry.version);
-        self.check(subscription);
-        if known.is_some_and(|known| known != Some(version)) {
-            self.entries.borrow_mut().remove(&subscription);
+    /// Whether what is remembered of a subscription is what its row says, which has this version.
+    pub(super) fn is_still(&self, subscription: SubscriptionNo, version: i64) -> bool {
+        let is_still =
+            self.entries.borrow().get(&subscription).is_some_and(|entry| entry.version == Some(version));
+        if is_still {
+            self.check(subscription);
         }
+        is_still
+    }
+
+    /// Another process has written the row. The successes that this one has counted since it wrote last stay
+    /// counted, and are written when it is time.
+    pub(super) fn replace(&self, subscription: SubscriptionNo, mut entry: Entry) {
+        if let Some(known) = self.entries.borrow().get(&subscription).filter(|known| known.url == entry.url) {
+            (entry.written_at, entry.counted) = (known.written_at, known.counted);
+            entry.health.pace.good = entry.health.pace.good.saturating_add(known.counted);
+            if known.counted > 0 {
+                entry.health.last_success_at = entry.health.last_success_at.max(known.health.last_success_at);
+            }
+        }
+        self.remember(subscription, entry);
     }
 
     /// Whether a success like the last one would have to be written.
@@ -122,6 +136,7 @@ impl Memory {
             return false;
         }
         entry.health = std::mem::take(&mut entry.health).succeeded(now).0;
+        entry.counted = entry.counted.saturating_add(1);
         true
     }
 
@@ -170,6 +185,7 @@ mod tests {
             probe: None,
             seen: Seq(0),
             written_at: TimeMs(10_000),
+            counted: 0,
             version: None,
         }
     }

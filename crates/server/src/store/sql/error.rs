@@ -53,6 +53,12 @@ pub enum Trouble {
 const OUTDATED: &str = "0A000";
 
 impl Error {
+    /// Whether a statement changed fewer rows than were given to it: see [`exact`](super::many::exact).
+    pub(super) fn is_inexact(&self) -> bool {
+        let is = |error: &tokio_postgres::Error| error.code() == Some(&SqlState::DIVISION_BY_ZERO);
+        matches!(self, Self::Postgres(error) if is(error))
+    }
+
     /// Whether a statement was prepared for a schema that is no longer there.
     pub(super) fn is_outdated(&self) -> bool {
         matches!(self, Self::Postgres(error) if error.code().is_some_and(|state| state.code() == OUTDATED))

@@ -29,10 +29,21 @@ pub(in crate::store) struct Many {
     pub(in crate::store) all: &'static str,
     /// What the columns hold.
     pub(in crate::store) columns: &'static [Holds],
-    /// Each row must change one; when one does not, another node was there before, and the transaction is run
-    /// again.
-    pub(in crate::store) exact: bool,
 }
+
+/// A statement for many rows each of which must change one. When one does not, another node was there before: the
+/// statement fails on the server, so that a commit may be sent behind it, and the transaction is run again. Its
+/// first column is BIGINT.
+macro_rules! exact {
+    ($sql:literal) => {
+        concat!(
+            "WITH done AS (",
+            $sql,
+            " RETURNING 1) SELECT 1 / CAST(count(*) = cardinality(CAST($1 AS BIGINT[])) AS INT) FROM done"
+        )
+    };
+}
+pub(in crate::store) use exact;
 
 /// The values of one row.
 pub(in crate::store) type Values<'a> = &'a [&'a dyn ToSql];

@@ -16,6 +16,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::runtime::Runtime;
 use tokio_postgres::types;
 use tokio_postgres::{Client, Row, Statement};
@@ -50,6 +51,8 @@ pub struct Session {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Transaction {
     None,
+    /// Begun here with this; the server hears of it with the first statement.
+    Begins(&'static str),
     Open,
     /// A statement failed: a commit would be taken for a rollback, and would not say so.
     Failed,
@@ -124,9 +127,6 @@ impl Session {
         &self,
         ask: impl AsyncFnOnce(&mut Link) -> Result<T, tokio_postgres::Error>,
     ) -> Result<T, Error> {
-        if self.transaction.get() == Transaction::None {
-            self.connected()?;
-        }
         let mut place = self.link.borrow_mut();
         let Some(link) = place.as_mut() else { return Err(Error::NotConnected) };
         let answer = self.wait(ask(link));
@@ -143,7 +143,7 @@ impl Session {
                 *place = None;
             }
         }
-        answer
+        answer.map_err(|error| if error.is_inexact() { Error::Overtaken } else { error })
     }
 
     /// Keeps a row until it is written with others.
@@ -158,95 +158,92 @@ impl Session {
         Ok(())
     }
 
-    /// Writes what was gathered, and then whatever `last` says, all in one go.
-    fn write_gathered(&self, last: Option<&str>) -> Result<(), Error> {
+    /// Sends, one after the other and without waiting in between: what begins the transaction, if that has not been
+    /// said yet; what was gathered; these statements; and what ends it.
+    fn exchange<T>(
+        &self,
+        statements: &[&str],
+        ask: &impl AsyncFn(&Client, &[Statement]) -> Result<T, tokio_postgres::Error>,
+        end: Option<&str>,
+    ) -> Result<T, Error> {
+        let begins = self.transaction.get();
+        let begin = if let Transaction::Begins(sql) = begins { Some(sql) } else { None };
         let gathered = std::mem::take(&mut *self.gathered.borrow_mut());
-        if gathered.is_empty() && last.is_none() {
-            return Ok(());
+        if matches!(begins, Transaction::None | Transaction::Begins(_)) {
+            self.connected()?;
         }
-        let changed = self.ask(async |link| {
-            let mut statements = Vec::with_capacity(gathered.len());
-            for one in &gathered {
-                statements.push(link.statement(one.many.all).await?);
-            }
-            let params: Vec<_> = gathered.iter().map(Gathered::refs).collect();
-            let client = &link.client;
-            let writes =
-                statements.iter().zip(&params).map(|(statement, params)| client.execute(statement, params));
-            // In the order in which they are asked for, and without waiting in between.
-            let writes = futures_util::future::join_all(writes);
-            let last = async {
-                match last {
-                    Some(last) => client.batch_execute(last).await,
-                    None => Ok(()),
+        let attempt = || {
+            self.ask(async |link| {
+                let mut writes = Vec::with_capacity(gathered.len());
+                for one in &gathered {
+                    writes.push(link.statement(one.many.all).await?);
                 }
-            };
-            let (changed, last) = futures_util::future::join(writes, last).await;
-            // The first error is the cause, and those after it only say that there was one.
-            let changed = changed.into_iter().collect::<Result<Vec<u64>, _>>()?;
-            last.map(|()| changed)
-        })?;
-        let is_whole = |(one, changed): (&Gathered, &u64)| !one.many.exact || *changed == one.rows as u64;
-        if gathered.iter().zip(&changed).all(is_whole) { Ok(()) } else { Err(Error::Overtaken) }
+                let mut asks = Vec::with_capacity(statements.len());
+                for sql in statements {
+                    asks.push(link.statement(sql).await?);
+                }
+                let params: Vec<_> = gathered.iter().map(Gathered::refs).collect();
+                let client = &link.client;
+                let said = async |sql: Option<&str>| match sql {
+                    Some(sql) => client.batch_execute(sql).await,
+                    None => Ok(()),
+                };
+                let writes = writes.iter().zip(&params).map(|(write, params)| client.execute(write, params));
+                // Each is sent when it is first looked at, and they are looked at in this order.
+                let (begun, written, answer, ended) =
+                    futures_util::join!(said(begin), join_all(writes), ask(client, &asks), said(end));
+                // The first error is the cause, and those after it only say that there was one.
+                begun?;
+                written.into_iter().collect::<Result<Vec<_>, _>>()?;
+                let answer = answer?;
+                ended.map(|()| answer)
+            })
+        };
+        let mut answer = attempt();
+        let is_lost = |error: &Error| error.trouble() == Trouble::Away && !matches!(error, Error::NoAnswer);
+        if begin.is_some() && end.is_none() && answer.as_ref().is_err_and(is_lost) {
+            // A server that was started anew since the last time is found out by the first that asks it.
+            self.connect()?;
+            answer = attempt();
+        }
+        if begin.is_some() {
+            // Also after a failure: what was begun is to be taken back.
+            self.transaction.set(if answer.is_ok() { Transaction::Open } else { Transaction::Failed });
+        }
+        answer
     }
 
     pub(super) fn query(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>, Error> {
-        self.write_gathered(None)?;
         let params = Param::all(params)?;
-        self.ask(async |link| {
-            let statement = link.statement(sql).await?;
-            link.client.query(&statement, &Param::refs(&params)).await
-        })
+        let read =
+            async |client: &Client, asks: &[Statement]| client.query(&asks[0], &Param::refs(&params)).await;
+        self.exchange(&[sql], &read, None)
     }
 
     pub(super) fn execute(&self, sql: &str, params: Params<'_>) -> Result<usize, Error> {
-        self.write_gathered(None)?;
         let params = Param::all(params)?;
-        let changed = self.ask(async |link| {
-            let statement = link.statement(sql).await?;
-            link.client.execute(&statement, &Param::refs(&params)).await
-        })?;
-        Ok(usize::try_from(changed).unwrap_or(usize::MAX))
+        let run =
+            async |client: &Client, asks: &[Statement]| client.execute(&asks[0], &Param::refs(&params)).await;
+        Ok(usize::try_from(self.exchange(&[sql], &run, None)?).unwrap_or(usize::MAX))
     }
 
-    /// Asks several things in one go; the first of a transaction begin it. What is not needed is not asked, and
-    /// its answer is empty.
-    pub(in crate::store) fn ask_all(&self, asks: &[Ask<'_>], begin: bool) -> Result<Vec<Vec<Row>>, Error> {
-        if begin {
-            self.transaction.set(Transaction::None);
-            self.gathered.borrow_mut().clear();
-            self.connected()?;
-        } else {
-            self.write_gathered(None)?;
+    /// Asks several things in one go. What is not needed is not asked, and its answer is empty.
+    pub(in crate::store) fn ask_all<const N: usize>(
+        &self,
+        asks: &[Ask<'_>; N],
+    ) -> Result<[Vec<Row>; N], Error> {
+        let needed: Vec<usize> = (0..N).filter(|place| asks[*place].needed).collect();
+        let texts: Vec<&str> = needed.iter().map(|place| asks[*place].sql).collect();
+        let all = async |client: &Client, statements: &[Statement]| {
+            let answers = statements.iter().zip(&needed);
+            let answers = answers.map(|(statement, place)| client.query(statement, asks[*place].params));
+            join_all(answers).await.into_iter().collect::<Result<Vec<_>, _>>()
+        };
+        let mut all_answers = [const { Vec::new() }; N];
+        for (place, answer) in needed.iter().zip(self.exchange(&texts, &all, None)?) {
+            all_answers[*place] = answer;
         }
-        let answers = self.ask(async |link| {
-            let mut statements = Vec::with_capacity(asks.len());
-            for ask in asks {
-                statements.push(if ask.needed { Some(link.statement(ask.sql).await?) } else { None });
-            }
-            let client = &link.client;
-            let begun = async { if begin { client.batch_execute("BEGIN").await } else { Ok(()) } };
-            let answers = statements.iter().zip(asks).map(|(statement, ask)| async move {
-                match statement {
-                    Some(statement) => client.query(statement, ask.params).await,
-                    None => Ok(Vec::new()),
-                }
-            });
-            let (begun, answers) =
-                futures_util::future::join(begun, futures_util::future::join_all(answers)).await;
-            begun?;
-            answers.into_iter().collect::<Result<Vec<_>, _>>()
-        });
-        if begin {
-            // Also after a failure: what was begun is to be taken back.
-            self.transaction.set(if answers.is_ok() { Transaction::Open } else { Transaction::Failed });
-        }
-        answers
-    }
-
-    /// Several statements without parameters.
-    pub(in crate::store) fn batch(&self, sql: &str) -> Result<(), Error> {
-        self.ask(async |link| link.client.batch_execute(sql).await)
+        Ok(all_answers)
     }
 
     /// What only a client can do.
@@ -262,51 +259,42 @@ impl Session {
         runtime.block_on(run(&mut link.client))
     }
 
-    pub(super) fn begin(&self) -> Result<(), Error> {
-        self.begin_as("BEGIN")
+    /// Nothing is sent before there is something to ask or to write.
+    pub(in crate::store) fn begin(&self) {
+        self.begin_as("BEGIN");
     }
 
-    pub(super) fn begin_snapshot(&self) -> Result<(), Error> {
-        self.begin_as("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    pub(super) fn begin_snapshot(&self) {
+        self.begin_as("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
     }
 
-    fn begin_as(&self, sql: &str) -> Result<(), Error> {
-        self.transaction.set(Transaction::None);
+    fn begin_as(&self, sql: &'static str) {
+        self.transaction.set(Transaction::Begins(sql));
         self.gathered.borrow_mut().clear();
-        // A server that was started anew since the last time is found out by the first that asks it.
-        if let Err(error) = self.batch(sql) {
-            if error.trouble() != Trouble::Away || matches!(error, Error::NoAnswer) {
-                return Err(error);
-            }
-            self.batch(sql)?;
-        }
-        self.transaction.set(Transaction::Open);
-        Ok(())
     }
 
     pub(super) fn commit(&self) -> Result<(), Error> {
-        if self.transaction.get() != Transaction::Open {
-            return Err(Error::Aborted);
+        match self.transaction.get() {
+            Transaction::Begins(_) if self.gathered.borrow().is_empty() => {}
+            Transaction::Begins(_) | Transaction::Open => {
+                self.exchange(&[], &async |_: &Client, _: &[Statement]| Ok(()), Some("COMMIT"))?;
+            }
+            Transaction::None | Transaction::Failed => return Err(Error::Aborted),
         }
-        // Whether all rows were written is known before the commit is asked for, where that is in question.
-        if self.gathered.borrow().iter().any(|one| one.many.exact) {
-            self.write_gathered(None)?;
-        }
-        self.write_gathered(Some("COMMIT"))?;
         self.transaction.set(Transaction::None);
         Ok(())
     }
 
     pub(super) fn roll_back(&self) -> Result<(), Error> {
         self.gathered.borrow_mut().clear();
-        if self.transaction.replace(Transaction::None) == Transaction::None {
+        if matches!(self.transaction.replace(Transaction::None), Transaction::None | Transaction::Begins(_)) {
             return Ok(());
         }
         // Without a link there is nothing to take back: the server does so by itself.
         if self.link.borrow().is_none() {
             return Ok(());
         }
-        let rolled_back = self.batch("ROLLBACK");
+        let rolled_back = self.ask(async |link| link.client.batch_execute("ROLLBACK").await);
         if rolled_back.is_err() {
             *self.link.borrow_mut() = None;
         }

@@ -14,17 +14,16 @@ use tokio_postgres::Row as ServerRow;
 
 use super::Context;
 use super::wants::{Hold, Publish, Repeat, Wants};
-use crate::domain::delivery::Class;
 use crate::domain::number::{Seq, SubscriptionNo};
 use crate::domain::owner;
 use crate::domain::time::TimeMs;
 use crate::store::error::StoreError;
 use crate::store::locks;
-use crate::store::memory::{Heads, Match, Matches, Memory, Remembered};
+use crate::store::memory::{Match, Matches, Memory, Remembered};
+use crate::store::rows;
 use crate::store::sql::Row;
 use crate::store::sql::postgres::{Ask, Session};
 use crate::store::target;
-use crate::store::{health, rows};
 
 /// Kinds of events whose subscriptions are remembered from one group to the next.
 const MAX_KNOWN: usize = 20_000;
@@ -55,10 +54,6 @@ const REPEATS: &str = "SELECT w.n, d.request_hash, d.event_id
     FROM unnest($1::bigint[], $2::smallint[], $3::bytea[]) WITH ORDINALITY AS w (organization, kind, key, n)
     JOIN dedupe d ON d.organization_id = w.organization AND d.kind = w.kind AND d.key = w.key
     WHERE d.expires_ms IS NULL OR d.expires_ms > $4";
-const HEADS: &str =
-    "SELECT subscription, class, due_ms FROM queue_heads WHERE subscription = ANY($1::bigint[])";
-const LIVE_WAITS: &str = "SELECT no FROM unnest($1::bigint[]) AS s (no) WHERE EXISTS (
-    SELECT 1 FROM queue q WHERE q.subscription = s.no AND q.class = 1 AND q.due_ms = 0)";
 
 /// The subscriptions that a kind of event concerned when it came last.
 #[derive(Debug, Default)]
@@ -108,8 +103,12 @@ pub(super) fn begin(
     let mut held: HashMap<SubscriptionNo, Hold> = HashMap::new();
     for number in 0..MAX_ROUNDS {
         held.extend(round.iter().copied());
-        let asked =
-            Asked { publishes: &publishes, repeats: if number == 0 { &repeats } else { &[] }, round: &round };
+        let asked = Asked {
+            publishes: &publishes,
+            repeats: if number == 0 { &repeats } else { &[] },
+            round: &round,
+            subscriptions: target::Asked::new(round.iter().map(|(no, _)| *no)),
+        };
         let answers = asked.ask(session, number == 0, context.clock.wall())?;
         answers.remember(&asked, memory, timeout, context)?;
         let mut missing = Vec::new();
@@ -141,6 +140,7 @@ struct Asked<'a> {
     publishes: &'a [Publish],
     repeats: &'a [Repeat],
     round: &'a [(SubscriptionNo, Hold)],
+    subscriptions: target::Asked,
 }
 
 /// What came back, beyond what goes into the memory as it is.
@@ -151,10 +151,7 @@ struct Answers {
     transaction: i64,
     matches: Vec<Matches>,
     repeats: Vec<ServerRow>,
-    targets: Vec<ServerRow>,
-    types: Vec<ServerRow>,
-    heads: Vec<ServerRow>,
-    live_waits: Vec<ServerRow>,
+    subscriptions: target::Answers,
 }
 
 impl Asked<'_> {
@@ -167,7 +164,8 @@ impl Asked<'_> {
         }
         let alone: Vec<bool> = buckets.values().map(|hold| *hold == Hold::Alone).collect();
         let buckets: Vec<i32> = buckets.into_keys().collect();
-        let subscriptions: Vec<i64> = self.round.iter().map(|(no, _)| no.0).collect();
+        let param = self.subscriptions.param();
+        let [targets, selected, heads, live_waits] = self.subscriptions.questions(&param);
         let organizations: Vec<i64> = self.publishes.iter().map(|one| one.organization.0).collect();
         let kinds: Vec<i16> = self.publishes.iter().map(|one| kind(one.owner)).collect();
         let owners: Vec<_> = self.publishes.iter().map(|one| one.owner.uuid().into_bytes()).collect();
@@ -185,15 +183,15 @@ impl Asked<'_> {
                 needed: !self.publishes.is_empty(),
             },
             Ask { sql: REPEATS, params: &[&of, &sorts, &keys, &now.0], needed: !self.repeats.is_empty() },
-            Ask { sql: target::TARGETS, params: &[&subscriptions], needed: !subscriptions.is_empty() },
-            Ask { sql: target::TYPES_OF_ALL, params: &[&subscriptions], needed: !subscriptions.is_empty() },
-            Ask { sql: HEADS, params: &[&subscriptions], needed: !subscriptions.is_empty() },
-            Ask { sql: LIVE_WAITS, params: &[&subscriptions], needed: !subscriptions.is_empty() },
+            targets,
+            selected,
+            heads,
+            live_waits,
         ];
-        let answers = session.ask_all(&asks, first)?;
-        let [_, drawn, matches, repeats, targets, types, heads, live_waits] =
-            <[Vec<ServerRow>; 8]>::try_from(answers)
-                .map_err(|_| StoreError::Corrupt("an answer is missing"))?;
+        if first {
+            session.begin();
+        }
+        let [_, drawn, matches, repeats, targets, types, heads, live_waits] = session.ask_all(&asks)?;
         let drawn = drawn.first().ok_or(StoreError::Corrupt("a sequence without a number"))?;
         let drawn = Row::Postgres(drawn);
         Ok(Answers {
@@ -201,10 +199,7 @@ impl Asked<'_> {
             transaction: drawn.get(1)?,
             matches: self.read_matches(&matches)?,
             repeats,
-            targets,
-            types,
-            heads,
-            live_waits,
+            subscriptions: [targets, types, heads, live_waits],
         })
     }
 
@@ -244,37 +239,10 @@ impl Answers {
         for (place, repeat) in asked.repeats.iter().enumerate() {
             memory.remember_repeat(repeat.clone(), found.remove(&place));
         }
-        let mut heads: HashMap<SubscriptionNo, Heads> =
-            asked.round.iter().map(|(no, _)| (*no, Heads::default())).collect();
-        for row in &self.heads {
-            let row = Row::Postgres(row);
-            let class = Class::from_code(row.get(1)?).ok_or(StoreError::Corrupt("a queue head's class"))?;
-            if let Some(heads) = heads.get_mut(&SubscriptionNo(row.get(0)?)) {
-                heads.set(class, Some(TimeMs(row.get(2)?)));
-            }
+        for (subscription, hold) in asked.round {
+            memory.held(*subscription, *hold);
         }
-        for (subscription, heads) in heads {
-            memory.remember_heads(subscription, heads);
-            memory.set_live_waits(subscription, false);
-        }
-        for row in &self.live_waits {
-            memory.set_live_waits(SubscriptionNo(Row::Postgres(row).get(0)?), true);
-        }
-        let mut selected = target::read_types(&self.types)?;
-        for row in &self.targets {
-            let row = Row::Postgres(row);
-            let no = SubscriptionNo(row.get("no")?);
-            if row.get::<_, bool>("was_ordered")? {
-                context.ordered.add(no);
-            }
-            context.health.is_still(no, health::version(&row)?);
-            if let Some(timeout) = timeout {
-                let types = selected.remove(&no).unwrap_or_default();
-                let target = target::read_ahead(context, &row, no, timeout, types)?;
-                memory.remember_target(no, timeout, &target);
-            }
-        }
-        Ok(())
+        asked.subscriptions.remember(&self.subscriptions, memory, context, timeout)
     }
 }
 

@@ -102,22 +102,23 @@ impl Tx<'_> {
 
     /// Holds a subscription until the end of the transaction. What was read of it before may be out of date, and
     /// acceptance numbers that were drawn before are too small.
-    pub(in crate::store) fn hold(&self, subscription: SubscriptionNo, hold: Hold) -> Result<(), StoreError> {
+    pub(in crate::store) fn hold(
+        &mut self,
+        subscription: SubscriptionNo,
+        hold: Hold,
+    ) -> Result<(), StoreError> {
         if self.is_shared() {
             locks::take(self.connection, subscription, hold)?;
             self.numbers.borrow_mut().begin();
+            self.memory.held(subscription, hold);
         }
         Ok(())
     }
 
-    /// Holds as many of these alone as nobody else holds just now, but at least one.
-    pub(in crate::store) fn hold_some(
-        &self,
-        subscriptions: &[SubscriptionNo],
-    ) -> Result<Vec<SubscriptionNo>, StoreError> {
-        let taken = locks::take_some(self.connection, subscriptions)?;
+    /// These are held alone now, by a statement that waited for nobody.
+    pub(in crate::store) fn took(&mut self, subscriptions: impl Iterator<Item = SubscriptionNo>) {
         self.numbers.borrow_mut().begin();
-        Ok(taken)
+        subscriptions.for_each(|subscription| self.memory.held(subscription, Hold::Alone));
     }
 
     /// The same for a row that was found before it was held: it is looked for once more.

@@ -118,7 +118,8 @@ impl Worker {
     }
 
     /// Takes what waits and runs as much of it as is of one sort: operations that said what they will look at,
-    /// or operations that did not.
+    /// or operations that did not. A claim that waits beside the former runs in their transaction, after them, so
+    /// that it costs no sync of its own.
     fn next_sorted(&mut self) -> Group {
         let mut bytes: usize = self.waiting.iter().map(|(size, _)| size).sum();
         while self.waiting.len() < GROUP_OPERATIONS && bytes < GROUP_BYTES {
@@ -126,17 +127,22 @@ impl Worker {
             bytes += size;
             self.waiting.push_back((size, op));
         }
+        let may_join = !self.memory.is_claim_starved();
         let mut wants: Option<Wants> = None;
-        let mut group = Vec::new();
+        let (mut group, mut joined) = (Vec::new(), Vec::new());
         while let Some((_, op)) = self.waiting.front() {
+            let joins = may_join && op.joins();
             match (op.wants(&self.context), &mut wants) {
                 (Some(wanted), Some(wants)) => wants.add(&wanted),
                 (Some(wanted), None) if group.is_empty() => wants = Some(wanted),
-                (None, None) => {}
+                (None, None) if !joins => {}
+                (None, _) if joins => {}
                 _ => break,
             }
-            group.extend(self.waiting.pop_front().map(|(_, op)| op));
+            let to = if joins { &mut joined } else { &mut group };
+            to.extend(self.waiting.pop_front().map(|(_, op)| op));
         }
+        group.append(&mut joined);
         self.all_of(group, wants.as_ref())
     }
 

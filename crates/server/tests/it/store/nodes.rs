@@ -14,7 +14,9 @@ use inkhook_server::store::settle::{Next, Settled};
 use inkhook_server::store::subscriptions::CreateSubscription;
 use inkhook_wire::event::EventType::{MessageReceived as RECEIVED, MessageSent as SENT};
 
+use crate::support::books::Books;
 use crate::support::store::{Agent, StoreBench, TIMEOUT};
+use crate::support::time::until;
 use crate::support::{PATIENCE, invariants};
 
 /// Two nodes and an agent; nothing where the tests have no database server.
@@ -71,6 +73,36 @@ async fn each_delivery_is_claimed_by_one_node() {
     }
     assert_eq!(taken.len(), 1_000);
     invariants::check(&one);
+}
+
+/// A claim takes what nobody holds just now. Whoever adds to the queues all the time must not keep it from them for
+/// ever, so the second one waits.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_that_found_everything_held_waits_the_next_time() {
+    /// What the locks on subscriptions are taken under: "inkh", and one of 256.
+    const CLASS: i32 = 0x696e_6b68;
+    let Some((one, _, help)) = nodes().await else { return };
+    let subscription = one.subscribe(help.admin(), help.by_mail(), &[RECEIVED]).await;
+    one.accept_mails(help, 1).await;
+    let Books::Server(database) = &*one.books else { unreachable!("it has a server") };
+    let adds = database.connect().await;
+    let bucket = subscription.no.0 % 256;
+    let hold = format!("BEGIN; SELECT pg_advisory_xact_lock_shared({CLASS}, {bucket})");
+    adds.batch_execute(&hold).await.expect("held");
+    let first = one.claims(one.claim_request()).await;
+    assert!(first.claimed.is_empty());
+    assert_eq!(first.next_due, Some(one.clock.schedule()), "to be claimed again at once");
+    let let_go = async {
+        until("the claim to wait", PATIENCE, async || {
+            let waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+                AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+            (one.number(waits) == 1).then_some(())
+        })
+        .await;
+        adds.batch_execute("COMMIT").await.expect("let go");
+    };
+    let (second, ()) = tokio::join!(one.claim(), let_go);
+    assert_eq!(second.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
