@@ -25,6 +25,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
 use crate::envelope::Envelope;
+use crate::payload::Payload;
 use crate::sign::{
     HEADER_REQUEST_ID, HEADER_SIGNATURE, HEADER_WEBHOOK_ID, SigningKey, VerifyError, verify_inkbox_with,
     verify_standard_with,
@@ -90,7 +91,8 @@ pub struct SignedBody {
     pub bytes: Bytes,
 }
 
-/// A verified event.
+/// A verified event. `D` is the data of one channel, [`Payload`] for those of all of them, or any
+/// other type that the data deserialises to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedWebhook<D = serde_json::Value> {
     /// The event. Its `id` is the key to recognise a repeat by.
@@ -160,6 +162,21 @@ where
     async fn from_request(request: Request, state: &S) -> Result<Self, WebhookRejection> {
         let signed = SignedBody::from_request(request, state).await?;
         let event = serde_json::from_slice(&signed.bytes)?;
+        Ok(Self { event, signed })
+    }
+}
+
+/// The event type decides how the data reads.
+impl<S> FromRequest<S> for VerifiedWebhook<Payload>
+where
+    S: Send + Sync,
+    WebhookSecret: FromRef<S>,
+{
+    type Rejection = WebhookRejection;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, WebhookRejection> {
+        let signed = SignedBody::from_request(request, state).await?;
+        let event = Envelope::read(&signed.bytes)?;
         Ok(Self { event, signed })
     }
 }

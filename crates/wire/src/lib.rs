@@ -3,7 +3,7 @@
 //!
 //! - [`event`]: the catalogue of event types
 //! - [`id`]: typed ids
-//! - [`envelope`] and [`payload`]: the body of a delivery, typed for mail and text
+//! - [`envelope`] and [`payload`]: the body of a delivery, typed for every event
 //! - [`sign`]: signing and verifying, Inkbox and Standard Webhooks
 //! - [`validate`]: checking what was published, and filling in what the server knows
 #![cfg_attr(feature = "axum", doc = "- [`axum`]: extractors that verify (feature `axum`)")]

@@ -1,15 +1,41 @@
-//! Typed data of mail and text events, as a receiver gets it.
+//! Typed data of every event, as a receiver gets it: one module for each channel, and [`Payload`]
+//! for whoever receives several.
 //!
-//! Nullable keys are always written, as null; keys that the contract calls "absent" are left out
-//! when there is nothing to say. The enums are closed: a value that is not listed does not
-//! deserialise. Keys that are not known here are ignored. Times are ISO 8601 texts and numbers are
-//! E.164 texts, exactly as they travel.
+//! What is read is written again as it was. Nullable keys are always written, as null (`Option`);
+//! keys that the contract calls "absent" are left out when there is nothing to say (`Option`, and
+//! the field says "absent"); where both occur, a [`Maybe`] keeps them apart. The enums are closed:
+//! a value that is not listed does not deserialise. Keys that are not known here are ignored.
+//! Times are ISO 8601 texts and numbers are E.164 texts, exactly as they travel.
+//!
+//! | events | data |
+//! |---|---|
+//! | `message.*` | [`mail::MailData`] |
+//! | `text.*` | [`text::TextData`] |
+//! | `imessage.*` | [`imessage::IMessageData`] |
+//! | `call.ended` | [`call::CallEndedData`] |
+//! | `a2a.*` | [`a2a::A2aData`] |
+//! | `slack.*` | [`slack::SlackData`] |
+//! | `whatsapp.*` | [`whatsapp::WhatsAppData`] |
+//! | `phone.incoming_call` | [`incoming_call::IncomingCall`], which is the whole body |
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub mod a2a;
+pub mod call;
+pub mod context;
+pub mod imessage;
+pub mod incoming_call;
 pub mod mail;
+mod maybe;
+pub mod slack;
 pub mod text;
+pub mod transcript;
+mod typed;
+pub mod whatsapp;
+
+pub use maybe::Maybe;
+pub use typed::Payload;
 
 /// An enum of the wire: a closed list of words.
 macro_rules! words {
@@ -55,6 +81,19 @@ words! {
         /// By the conversation it belongs to.
         Sponsored = "sponsored",
     }
+
+    /// How somebody reacted to a message.
+    ReactionKind {
+        Love = "love",
+        Like = "like",
+        Dislike = "dislike",
+        Laugh = "laugh",
+        Emphasize = "emphasize",
+        Question = "question",
+        Eyes = "eyes",
+        /// With the emoji that stands beside it.
+        Custom = "custom",
+    }
 }
 
 /// A contact that takes part (all channels but mail).
@@ -76,4 +115,4 @@ pub struct AgentIdentity {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

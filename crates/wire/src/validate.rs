@@ -9,7 +9,8 @@
 //! twice in one object (at any depth), a string that is not Unicode, nesting deeper than
 //! [`MAX_DEPTH`], a text longer than [`MAX_DATA_BYTES`], a required key that is missing, a value
 //! of the wrong type or outside a closed list, and an id, address or number that should name the
-//! owner and names another.
+//! owner and names another. A few keys depend on others: only `message.received` carries a body,
+//! an inbound text has no delivery keys, and only a hosted call has an `outcome`.
 //!
 //! | channel | filled in when left out |
 //! |---|---|

@@ -24,6 +24,13 @@ async fn mail_event(webhook: VerifiedWebhook<MailData>) -> String {
     webhook.event.data.message.from_address
 }
 
+async fn typed_event(webhook: VerifiedWebhook<Payload>) -> String {
+    match webhook.event.data {
+        Payload::Mail(mail) => mail.message.from_address,
+        other => format!("{other:?}"),
+    }
+}
+
 async fn bytes(signed: SignedBody) -> Bytes {
     signed.bytes
 }
@@ -32,6 +39,7 @@ fn app(secret: WebhookSecret) -> Router {
     Router::new()
         .route("/any", post(any_event))
         .route("/mail", post(mail_event))
+        .route("/typed", post(typed_event))
         .route("/bytes", post(bytes))
         .with_state(secret)
 }
@@ -82,8 +90,18 @@ async fn a_signed_event_reaches_the_handler() {
     assert_eq!((status, text), (StatusCode::OK, format!("message.received {REQUEST}")));
     let (status, text) = ask(standard("/any", mail_body())).await;
     assert_eq!((status, text), (StatusCode::OK, format!("message.received {EVENT}")));
-    let (status, text) = ask(inkbox("/mail", mail_body())).await;
-    assert_eq!((status, &*text), (StatusCode::OK, "noor@example.org"));
+    for path in ["/mail", "/typed"] {
+        let (status, text) = ask(inkbox(path, mail_body())).await;
+        assert_eq!((status, &*text), (StatusCode::OK, "noor@example.org"));
+    }
+}
+
+#[tokio::test]
+async fn a_signed_event_that_is_not_what_its_type_says_is_400() {
+    let body = mail_body().replace(r#""message.received""#, r#""text.received""#);
+    let (status, text) = ask(inkbox("/typed", body)).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert!(text.contains("text_message"), "{text}");
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::context::Context;
 use super::{Direction, SenderAccess, words};
 use crate::id::MailboxId;
 
@@ -38,7 +39,7 @@ words! {
 }
 
 /// The `data` of a mail event.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MailData {
     pub message: MailMessage,
     /// In the order from, to, cc, bcc; pair by bucket and address.
@@ -47,7 +48,7 @@ pub struct MailData {
     pub agent_identities: Vec<MailAgentIdentity>,
     /// Earlier conversation; absent unless the subscription asks for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub context: Option<serde_json::Value>,
+    pub context: Option<Context>,
 }
 
 /// One mail.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::context::Context;
 use super::{AgentIdentity, Contact, Direction, SenderAccess, words};
 
 words! {
@@ -30,7 +31,7 @@ words! {
 }
 
 /// The `data` of a text event.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TextData {
     pub text_message: TextMessage,
     pub contacts: Vec<Contact>,
@@ -39,7 +40,7 @@ pub struct TextData {
     pub recipient_phone_number: Option<String>,
     /// Earlier conversation; absent unless the subscription asks for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub context: Option<serde_json::Value>,
+    pub context: Option<Context>,
 }
 
 /// One text message. The delivery keys and `recipients` are null on inbound ones.

@@ -8,6 +8,7 @@ use super::participants::count_addresses;
 use super::shape::{Absent, Field, Kind};
 use super::shapes;
 use crate::event::{Channel, EventType};
+use crate::payload::call::{CallMode, CallOutcome};
 
 /// Checks the data and gives its text with everything filled in.
 pub(super) fn run(
@@ -62,7 +63,6 @@ impl Check<'_, '_, '_, '_> {
     fn value(&mut self, id: NodeId, kind: Kind) -> Checked<()> {
         let found = self.index.kind(id);
         let right = match kind {
-            Kind::Any => true,
             Kind::Null => found == index::Kind::Null,
             Kind::Bool => found == index::Kind::Bool,
             Kind::Text => found == index::Kind::String,
@@ -73,6 +73,7 @@ impl Check<'_, '_, '_, '_> {
                 let raw = self.index.raw(id);
                 found == index::Kind::Number && is_count(raw.strip_prefix('-').unwrap_or(raw))
             }
+            Kind::Number => found == index::Kind::Number,
             Kind::OneOf(words) => match self.text(id) {
                 Some(word) if words.contains(&&*word) => true,
                 Some(_) => return Err(self.wrong(id, kind, DataErrorKind::UnknownValue)),
@@ -82,8 +83,12 @@ impl Check<'_, '_, '_, '_> {
             Kind::Object(fields) if found == index::Kind::Object => {
                 return self.object(id, fields);
             }
+            Kind::Either(either) if found == index::Kind::Object => {
+                let with = self.index.member(id, either.key).is_some();
+                return self.object(id, if with { either.with } else { either.without });
+            }
             Kind::List(item) if found == index::Kind::List => return self.list(id, *item),
-            Kind::Object(_) | Kind::List(_) => false,
+            Kind::Object(_) | Kind::Either(_) | Kind::List(_) => false,
         };
         if right { Ok(()) } else { Err(self.wrong(id, kind, DataErrorKind::Type)) }
     }
@@ -175,8 +180,27 @@ fn cross_checks(index: &Index<'_>, event_type: EventType) -> Result<(), DataErro
                 _ => Ok(()),
             }
         }
+        Channel::Call => outcome(index),
         _ => Ok(()),
     }
+}
+
+/// A hosted call has an outcome, one that the agent itself spoke in has none.
+fn outcome(index: &Index<'_>) -> Result<(), DataError> {
+    let mode = index.path(Index::ROOT, &["call", "mode"]).and_then(|id| index.string(id));
+    let outcome = index.member(Index::ROOT, "outcome").filter(|id| !index.is_null(*id));
+    let words = || expected(Kind::OneOf(CallOutcome::WORDS));
+    let (kind, text) = match (mode.as_deref().and_then(CallMode::parse), outcome) {
+        (Some(CallMode::ClientWebsocket), Some(given)) => {
+            let text = format!("must be null: only a hosted call has one; it is {}", echo(index.raw(given)));
+            (DataErrorKind::Type, text)
+        }
+        (Some(CallMode::HostedAgent), None) => {
+            (DataErrorKind::Missing, format!("is missing; of a hosted call it must be {}", words()))
+        }
+        _ => return Ok(()),
+    };
+    Err(Fault::new(kind, text).at("outcome").into())
 }
 
 const BODY_KEYS: &[&str] =
@@ -198,7 +222,6 @@ fn all_null(index: &Index<'_>, object: NodeId, name: &str, keys: &[&str], why: &
 /// The words after "must be".
 fn expected(kind: Kind) -> String {
     let text = match kind {
-        Kind::Any => "there",
         Kind::Null => "null",
         Kind::Bool => "true or false",
         Kind::Text => "a string",
@@ -206,8 +229,9 @@ fn expected(kind: Kind) -> String {
         Kind::Time => "an ISO 8601 time with an offset, such as 2026-03-14T15:09:26.535Z",
         Kind::Count => "a whole number, zero or more",
         Kind::Integer => "a whole number",
+        Kind::Number => "a number",
         Kind::OneOf(words) => return format!("one of {}", words.join(", ")),
-        Kind::Map | Kind::Object(_) => "an object",
+        Kind::Map | Kind::Object(_) | Kind::Either(_) => "an object",
         Kind::List(_) => "a list",
     };
     text.to_owned()

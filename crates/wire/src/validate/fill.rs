@@ -10,8 +10,8 @@ use super::error::{Checked, DataErrorKind, Fault, echo};
 use super::index::{Index, NodeId};
 use super::participants::remote_numbers;
 use super::shape::Fill;
-use super::shapes::call::DEDICATED_NUMBER;
 use crate::event::EventType;
+use crate::payload::call::CallOrigin;
 use crate::payload::mail::BodyState;
 
 pub(super) struct Filler<'i, 'a, 'o, 'f> {
@@ -93,7 +93,7 @@ impl Filler<'_, '_, '_, '_> {
 
     fn is_dedicated(&self, call: NodeId) -> bool {
         let origin = self.index.member(call, "origin");
-        origin.and_then(|id| self.index.string(id)).as_deref() == Some(DEDICATED_NUMBER)
+        origin.and_then(|id| self.index.string(id)).as_deref() == Some(CallOrigin::DedicatedNumber.as_str())
     }
 
     /// Made of the identity and the numbers at the other end, so that one conversation keeps its

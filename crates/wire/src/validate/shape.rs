@@ -3,8 +3,6 @@
 /// What a value must be.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {
-    /// Any value.
-    Any,
     /// Nothing but null.
     Null,
     Bool,
@@ -18,12 +16,26 @@ pub(super) enum Kind {
     Count,
     /// A whole number.
     Integer,
+    /// Any number.
+    Number,
     /// One word of a closed list.
     OneOf(&'static [&'static str]),
     /// An object whose members are not looked at.
     Map,
     Object(&'static [Field]),
+    /// An object of one of two shapes.
+    Either(&'static Either),
     List(&'static Kind),
+}
+
+/// Two shapes that one key tells apart.
+#[derive(Debug)]
+pub(super) struct Either {
+    pub(super) key: &'static str,
+    /// The shape of an object that has the key.
+    pub(super) with: &'static [Field],
+    /// The shape of one that does not.
+    pub(super) without: &'static [Field],
 }
 
 /// What happens when a key is left out.

@@ -5,8 +5,11 @@ use crate::payload::mail::MailData;
 use crate::payload::text::TextData;
 
 mod canonical;
+mod dice;
+mod fields;
 mod fill;
 mod refuse;
+mod trace;
 mod typed;
 
 const IDENTITY: &str = "5b0c1d7e-8f1a-4b6c-9d2e-3f4a5b6c7d01";
@@ -50,6 +53,17 @@ fn validate_text(event_type: EventType, text: &str) -> Result<String, DataError>
 
 fn validate(event_type: EventType, data: &Value) -> Result<Value, DataError> {
     let text = validate_text(event_type, &data.to_string())?;
+    Ok(serde_json::from_str(&text).unwrap())
+}
+
+/// Holds data against the shape of a type alone, without the rules over several keys: also those
+/// of the incoming call, which nobody publishes.
+fn shaped(event_type: EventType, data: &Value) -> Result<Value, DataError> {
+    let text = data.to_string();
+    let index = index::Index::build(&text)?;
+    let check =
+        |owner: &mut OwnerFacts<'_>| check::against(&index, event_type, shapes::of(event_type), owner);
+    let text = with_owner(|_| {}, check)?;
     Ok(serde_json::from_str(&text).unwrap())
 }
 

@@ -1,4 +1,4 @@
-//! The shape of `message.*`: complete.
+//! The shape of `message.*`.
 
 use super::{CONTEXT, CREATED_AT, DIRECTION, ID, MEMORIES, SENDER_ACCESS};
 use crate::payload::mail::{BodyState, Bucket, MailStatus};

@@ -1,4 +1,4 @@
-//! The shape of `text.*`: complete.
+//! The shape of `text.*`.
 
 use super::{
     AGENT_IDENTITIES, CONTACTS, CONTEXT, CREATED_AT, DIRECTION, ID, IS_READ, SENDER_ACCESS, UPDATED_AT,

@@ -155,6 +155,38 @@ fn exactly_one_of_message_and_reaction() {
 }
 
 #[test]
+fn only_hosted_calls_have_an_outcome() {
+    let with = |mode: Value, outcome: Value| {
+        let mut data = EventType::CallEnded.sample();
+        data["call"]["mode"] = mode;
+        data["outcome"] = outcome;
+        data
+    };
+    let refuse = |data: &Value| {
+        let error = validate(EventType::CallEnded, data).unwrap_err();
+        assert_eq!(error.loc, ["data", "outcome"]);
+        error
+    };
+    assert!(validate(EventType::CallEnded, &with(json!("hosted_agent"), json!("no_answer"))).is_ok());
+    assert!(validate(EventType::CallEnded, &with(json!("client_websocket"), json!(null))).is_ok());
+    let error = refuse(&with(json!("client_websocket"), json!("completed")));
+    assert_eq!(error.message, r#"data.outcome must be null: only a hosted call has one; it is "completed""#);
+    let mut hosted = with(json!("hosted_agent"), json!(null));
+    assert_eq!(refuse(&hosted).kind, DataErrorKind::Missing);
+    hosted.as_object_mut().unwrap().remove("outcome");
+    let error = refuse(&hosted);
+    assert_eq!(
+        error.message,
+        "data.outcome is missing; of a hosted call it must be one of completed, no_answer, declined, failed"
+    );
+    // A sender from before there were hosted calls says neither.
+    let mut old = EventType::CallEnded.sample();
+    old["call"].as_object_mut().unwrap().remove("mode");
+    old.as_object_mut().unwrap().remove("outcome");
+    assert!(validate(EventType::CallEnded, &old).is_ok());
+}
+
+#[test]
 fn a_key_twice_is_refused_at_any_depth() {
     for (text, path) in [
         (r#"{"a":1,"a":1}"#, "data.a"),
