@@ -5,6 +5,10 @@ use serde_json::{Value, json};
 
 use super::{Channel, EventType};
 
+mod call;
+mod slack;
+mod whatsapp;
+
 const IDENTITY: &str = "5b0c1d7e-8f1a-4b6c-9d2e-3f4a5b6c7d01";
 const CREATED: &str = "2026-03-14T15:09:26.535Z";
 const UPDATED: &str = "2026-03-14T15:09:31.250Z";
@@ -15,12 +19,12 @@ pub(super) fn data(event_type: EventType) -> Value {
         Channel::Text => text(event_type),
         Channel::IMessage => imessage(event_type),
         Channel::Call => match event_type {
-            EventType::PhoneIncomingCall => incoming_call(),
-            _ => call(),
+            EventType::PhoneIncomingCall => call::incoming(),
+            _ => call::ended(),
         },
         Channel::A2a => a2a(event_type),
-        Channel::Slack => slack(event_type),
-        Channel::WhatsApp => whatsapp(event_type),
+        Channel::Slack => slack::data(event_type),
+        Channel::WhatsApp => whatsapp::data(event_type),
     }
 }
 
@@ -64,6 +68,7 @@ fn mail(event_type: EventType) -> Value {
             "address": theirs,
             "id": "d4e5f6a7-b8c9-4d0e-8f1a-2b3c4d5e6f01",
             "name": "Noor",
+            "memories": ["Brings colleagues to workshops."],
         }],
         "agent_identities": [],
     })
@@ -116,7 +121,7 @@ fn text(event_type: EventType) -> Value {
     }
     json!({
         "text_message": message,
-        "contacts": [],
+        "contacts": contacts("Sam"),
         "agent_identities": [],
         "recipient_phone_number": null,
     })
@@ -141,7 +146,7 @@ fn imessage(event_type: EventType) -> Value {
                 "remote_number": remote, "part_index": 0,
                 "created_at": CREATED, "updated_at": CREATED,
             },
-            "contacts": [],
+            "contacts": contacts("Kim"),
             "agent_identities": [],
         });
     }
@@ -166,144 +171,53 @@ fn imessage(event_type: EventType) -> Value {
             "message_type": "message", "service": "imessage", "send_style": null,
             "media": null, "was_downgraded": null, "status": status,
             "error_code": if failed { json!("unreachable") } else { Value::Null },
-            "error_message": null, "error_reason": null, "error_detail": null,
+            "error_message": if failed { json!("The number does not take iMessages.") } else { Value::Null },
+            "error_reason": null, "error_detail": null,
             "is_read": false, "recipients": null, "reactions": null,
             "created_at": CREATED, "updated_at": UPDATED,
         },
         "reaction": null,
-        "contacts": [],
+        "contacts": contacts("Kim"),
         "agent_identities": [],
     })
 }
 
-fn call() -> Value {
-    let id = "7f8091a2-b3c4-4d56-8e7f-8a9b0c1d2e01";
-    let transcript = format!("https://calls.example.com/{id}/transcript");
-    json!({
-        "call": {
-            "id": id, "origin": "dedicated_number",
-            "local_phone_number": "+12025550143", "remote_phone_number": "+12025550178",
-            "direction": "inbound", "status": "completed", "hangup_reason": "remote",
-            "started_at": CREATED, "ended_at": UPDATED,
-            "created_at": CREATED, "updated_at": UPDATED,
-            "duration_seconds": 5, "mode": "client_websocket",
-        },
-        "contacts": [],
-        "agent_identities": [],
-        "transcript": {
-            "entries": [
-                {"party": "remote", "text": "Which floor is it on?", "ts_ms": 0},
-                {"party": "local", "text": "The third, left of the lift.", "ts_ms": 2100},
-            ],
-            "abridged": false,
-            "url": transcript,
-        },
-        "transcript_url": transcript,
-        "outcome": null,
-    })
-}
-
-fn incoming_call() -> Value {
-    json!({
-        "id": "8091a2b3-c4d5-4e67-9f80-9b0c1d2e3f01",
-        "phone_number_id": "91a2b3c4-d5e6-4f78-8091-0c1d2e3f4a01",
-        "local_phone_number": "+12025550143",
-        "remote_phone_number": "+12025550178",
-        "direction": "inbound",
-        "status": "initiated",
-        "client_websocket_url": null,
-        "use_inkbox_tts": null,
-        "use_inkbox_stt": null,
-        "hangup_reason": null,
-        "started_at": null,
-        "ended_at": null,
-        "created_at": CREATED,
-        "updated_at": CREATED,
-        "rate_limit": null,
-        "contacts": [],
-        "agent_identities": [],
-    })
+/// Who is at the other end, and what is remembered of them.
+fn contacts(name: &str) -> Value {
+    json!([{
+        "id": "d4e5f6a7-b8c9-4d0e-8f1a-2b3c4d5e6f01",
+        "name": name,
+        "memories": ["Comes by train."],
+    }])
 }
 
 fn a2a(event_type: EventType) -> Value {
     let state = match event_type {
-        EventType::A2aTaskCanceled => "canceled",
         EventType::A2aTaskCreated => "submitted",
-        _ => "working",
+        EventType::A2aTaskMessage => "working",
+        EventType::A2aTaskCanceled => "canceled",
+        _ => "completed",
     };
+    let planner = json!({
+        "identity_id": "c4d5e6f7-0819-42ab-93c4-3f4a5b6c7d01",
+        "organization_id": "org_partner",
+        "handle": "planner",
+    });
     let mut data = json!({
         "task_id": "a2b3c4d5-e6f7-4089-91a2-1d2e3f4a5b01",
         "context_id": "b3c4d5e6-f708-419a-82b3-2e3f4a5b6c01",
         "state": state,
-        "caller": {
-            "identity_id": "c4d5e6f7-0819-42ab-93c4-3f4a5b6c7d01",
-            "organization_id": "org_partner",
-            "handle": "planner",
-        },
+        "caller": planner,
     });
     if event_type != EventType::A2aTaskCanceled {
+        let text = match event_type {
+            EventType::A2aTaskCreated => "Please reserve a room for twelve.",
+            EventType::A2aTaskMessage => "With a projector, if there is one.",
+            _ => "Room 3.14 is reserved.",
+        };
+        data["sender"] = planner;
         data["message_id"] = json!("d5e6f708-192a-43bc-84d5-4a5b6c7d8e01");
-        data["parts"] = json!([{"text": "Please reserve a room for twelve."}]);
+        data["parts"] = json!([{"text": text}]);
     }
     data
-}
-
-fn slack(event_type: EventType) -> Value {
-    let kinds = match event_type {
-        EventType::SlackDmReceived => json!(["dm"]),
-        EventType::SlackGroupDmReceived => json!(["group_dm"]),
-        EventType::SlackMentionReceived => json!(["mention", "channel"]),
-        EventType::SlackThreadReplyReceived => json!(["thread", "channel"]),
-        EventType::SlackChannelMessageReceived => json!(["channel"]),
-        _ => json!([]),
-    };
-    json!({
-        "identity_id": IDENTITY,
-        "connection_id": "e6f70819-2a3b-44cd-95e6-5b6c7d8e9f01",
-        "workspace_id": "T0EXAMPLE",
-        "conversation_id": "C0EXAMPLE",
-        "message_ts": "1773500966.000100",
-        "thread_ts": null,
-        "actor_id": "U0EXAMPLE",
-        "message_kinds": kinds,
-        "event": {"text": "Can someone open the meeting room?"},
-    })
-}
-
-fn whatsapp(event_type: EventType) -> Value {
-    let conversation = "f708192a-3b4c-45de-86f7-6c7d8e9f0a01";
-    let (ours, theirs) = ("+12025550143", "+12025550117");
-    if event_type == EventType::WhatsAppReactionReceived {
-        return json!({
-            "reaction": {
-                "id": "08192a3b-4c5d-46ef-9708-7d8e9f0a1b01", "agent_identity_id": IDENTITY,
-                "conversation_id": conversation,
-                "target_message_id": "192a3b4c-5d6e-47f0-8819-8e9f0a1b2c01",
-                "direction": "inbound", "remote_number": theirs,
-                "reaction": "custom", "custom_emoji": "🎈", "emoji": "🎈",
-                "status": "applied", "revision": 1,
-                "created_at": CREATED, "updated_at": CREATED, "removed_at": null,
-            },
-            "contacts": [],
-            "agent_identities": [],
-        });
-    }
-    let inbound = event_type == EventType::WhatsAppReceived;
-    json!({
-        "message": {
-            "id": "192a3b4c-5d6e-47f0-8819-8e9f0a1b2c01", "agent_identity_id": IDENTITY,
-            "conversation_id": conversation,
-            "direction": if inbound { "inbound" } else { "outbound" },
-            "local_number": ours, "remote_number": theirs,
-            "sender_number": if inbound { theirs } else { ours },
-            "participants": [theirs], "content": "Thanks, the parcel is here.", "media": [],
-            "status": "received", "delivery_state": null, "recipients": [], "is_read": false,
-            "error_code": null, "error_detail": null, "source_at": null,
-            "created_at": CREATED, "updated_at": CREATED, "sent_at": null, "delivered_at": null,
-            "failed_at": null, "status_observed_at": null, "reply_to_message_id": null,
-            "thread_id": null, "thread_root_message_id": null, "reactions": [],
-        },
-        "contacts": [],
-        "agent_identities": [],
-    })
 }

@@ -137,3 +137,37 @@ fn owner_fields_have_the_wire_names() {
     let names = OwnerKind::ALL.map(OwnerKind::field_name);
     assert_eq!(names, ["mailbox_id", "phone_number_id", "agent_identity_id"]);
 }
+
+#[test]
+fn samples_show_what_their_type_is_about() {
+    for event_type in EventType::ALL {
+        let (name, sample) = (event_type.as_str(), event_type.sample());
+        let message = sample.get("message").or_else(|| sample.get("text_message"));
+        let Some(message) = message.filter(|message| message.is_object()) else { continue };
+        let inbound = name.ends_with(".received");
+        let direction = if inbound { "inbound" } else { "outbound" };
+        assert_eq!(message["direction"], direction, "{name}");
+        let status = message.get("status").or_else(|| message.get("delivery_status")).unwrap();
+        let expected = match name.split_once('.').unwrap() {
+            ("text", "received") => None,
+            ("message", "forwarded") => Some("sent"),
+            ("imessage", "delivery_failed") => Some("error"),
+            ("whatsapp", "delivery_failed") => Some("failed"),
+            ("whatsapp", "delivery_unconfirmed") => Some("uncertain"),
+            (_, what) => Some(what),
+        };
+        assert_eq!(status.as_str(), expected, "{name}");
+    }
+}
+
+#[test]
+fn samples_of_slack_differ_where_it_matters() {
+    let slack = EventType::ALL.iter().filter(|event_type| event_type.channel() == Channel::Slack);
+    for event_type in slack {
+        let sample = event_type.sample();
+        let of_message = event_type.as_str().ends_with("_received");
+        assert_eq!(!sample["message_kinds"].as_array().unwrap().is_empty(), of_message, "{event_type}");
+        assert_eq!(sample["thread_ts"].is_string(), *event_type == EventType::SlackThreadReplyReceived);
+        assert!(!sample["event"].as_object().unwrap().is_empty(), "{event_type}");
+    }
+}
