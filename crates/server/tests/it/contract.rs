@@ -3,8 +3,10 @@
 //! Each does what its users do: asks who it is, makes an identity, subscribes, lists, filters, changes, reads
 //! the signing key that is shown once, receives a POST and verifies it with its own function, reads the log,
 //! replays, and meets every kind of refusal as the exception that it has for it. Only publishing an event is
-//! done without a library, because none has a call for it.
+//! done without a library, because none has a call for it. `payloads` holds what is delivered, of every event
+//! type, against the types that the libraries declare.
 
+mod payloads;
 mod python;
 mod receiver;
 mod rust;

@@ -7,24 +7,31 @@ use inkbox::Inkbox;
 
 use crate::support::running::RunningServer;
 
-/// The environment's interpreter: `target/venv-inkbox-VERSION/bin/python`.
-fn interpreter(version: &str) -> Option<PathBuf> {
+/// The environment's interpreter, `target/venv-inkbox-VERSION/bin/python`. Without one the test is skipped,
+/// which it says; under CI there must be one.
+pub(super) fn interpreter(version: &str) -> Option<PathBuf> {
     let binary = Path::new(env!("CARGO_BIN_EXE_inkhook"));
     // target/PROFILE/inkhook, or target/TRIPLE/PROFILE/inkhook.
     let python = format!("venv-inkbox-{version}/bin/python");
-    binary.ancestors().skip(1).take(4).map(|directory| directory.join(&python)).find(|path| path.exists())
-}
-
-fn drive(version: &str) {
-    let Some(python) = interpreter(version) else {
+    let found = binary
+        .ancestors()
+        .skip(1)
+        .take(4)
+        .map(|directory| directory.join(&python))
+        .find(|path| path.exists());
+    if found.is_none() {
         assert_ne!(
             std::env::var("CI").as_deref(),
             Ok("true"),
             "no environment with inkbox {version}: run the tests with scripts/test, which makes it"
         );
         println!("skipped: no environment with inkbox {version}; scripts/test makes it");
-        return;
-    };
+    }
+    found
+}
+
+fn drive(version: &str) {
+    let Some(python) = interpreter(version) else { return };
     let server = RunningServer::start_blocking();
     let admin = Inkbox::builder(&server.admin_key).base_url(&server.base_url).build().expect("a client");
     admin.create_identity("unclaimed").expect("an identity for the key that nobody has claimed");
