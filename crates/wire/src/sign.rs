@@ -9,8 +9,12 @@
 //! | signature | [`HEADER_SIGNATURE`]: `sha256=` and lower-case hex | [`HEADER_WEBHOOK_SIGNATURE`]: `v1,` and base64, several separated by spaces |
 //! | key | the secret's text without a leading `whsec_` | the bytes that text stands for in base64; the text itself when it is not base64 |
 //!
+#![cfg_attr(
+    feature = "ed25519",
+    doc = "Standard Webhooks knows a third, whose verifier cannot sign: [`asymmetric`] (feature `ed25519`).\n"
+)]
 //! Signing takes the body as bytes and verifying takes the bytes that were read: nothing is ever
-//! re-serialised in between. Signatures are compared in constant time, as text, so that no second
+//! re-serialised in between. HMAC signatures are compared in constant time, as text, so that no second
 //! spelling of a right signature passes. There is no clock in here; a verifier that wants the
 //! timestamp checked passes its own time.
 
@@ -21,6 +25,9 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use subtle::{Choice, ConstantTimeEq as _};
+
+#[cfg(feature = "ed25519")]
+pub mod asymmetric;
 
 /// The request id, which names a delivery.
 pub const HEADER_REQUEST_ID: &str = "X-Inkbox-Request-ID";
@@ -85,8 +92,8 @@ impl SigningKey {
         &self.secret
     }
 
-    fn is_empty(&self) -> bool {
-        key_text(&self.secret).is_empty()
+    fn check(&self) -> Result<(), VerifyError> {
+        if key_text(&self.secret).is_empty() { Err(VerifyError::EmptySecret) } else { Ok(()) }
     }
 }
 
@@ -228,7 +235,8 @@ where
     if !digits.is_some_and(is_hex) {
         return Err(VerifyError::Malformed(HEADER_SIGNATURE));
     }
-    claim.check(key, now_unix, HEADER_TIMESTAMP)?;
+    key.check()?;
+    claim.check_time(now_unix, HEADER_TIMESTAMP)?;
     let mut mac = key.inkbox.clone();
     update(&mut mac, &claim.id, Timestamp::Text(&claim.timestamp), body);
     let right = hex_signature(mac);
@@ -272,7 +280,8 @@ where
     if entries().next().is_none() {
         return Err(VerifyError::Malformed(HEADER_WEBHOOK_SIGNATURE));
     }
-    claim.check(key, now_unix, HEADER_WEBHOOK_TIMESTAMP)?;
+    key.check()?;
+    claim.check_time(now_unix, HEADER_WEBHOOK_TIMESTAMP)?;
     let mut mac = key.standard.clone();
     update(&mut mac, &claim.id, Timestamp::Text(&claim.timestamp), body);
     let right = base64_signature(mac);
@@ -325,15 +334,7 @@ impl Claim {
         Ok(claim)
     }
 
-    fn check(
-        &self,
-        key: &SigningKey,
-        now_unix: Option<i64>,
-        timestamp_header: &'static str,
-    ) -> Result<(), VerifyError> {
-        if key.is_empty() {
-            return Err(VerifyError::EmptySecret);
-        }
+    fn check_time(&self, now_unix: Option<i64>, timestamp_header: &'static str) -> Result<(), VerifyError> {
         let digits = !self.timestamp.is_empty() && self.timestamp.bytes().all(|b| b.is_ascii_digit());
         let seconds = match self.timestamp.parse::<i64>() {
             Ok(seconds) if digits => seconds,
