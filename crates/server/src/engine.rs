@@ -5,7 +5,6 @@
 //! row, and a retry is a later due time in it.
 
 pub mod alerts;
-mod failpoint;
 pub mod janitor;
 pub mod nodes;
 pub mod order;

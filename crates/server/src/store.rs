@@ -21,6 +21,7 @@ pub mod error;
 pub mod events;
 mod fact_cache;
 pub mod facts;
+pub mod failpoint;
 pub mod faults;
 pub mod forget;
 pub mod hand_over;

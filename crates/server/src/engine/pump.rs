@@ -12,7 +12,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Parts;
-use super::failpoint::{self, Place};
 use crate::deliver::classify;
 use crate::deliver::prepare::prepare;
 use crate::deliver::send::{Before, Confirm, Permission, send};
@@ -24,6 +23,7 @@ use crate::domain::time::TimeMs;
 use crate::record::decide::{Circumstances, decide};
 use crate::store::claim::{ClaimRequest, Followed, LEASE_SKEW};
 use crate::store::error::StoreError;
+use crate::store::failpoint::{self, Place};
 use crate::store::hand_over::HandedOver;
 use crate::store::settle::Settlement;
 
