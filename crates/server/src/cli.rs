@@ -3,6 +3,7 @@
 mod admin;
 mod args;
 mod config;
+mod copy;
 mod demo;
 mod keys;
 mod migrate;
@@ -41,6 +42,9 @@ enum Command {
     Queue(queue::QueueArgs),
     /// Bring the database's schema up to date, as a server does when it starts. Several may do so at once.
     Migrate(args::DataArgs),
+    /// Move the store of the data directory to a Postgres database. Goes on where it was cut off, and reads everything
+    /// back. The server must be stopped.
+    Copy(copy::CopyArgs),
     /// Print the OpenAPI document of the API.
     Openapi,
 }
@@ -62,6 +66,7 @@ pub fn main() -> ExitCode {
         Command::Keys(args) => runtime.block_on(keys::run(args)).map(|()| ExitCode::SUCCESS),
         Command::Queue(args) => runtime.block_on(queue::run(args)).map(|()| ExitCode::SUCCESS),
         Command::Migrate(args) => runtime.block_on(migrate::run(args)).map(|()| ExitCode::SUCCESS),
+        Command::Copy(args) => runtime.block_on(copy::run(args)).map(|()| ExitCode::SUCCESS),
         Command::Openapi => openapi().map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| fail(&error))

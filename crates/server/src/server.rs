@@ -3,6 +3,7 @@
 //! The binary and the demo start it the same way. Everything that can be wrong with the configuration has
 //! been said before the first file or socket is opened.
 
+mod copy;
 mod first_start;
 mod system;
 
@@ -34,6 +35,7 @@ use crate::ingest::receive::Receiver;
 use crate::lifecycle::Lifecycle;
 use crate::smtp_in::{SmtpConfig, SmtpServer, from_ingest};
 use crate::store::backlog::BacklogLimit;
+use crate::store::copy::CopyError;
 use crate::store::error::StoreError;
 use crate::store::faults::Faults;
 use crate::store::keeper::DiskLimit;
@@ -41,6 +43,7 @@ use crate::store::seal::Sealer;
 use crate::store::{DatabaseServer, Store, StoreLimits, StoreOptions, database_path};
 use crate::wake::Bells;
 
+pub use copy::{copy, undo_copy};
 pub use first_start::FirstKey;
 
 /// Why a server does not start.
@@ -72,6 +75,15 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// There is nothing to copy.
+    #[error("there is no store in {}", .0.display())]
+    NothingThere(std::path::PathBuf),
+    /// The configuration names no database to copy to.
+    #[error("name the database to copy to: --database-url, INKHOOK_DATABASE__URL or database.url_file")]
+    NoDatabase,
+    /// A store could not be copied.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
     /// The file with the database's URL.
     #[error("the file with the database's URL cannot be read")]
     DatabaseUrl(#[source] io::Error),
@@ -136,11 +148,22 @@ pub fn open_store(
     generations: &Arc<Generations>,
 ) -> Result<(Store, Entropy), StartError> {
     let entropy = Entropy::system()?;
-    let data_dir = config.server.data_dir.clone();
     let database = database_server(config)?;
+    let store = Store::open(store_options(config, database, clock, generations, &entropy)?)?;
+    Ok((store, entropy))
+}
+
+fn store_options(
+    config: &Config,
+    database: Option<DatabaseServer>,
+    clock: &Clock,
+    generations: &Arc<Generations>,
+    entropy: &Entropy,
+) -> Result<StoreOptions, MasterKeyError> {
+    let data_dir = config.server.data_dir.clone();
     let has_data = database_path(&data_dir).exists();
-    let master_key = config.security.resolve(&data_dir, has_data, &entropy)?;
-    let store = Store::open(StoreOptions {
+    let master_key = config.security.resolve(&data_dir, has_data, entropy)?;
+    Ok(StoreOptions {
         data_dir,
         database,
         sealer: Sealer::new(&master_key),
@@ -150,8 +173,7 @@ pub fn open_store(
         generations: generations.clone(),
         limits: store_limits(config),
         faults: Faults::slow_commits(config.measure.commit_delay()),
-    })?;
-    Ok((store, entropy))
+    })
 }
 
 /// Builds and starts everything.

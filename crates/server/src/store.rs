@@ -16,6 +16,7 @@ pub mod backlog;
 pub mod cancel;
 pub mod claim;
 pub mod conversations;
+pub mod copy;
 mod effects;
 pub mod error;
 pub mod events;
@@ -134,6 +135,15 @@ pub struct Store {
     _lock: Arc<migrate::DirectoryLock>,
 }
 
+/// What a file is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    /// All that a store is for.
+    Everything,
+    /// To be copied.
+    Copy,
+}
+
 /// What a store stands on.
 struct Ground {
     watch: Watch,
@@ -164,7 +174,7 @@ impl Store {
         metrics.turn(options.clock.schedule());
         let watch = Watch::new(options.clock.clone(), metrics.clone());
         match options.database.clone() {
-            None => Self::open_file(options, watch, metrics),
+            None => Self::open_file(options, watch, metrics, Use::Everything),
             // Waiting for a server must not happen on a runtime's own thread.
             Some(server) => {
                 let runtime = tokio::runtime::Handle::try_current().ok();
@@ -184,22 +194,34 @@ impl Store {
     pub fn migrate(data_dir: &Path, server: Option<&DatabaseServer>, now: TimeMs) -> Result<u32, StoreError> {
         let Some(server) = server else {
             let _lock = migrate::lock_directory(data_dir)?;
-            return migrate::migrate(&mut migrate::open_writer(&database_path(data_dir))?);
+            let mut connection = migrate::open_writer(&database_path(data_dir))?;
+            let version = migrate::migrate(&mut connection)?;
+            copy::before_use_of_file(&connection.into())?;
+            return Ok(version);
         };
         let version = migrate::migrate_server(server)?;
         make_partitions(&Connection::Postgres(Box::new(Session::open(server.clone(), Role::Writer)?)), now)?;
         Ok(version)
     }
 
-    fn open_file(options: StoreOptions, watch: Watch, metrics: Arc<Metrics>) -> Result<Self, StoreError> {
+    fn open_file(
+        options: StoreOptions,
+        watch: Watch,
+        metrics: Arc<Metrics>,
+        purpose: Use,
+    ) -> Result<Self, StoreError> {
         let lock = migrate::lock_directory(&options.data_dir)?;
         let path = database_path(&options.data_dir);
         let mut connection = migrate::open_writer(&path)?;
         migrate::migrate(&mut connection)?;
+        let connection = Connection::from(connection);
+        if purpose == Use::Everything {
+            copy::before_use_of_file(&connection)?;
+        }
         let keeper = Keeper::start(&path, options.limits.disk, watch.clone())?;
         let readers = reader::Readers::open(&path, watch.clone())?;
         let ground = Ground { watch, keeper: Some(keeper), earlier: None, lock };
-        Self::assemble(connection.into(), readers, options, metrics, ground)
+        Self::assemble(connection, readers, options, metrics, ground)
     }
 
     fn open_server(
@@ -213,6 +235,7 @@ impl Store {
         let earlier = migrate::take_over(&options.data_dir, options.boot)?;
         migrate::migrate_server(server)?;
         let connection = Connection::Postgres(Box::new(Session::open(server.clone(), Role::Writer)?));
+        copy::before_use_of_server(&connection)?;
         make_partitions(&connection, options.clock.wall())?;
         let readers = reader::Readers::connect(server, watch.clone())?;
         let ground = Ground { watch, keeper: None, earlier, lock };

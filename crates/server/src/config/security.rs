@@ -77,6 +77,14 @@ impl Security {
         self.master_key.is_some() || self.master_key_file.is_some()
     }
 
+    /// Takes the key that the first start made in this directory for the one that is given, if none is.
+    pub fn take_from(&mut self, data_dir: &Path) {
+        let path = data_dir.join(FILE);
+        if !self.is_given() && path.exists() {
+            self.master_key_file = Some(path);
+        }
+    }
+
     fn text(&self) -> Option<Result<[u8; 32], MasterKeyError>> {
         Some(decode(self.master_key.as_ref()?, "in INKHOOK_SECURITY__MASTER_KEY"))
     }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::sql::{self, Trouble};
+use crate::domain::time::TimeMs;
 
 /// A verb that could not be carried out. Refusals that belong to a verb are in that verb's answer.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +68,25 @@ pub enum StoreError {
     /// The master key is not the one that sealed this store.
     #[error("the master key is not the one that this store was made with")]
     WrongMasterKey,
+    /// The file was copied into a database, which is what is to be served.
+    #[error(
+        "this store was moved to the Postgres database \"{database}\" at {at}: serve that one (--database-url). To \
+         use the file as it was then, and give up what is there, run: inkhook copy --undo"
+    )]
+    Moved {
+        /// The database's name.
+        database: String,
+        /// When.
+        at: TimeMs,
+    },
+    /// The database holds a part of a copy.
+    #[error("the database holds a copy that is not finished: run inkhook copy again to go on with it")]
+    HalfCopied,
+    /// The database holds a copy whose file is in use again.
+    #[error(
+        "the database holds a copy that was given up (inkhook copy --undo); it is not to be served any more"
+    )]
+    CopyGivenUp,
 }
 
 impl StoreError {

@@ -6,8 +6,10 @@
 //!
 //! The numbers come from one sequence, which draws on from where it is; [`move_on`] moves it to the present, never
 //! back. Tables are made [`AHEAD_DAYS`] days before they are needed, and the sequence is only moved on to days that
-//! have theirs: a number without a table is never drawn. What was there before the first day (copied from a file)
-//! has a table of its own.
+//! have theirs: a number without a table is never drawn. What was there before the first day has a table of its
+//! own. What is copied from a file gets numbers of its days (`super::copy`), and [`lay`] makes their tables.
+
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
@@ -17,12 +19,14 @@ use crate::domain::number::DELIVERIES_PER_SEQ;
 use crate::domain::time::TimeMs;
 
 /// 2024-01-01T00:00:00Z.
-const EPOCH_MS: i64 = 1_704_067_200_000;
+pub(super) const EPOCH_MS: i64 = 1_704_067_200_000;
 /// Numbers of one millisecond. With those of a delivery, 64 to an event, they last until 2058.
 const PER_MS_BITS: u32 = 17;
-const DAY_MS: i64 = 24 * 3_600 * 1_000;
+pub(super) const DAY_MS: i64 = 24 * 3_600 * 1_000;
 /// How many days have their tables before they come.
 const AHEAD_DAYS: i64 = 3;
+/// Numbers of one draw.
+const BLOCK: i64 = 1_024;
 /// The sequence is left where it is when it is less than this behind: 60 ms.
 const SLACK: i64 = 8 << 20;
 
@@ -36,16 +40,20 @@ const PARTITIONS: &str = "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON
     WHERE i.inhparent = CAST($1 AS TEXT)::regclass";
 
 /// The first acceptance number of a moment.
-fn first_of(time: TimeMs) -> i64 {
+pub(super) fn first_of(time: TimeMs) -> i64 {
     (time.0 - EPOCH_MS).max(0) << PER_MS_BITS
 }
 
 /// A day, counted from 1970.
-fn day_of(time: TimeMs) -> i64 {
+pub(super) fn day_of(time: TimeMs) -> i64 {
     time.0.div_euclid(DAY_MS)
 }
 
-fn starts(day: i64) -> TimeMs {
+/// How many numbers a day has.
+pub(super) const PER_DAY: i64 = DAY_MS << PER_MS_BITS;
+
+/// The moment at which a day begins.
+pub(super) fn starts(day: i64) -> TimeMs {
     TimeMs(day * DAY_MS)
 }
 
@@ -59,26 +67,70 @@ fn name(table: &str, day: i64) -> Result<String, StoreError> {
 /// Makes the tables of today and the days to come, in a transaction of the caller's.
 pub(super) fn make(connection: &Connection, now: TimeMs) -> Result<(), StoreError> {
     connection.run(LOCK, params![])?;
+    let today = day_of(now);
     for (table, per_seq) in TABLES {
-        let mut there = Vec::new();
-        connection.each(PARTITIONS, params![table], |row| {
-            there.push(row.get::<_, String>(0)?);
-            Ok(true)
-        })?;
-        let today = day_of(now);
+        let there = partitions_of(connection, table)?;
         if there.is_empty() {
-            let end = first_of(starts(today)) * per_seq;
-            attach(connection, table, &format!("{table}_before"), &format!("MINVALUE) TO ({end}"))?;
+            attach_before(connection, table, per_seq, today)?;
         }
         for day in today..=today + AHEAD_DAYS {
             let name = name(table, day)?;
             if !there.contains(&name) {
-                let (from, end) = (first_of(starts(day)) * per_seq, first_of(starts(day + 1)) * per_seq);
-                attach(connection, table, &name, &format!("{from}) TO ({end}"))?;
+                attach_day(connection, table, per_seq, &name, day)?;
             }
         }
     }
     Ok(())
+}
+
+/// Cuts tables that are empty anew, so that these days have theirs, too: those of events and their deliveries, and
+/// those of attempts. In a transaction of the caller's, which knows that nobody uses them.
+pub(super) fn lay(
+    connection: &Connection,
+    events: &BTreeSet<i64>,
+    attempts: &BTreeSet<i64>,
+    now: TimeMs,
+) -> Result<(), StoreError> {
+    connection.run(LOCK, params![])?;
+    let today = day_of(now);
+    for (table, per_seq) in TABLES {
+        for one in partitions_of(connection, table)? {
+            connection.run(&format!("DROP TABLE {one}"), &[])?;
+        }
+        let mut days = if table == "attempts" { attempts.clone() } else { events.clone() };
+        days.extend(today..=today + AHEAD_DAYS);
+        attach_before(connection, table, per_seq, days.first().copied().unwrap_or(today))?;
+        for day in days {
+            attach_day(connection, table, per_seq, &name(table, day)?, day)?;
+        }
+    }
+    Ok(())
+}
+
+fn partitions_of(connection: &Connection, table: &str) -> Result<Vec<String>, StoreError> {
+    let mut there = Vec::new();
+    connection.each(PARTITIONS, params![table], |row| {
+        there.push(row.get::<_, String>(0)?);
+        Ok(true)
+    })?;
+    Ok(there)
+}
+
+/// The table of all that comes before a day.
+fn attach_before(connection: &Connection, table: &str, per_seq: i64, day: i64) -> Result<(), StoreError> {
+    let end = first_of(starts(day)) * per_seq;
+    attach(connection, table, &format!("{table}_before"), &format!("MINVALUE) TO ({end}"))
+}
+
+fn attach_day(
+    connection: &Connection,
+    table: &str,
+    per_seq: i64,
+    name: &str,
+    day: i64,
+) -> Result<(), StoreError> {
+    let (from, end) = (first_of(starts(day)) * per_seq, first_of(starts(day + 1)) * per_seq);
+    attach(connection, table, name, &format!("{from}) TO ({end}"))
 }
 
 /// Made first and attached then: to make it in its place would keep everybody from the whole table meanwhile.
@@ -97,6 +149,14 @@ pub(super) fn keep_up(connection: &Connection, now: TimeMs) -> Result<(), StoreE
         make(connection, now)?;
     }
     move_on(connection, now)
+}
+
+/// Moves the sequence beyond a number that is in use, if it is not there yet.
+pub(super) fn move_past(connection: &Connection, used: i64) -> Result<(), StoreError> {
+    // What is drawn next is a block after this.
+    let block = used / BLOCK * BLOCK;
+    connection.run(MOVE_ON, params![block.max(1), block])?;
+    Ok(())
 }
 
 /// Moves the sequence to the present, if that is behind it.

@@ -175,6 +175,14 @@ impl Connection {
         Ok(self.file().expect("a file").execute_batch(sql)?)
     }
 
+    /// The server's session, for what only a server has.
+    pub(super) fn server(&self) -> Option<&Session> {
+        match self {
+            Self::Sqlite(_) => None,
+            Self::Postgres(session) => Some(session),
+        }
+    }
+
     /// The file's own connection, for what only a file has: its log, its size, its settings.
     pub(super) fn file(&self) -> Option<&rusqlite::Connection> {
         match self {

@@ -8,6 +8,7 @@
 //! that broke is made anew by the next transaction, never within one.
 
 mod config;
+mod copy_in;
 mod gathered;
 mod value;
 
@@ -244,6 +245,11 @@ impl Session {
             all_answers[*place] = answer;
         }
         Ok(all_answers)
+    }
+
+    /// The same, for what takes long: waits as long as the connection stands.
+    pub(in crate::store) fn run_long(&self, sql: &str) -> Result<(), Error> {
+        self.with_client(async |client| Ok(client.batch_execute(sql).await?))
     }
 
     /// What only a client can do.

@@ -14,6 +14,12 @@ use crate::store::sql::Error;
 #[derive(Debug)]
 pub(super) struct Param<'a>(ToSqlOutput<'a>);
 
+impl<'a> From<ToSqlOutput<'a>> for Param<'a> {
+    fn from(value: ToSqlOutput<'a>) -> Self {
+        Self(value)
+    }
+}
+
 impl<'a> Param<'a> {
     pub(super) fn all(params: Params<'a>) -> Result<Vec<Self>, Error> {
         params.iter().map(|param| Ok(Self(ToSql::to_sql(*param)?))).collect()
