@@ -13,6 +13,9 @@ mod receiver;
 mod shutdown;
 mod traffic;
 
+pub use self::commands::{refusal, stdout};
+pub use self::mail::send as send_mail;
+
 /// Kills or deletes of the long form unless `INKHOOK_SOAK_ROUNDS` says otherwise.
 const SOAK_ROUNDS: usize = 200;
 

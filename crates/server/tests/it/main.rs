@@ -9,6 +9,7 @@ mod auth;
 mod cluster;
 mod command;
 mod contract;
+mod copy;
 mod crash;
 mod events;
 mod flow;

@@ -21,7 +21,7 @@ pub(super) fn inkhook(data_dir: &Path, arguments: &[&str]) -> Output {
         .expect("the binary runs")
 }
 
-pub(super) fn stdout(output: &Output) -> String {
+pub fn stdout(output: &Output) -> String {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}: {errors}", output.status);
     String::from_utf8(output.stdout.clone()).expect("UTF-8").trim().to_owned()
@@ -29,7 +29,7 @@ pub(super) fn stdout(output: &Output) -> String {
 
 /// What a refusal says after the program's name; nothing is on stdout.
 #[track_caller]
-pub(super) fn refusal(output: &Output) -> String {
+pub fn refusal(output: &Output) -> String {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(output.stdout.is_empty(), "{output:?}");
     let said = String::from_utf8(output.stderr.clone()).expect("UTF-8");

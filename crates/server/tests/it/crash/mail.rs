@@ -9,7 +9,7 @@ use crate::support::ask::Unanswered;
 
 /// Sends `message` (with its line ends, without the final dot) and gives the last reply's code. A mail whose
 /// final dot was not sent counts as not sent.
-pub(super) async fn send(server: SocketAddr, to: &str, message: &str) -> Result<u16, Unanswered> {
+pub async fn send(server: SocketAddr, to: &str, message: &str) -> Result<u16, Unanswered> {
     let stream = TcpStream::connect(server).await.map_err(|_| Unanswered::NotSent)?;
     let mut stream = BufStream::new(stream);
     reply(&mut stream).await.ok_or(Unanswered::NotSent)?;

@@ -58,7 +58,7 @@ impl From<u16> for Answer {
     }
 }
 
-/// See the module. Answers 200 when the script is used up.
+/// See the module. Answers 200 when the script is used up, unless it was told otherwise.
 #[derive(Debug, Clone)]
 pub struct Receiver {
     address: SocketAddr,
@@ -69,6 +69,8 @@ pub struct Receiver {
 struct Shared {
     received: Mutex<Vec<Received>>,
     script: Mutex<VecDeque<Answer>>,
+    /// What is answered when the script is used up.
+    otherwise: Mutex<Option<u16>>,
     held: Mutex<bool>,
     arrived: Notify,
     released: Notify,
@@ -91,6 +93,11 @@ impl Receiver {
     /// Answers this next, after what was said before.
     pub fn answer(&self, answer: impl Into<Answer>) {
         self.shared.script.lock().expect("no panic").push_back(answer.into());
+    }
+
+    /// Answers this whenever the script is used up.
+    pub fn answer_always(&self, status: u16) {
+        *self.shared.otherwise.lock().expect("no panic") = Some(status);
     }
 
     /// From now on requests are read but not answered until [`Receiver::release`].
@@ -144,7 +151,9 @@ async fn receive(State(shared): State<Arc<Shared>>, request: Request) -> Respons
         }
         released.await;
     }
-    let answer = shared.script.lock().expect("no panic").pop_front().unwrap_or_else(|| 200.into());
+    let answer = shared.script.lock().expect("no panic").pop_front();
+    let otherwise = shared.otherwise.lock().expect("no panic").unwrap_or(200);
+    let answer = answer.unwrap_or_else(|| otherwise.into());
     let status = StatusCode::from_u16(answer.status).expect("a status");
     let mut response = (status, answer.body).into_response();
     for (name, value) in answer.headers {

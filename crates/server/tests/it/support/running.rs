@@ -97,6 +97,28 @@ impl RunningServer {
         Self::start_in(Home::in_directory(data_dir), "test-admin-key-0123456789".to_owned(), settings)
     }
 
+    /// Starts on an empty store in a file, whatever kind of store the tests have, with a key that a database
+    /// server's nodes can be given, too.
+    pub fn start_on_file(settings: &[(&str, &str)]) -> Self {
+        let settings = [settings, &[("INKHOOK_SECURITY__MASTER_KEY", MASTER_KEY)]].concat();
+        let settings = settings.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let data_dir = tempfile::tempdir().expect("a temporary directory");
+        let books = Arc::new(Books::of_file(data_dir.path()));
+        let home = Home { data_dir, books, by_way_of: None };
+        Self::start_in(home, "test-admin-key-0123456789".to_owned(), settings)
+    }
+
+    /// From the next start on its tables are these.
+    pub fn move_to(&mut self, books: Books) {
+        self.home.books = Arc::new(books);
+    }
+
+    /// From the next start on it has this variable, or none of that name.
+    pub fn set(&mut self, name: &str, value: Option<&str>) {
+        self.settings.retain(|(set, _)| set != name);
+        self.settings.extend(value.map(|value| (name.to_owned(), value.to_owned())));
+    }
+
     /// Starts on an empty store without being told the first key.
     pub fn start_without_key() -> Self {
         Self::start_without_key_at(Home::new())
