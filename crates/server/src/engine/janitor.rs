@@ -129,18 +129,25 @@ impl House {
     }
 }
 
-/// One organisation after the other: its attempts, then its events and their deliveries.
+/// Days that nobody keeps any longer. Then one organisation after the other: its attempts, then its events and their
+/// deliveries, as far as they do not go by the day.
 async fn delete_history(
     store: &Store,
     clock: &Clock,
     retention: &Retention,
     soft: &CancellationToken,
 ) -> Result<(), StoreError> {
+    let longest = retention.longest_cutoff(calendar(clock));
+    let by_the_day = store.expire_days(longest).await?;
     let mut after = OrganizationNo(0);
     while !soft.is_cancelled()
         && let Some(organization) = store.organization_with_history(after).await?
     {
-        let cutoff = retention.cutoff(organization, calendar(clock));
+        let own = retention.cutoff(organization, calendar(clock));
+        let cutoff = match by_the_day {
+            Some(from) if own <= longest => own.min(from.before(Duration::from_millis(1))),
+            _ => own,
+        };
         while !soft.is_cancelled() && store.expire_attempts_chunk(organization, cutoff).await? == Tidied::More
         {
         }

@@ -19,7 +19,7 @@ pub(super) const BUCKETS: i64 = 256;
 pub(super) const CLASS: i32 = 0x696e_6b68;
 
 /// Sets apart the locks of what one node at a time does.
-const TASKS: i32 = CLASS + 1;
+pub(super) const TASKS: i32 = CLASS + 1;
 
 const SHARE: &str = "SELECT CAST(pg_advisory_xact_lock_shared($1, $2) AS TEXT)";
 const OWN: &str = "SELECT CAST(pg_advisory_xact_lock($1, $2) AS TEXT)";

@@ -14,8 +14,13 @@
 //! *What is needed*: [`still_needed`] is the one place that knows. A delivery that has not ended is never
 //! deleted, nor its event.
 //!
+//! *On a server* whole days go at once ([`days`]) where nobody keeps them any longer; the walk is for the rest: what
+//! is kept for a shorter time than others keep theirs, and what stayed of the days that went.
+//!
 //! Each organisation has a place of its own, so that one which keeps its history for ten years does not hold
 //! up, or get scanned for, one that keeps it for a day.
+
+mod days;
 
 use std::time::Duration;
 

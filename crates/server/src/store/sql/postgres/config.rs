@@ -19,6 +19,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const UNACKNOWLEDGED_LIMIT: Duration = Duration::from_secs(8);
 /// How long a lock is waited for. Nobody holds one for longer than a group takes.
 const LOCK_LIMIT_MS: u32 = 5_000;
+/// The same where everybody waits meanwhile who wants the table, and the next time will do as well.
+const KEEPER_LOCK_LIMIT_MS: u32 = 50;
 /// How long a statement of a reader may take; as a read of a file.
 const READ_LIMIT_MS: u128 = crate::store::keeper::READER_LIMIT.as_millis();
 /// Notifications that may wait to be heard.
@@ -72,6 +74,8 @@ pub(in crate::store) enum Role {
     Reader,
     /// Hears what others say, and says something itself now and then.
     Listener,
+    /// Takes away old tables, at moments when nobody is in the way.
+    Keeper,
     /// Brings the schema up to date, which may take as long as it takes.
     Migrator,
 }
@@ -90,6 +94,7 @@ impl Role {
                 "-c statement_timeout={READ_LIMIT_MS} -c default_transaction_read_only=on \
                  -c idle_in_transaction_session_timeout={IDLE_LIMIT_MS}"
             ),
+            Self::Keeper => format!("-c lock_timeout={KEEPER_LOCK_LIMIT_MS}"),
             Self::Listener | Self::Migrator => String::new(),
         }
     }

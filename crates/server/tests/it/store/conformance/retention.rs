@@ -16,7 +16,7 @@ use inkhook_wire::event::EventType;
 use tokio_util::sync::CancellationToken;
 
 use super::lists::page;
-use crate::support::books::needs_a_file;
+use crate::support::books::{Books, needs_a_file};
 use crate::support::invariants;
 use crate::support::store::{Agent, StoreBench};
 
@@ -247,4 +247,95 @@ async fn reserved_names_end() {
     bench.clock.advance(Duration::from_millis(1));
     keep(&bench, 30).await;
     assert_eq!(reserved(), 0);
+}
+
+/// Adds so many events to the day of the newest; what its tables are called by.
+fn fill_the_day(bench: &StoreBench, filling: i64) -> String {
+    bench.books.run(&format!(
+        "INSERT INTO events SELECT seq + n, randomblob(16), organization_id, event_type, owner_kind, owner_id,
+            identity_id, accepted_ms, expires_ms, 0, payload
+        FROM events, generate_series(1, {filling}) n WHERE seq = (SELECT max(seq) FROM events)"
+    ));
+    let days =
+        bench.rows("SELECT relname FROM pg_class WHERE relname ~ '^events_[0-9]{8}$' ORDER BY relname");
+    match &days[0][0] {
+        rusqlite::types::Value::Text(name) => name.trim_start_matches("events_").to_owned(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// On a server a day that has become large goes with its tables; what must stay of it stays, and goes by itself later.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_day_goes_with_its_tables() {
+    const FILLING: i64 = 12_000;
+    let (bench, help) = subscribed().await;
+    if bench.books.server().is_none() {
+        println!("skipped: days have tables of their own on a server; INKHOOK_TEST_STORE=postgres has one");
+        return;
+    }
+    let beat = async || {
+        let beat = bench.store().beat("one".into(), true).await.expect("the store works");
+        assert!(beat.is_some(), "a shared database");
+    };
+    beat().await;
+    // One that is delivered, one that is replayed a month later, one that waits for longer than that.
+    let given = |bench: &StoreBench| NewEvent { id_given: true, ..bench.mail(help) };
+    let (over, replayed, waits) = (given(&bench), given(&bench), given(&bench));
+    for event in [&over, &replayed] {
+        bench.accept(event.clone()).await;
+        let claimed = bench.claim_one().await;
+        bench.succeed(&claimed).await;
+    }
+    let attempt = bench.store().attempts(help.admin(), page()).await.unwrap()[0].id;
+    bench.accept(waits.clone()).await;
+    let waiting = bench.claim_one().await;
+    let due = bench.clock.schedule().after(40 * DAY);
+    bench.fail(&waiting, Next::Retry { due, maybe_received: false }).await;
+    let day = fill_the_day(&bench, FILLING);
+    let there = |parent: &str, part: &str| {
+        bench.number(&format!("SELECT count(*) FROM pg_class WHERE relname = '{parent}_{day}{part}'")) == 1
+    };
+    let parts = |part: &str| ["events", "deliveries", "attempts"].map(|parent| there(parent, part));
+
+    bench.clock.advance(30 * DAY);
+    beat().await;
+    let replay = bench.store().replay(help.admin(), attempt).await.unwrap();
+    assert!(matches!(replay, Replay::Queued(..)), "{replay:?}");
+    keep(&bench, 30).await;
+    assert_eq!(kept(&bench), [FILLING + 3, 2, 3], "the day is not over for long enough");
+
+    bench.clock.advance(DAY + Duration::from_hours(1));
+    beat().await;
+    // Somebody reads for a long time: it is left for the next round, and not deleted row by row meanwhile.
+    let Books::Server(database) = &*bench.books else { unreachable!("it has a server") };
+    let reads = database.connect().await;
+    reads.batch_execute("BEGIN; SELECT 1 FROM events LIMIT 1").await.expect("it reads");
+    keep(&bench, 30).await;
+    assert_eq!(kept(&bench)[0], FILLING + 3);
+    assert_eq!((there("events", ""), there("events", "_kept")), (true, false));
+    reads.batch_execute("COMMIT").await.expect("it has read");
+    keep(&bench, 30).await;
+    assert_eq!(kept(&bench), [2, 1, 0], "the replayed one with its first delivery, and the one that waits");
+    assert_eq!((parts(""), parts("_old")), ([false; 3], [false; 3]));
+    assert_eq!(parts("_kept"), [true, true, false]);
+    assert_eq!(bench.store().metrics().swept(Swept::Events), u64::try_from(FILLING).unwrap() + 1);
+    let again = async |event: &NewEvent| match bench.store().accept(event.clone()).await.unwrap() {
+        Accept::Accepted(accepted) => accepted.duplicate,
+        refused => panic!("{refused:?}"),
+    };
+    assert!(again(&replayed).await && again(&waits).await, "known as long as they are there");
+    assert!(!again(&over).await, "forgotten");
+
+    // What stayed is delivered, and gone when it is old.
+    bench.clock.advance(10 * DAY);
+    for claimed in bench.claim().await {
+        bench.succeed(&claimed).await;
+    }
+    bench.clock.advance(31 * DAY);
+    beat().await;
+    keep(&bench, 30).await;
+    keep(&bench, 30).await;
+    assert_eq!(kept(&bench), [0, 0, 0]);
+    assert_eq!(parts("_kept"), [false; 3]);
+    invariants::check_at_rest(&bench);
 }
