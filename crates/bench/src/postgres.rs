@@ -13,6 +13,7 @@
 mod account;
 mod binaries;
 mod database;
+mod pair;
 pub(crate) mod process;
 mod settings;
 
@@ -27,6 +28,7 @@ use std::time::Duration;
 use self::account::Account;
 use self::binaries::Binaries;
 pub use self::database::Database;
+pub use self::pair::Pair;
 use self::process::Postmaster;
 use crate::clock::{Clock, micros, pause};
 
@@ -187,6 +189,15 @@ impl Cluster {
         self.serve(Some(self.port))
     }
 
+    /// From now on it is configured like this, also while it runs, where Postgres can change that without a restart.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
+        self.options.settings.retain(|(other, _)| other != name);
+        self.options.settings.push((name.to_owned(), value.to_owned()));
+        let Some(postmaster) = self.postmaster() else { return Ok(()) };
+        self.write_settings()?;
+        postmaster.reload().map_err(io_error("cannot tell Postgres of its settings"))
+    }
+
     fn prepare(options: Options) -> Result<Self> {
         let binaries = Binaries::find()?;
         let account = Account::to_run_as()?;
@@ -232,9 +243,7 @@ impl Cluster {
         if data.join("made").exists() {
             return Ok(());
         }
-        fs::remove_dir_all(&data)
-            .or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
-            .map_err(io_error(format!("cannot clear {}", data.display())))?;
+        self.clear()?;
         let mut initdb = self.command("initdb");
         initdb.args([
             "--username",
@@ -255,6 +264,13 @@ impl Cluster {
         }
         self.write(&data.join("pg_hba.conf"), settings::WHO_MAY_CONNECT)?;
         self.write(&data.join("made"), "")
+    }
+
+    fn clear(&self) -> Result<()> {
+        let data = self.data_dir();
+        fs::remove_dir_all(&data)
+            .or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+            .map_err(io_error(format!("cannot clear {}", data.display())))
     }
 
     fn make_directory(&self) -> Result<()> {
@@ -310,7 +326,7 @@ impl Cluster {
 
     fn spawn(&mut self) -> Result<()> {
         let data = self.data_dir();
-        self.write(&data.join("postgresql.conf"), &settings::of(&self.options, self.port))?;
+        self.write_settings()?;
         let log = self.open_log().map_err(io_error("cannot write the log"))?;
         let mut command = self.command("postgres");
         command.arg("-D").arg(&data);
@@ -328,6 +344,10 @@ impl Cluster {
         }
         self.kill()?;
         Err(Error::Failed { what: "Postgres does not start", said: self.log_tail() })
+    }
+
+    fn write_settings(&self) -> Result<()> {
+        self.write(&self.data_dir().join("postgresql.conf"), &settings::of(&self.options, self.port))
     }
 
     fn open_log(&self) -> io::Result<File> {

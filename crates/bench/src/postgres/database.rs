@@ -1,5 +1,6 @@
 //! A database of a cluster for whoever needs one that is empty and nobody else's.
 
+use std::process::Command;
 use std::sync::Arc;
 
 use super::{Cluster, Error, Result, USER, io_error};
@@ -39,10 +40,23 @@ impl Cluster {
         let mut command = self.command(program);
         command.args(["--host", "127.0.0.1", "--port", &self.port.to_string(), "--username", USER]);
         command.args(["--no-password", "--maintenance-db", "postgres"]).args(arguments);
-        let output = command.output().map_err(io_error(format!("cannot run {program}")))?;
-        if output.status.success() {
-            return Ok(());
-        }
-        Err(Error::Failed { what: program, said: String::from_utf8_lossy(&output.stderr).into_owned() })
+        said(program, command).map(drop)
     }
+
+    /// Runs SQL in the database that every cluster has; what it prints.
+    pub fn ask(&self, sql: &str) -> Result<String> {
+        let mut psql = self.command("psql");
+        psql.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set", "ON_ERROR_STOP=1"]);
+        psql.arg(self.url("postgres")).args(["--command", sql]);
+        said("psql", psql)
+    }
+}
+
+/// What a program prints that succeeds.
+pub(super) fn said(program: &'static str, mut command: Command) -> Result<String> {
+    let output = command.output().map_err(io_error(format!("cannot run {program}")))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    }
+    Err(Error::Failed { what: program, said: String::from_utf8_lossy(&output.stderr).into_owned() })
 }

@@ -55,6 +55,11 @@ impl Postmaster {
         self.process.signal(Signal::INT)
     }
 
+    /// SIGHUP: it reads its settings again.
+    pub(super) fn reload(&self) -> io::Result<()> {
+        self.process.signal(Signal::HUP)
+    }
+
     /// CPU time of itself, of its children, and of those that have ended: it waits for each.
     pub(super) fn cpu_us(&self) -> u64 {
         let number = |process: &Process| process.0.as_raw_nonzero().to_string();

@@ -24,13 +24,9 @@ fn cluster_with(change: impl FnOnce(&mut Options)) -> Option<(tempfile::TempDir,
     }
 }
 
-/// Runs SQL by the program that comes with Postgres; what it prints.
+/// What SQL prints.
 fn sql(cluster: &Cluster, text: &str) -> String {
-    let mut psql = cluster.command("psql");
-    psql.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set", "ON_ERROR_STOP=1"]);
-    let output = psql.arg(cluster.url("postgres")).args(["--command", text]).output().expect("psql runs");
-    assert!(output.status.success(), "{text}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    cluster.ask(text).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
 /// Counting to two million takes longer than this on any machine.
@@ -174,6 +170,44 @@ fn a_port_that_is_taken_is_refused_by_name() {
     let refused = cluster.serve(Some(port)).expect_err("the port is taken").to_string();
     assert!(refused.contains("Address already in use"), "{refused}");
     assert!(!cluster.is_running());
+}
+
+#[test]
+fn what_is_committed_outlives_the_primary_time_and_again() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).expect("ours");
+    let options = Options { fsync: true, ..Options::new(directory.path().join("pair")) };
+    let mut pair = match Pair::start(options) {
+        Err(Error::NoBinaries) => return assert_ne!(std::env::var("CI").as_deref(), Ok("true")),
+        pair => pair.expect("two servers"),
+    };
+    let (ports, url) = (pair.ports(), pair.url("x"));
+    sql(pair.primary(), "CREATE TABLE kept (round INT)");
+    for round in 0..3 {
+        assert_eq!(sql(pair.primary(), "SELECT sync_state FROM pg_stat_replication"), "sync");
+        sql(pair.primary(), &format!("INSERT INTO kept VALUES ({round})"));
+        let before = pair.primary().port();
+        pair.fail_over().expect("the standby takes its place");
+        assert_ne!(pair.primary().port(), before);
+        assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, before)).is_err(), "it is gone");
+        let kept = sql(pair.primary(), "SELECT count(*), pg_is_in_recovery() FROM kept");
+        assert_eq!(kept, format!("{}|f", round + 1));
+        pair.rebuild().expect("it follows");
+        assert_eq!((pair.ports(), pair.url("x")), (ports, url.clone()), "each is where it was");
+    }
+    // Without its standby it answers no commit.
+    pair.standby().kill().expect("it is ours");
+    let primary = pair.primary();
+    std::thread::scope(|scope| {
+        let url = primary.url("postgres");
+        let mut psql = primary.command("psql");
+        psql.arg(url).args(["--command", "INSERT INTO kept VALUES (9)"]).stderr(Stdio::null());
+        let alone = scope.spawn(move || psql.status().expect("psql runs"));
+        let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+        assert!(primary.wait_for(STOP_DEADLINE, |primary| sql(primary, waits) == "1"));
+        primary.kill().expect("it is ours");
+        assert!(!alone.join().expect("no panic").success(), "it was never answered");
+    });
 }
 
 #[test]
