@@ -57,12 +57,14 @@ pub struct Options {
     pub fsync: bool,
     /// More lines of its configuration, name and value; they win over those chosen here.
     pub settings: Vec<(String, String)>,
+    /// The environment of its processes, besides what is chosen here.
+    pub environment: Vec<(String, String)>,
 }
 
 impl Options {
     /// A cluster in `dir`, on a free port, not synced.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), port: None, fsync: false, settings: Vec::new() }
+        Self { dir: dir.into(), port: None, fsync: false, settings: Vec::new(), environment: Vec::new() }
     }
 }
 
@@ -330,6 +332,7 @@ impl Cluster {
         let log = self.open_log().map_err(io_error("cannot write the log"))?;
         let mut command = self.command("postgres");
         command.arg("-D").arg(&data);
+        command.envs(self.options.environment.iter().map(|(name, value)| (name, value)));
         command.stdout(log.try_clone().map_err(io_error("cannot write the log"))?).stderr(log);
         self.child = Some(command.spawn().map_err(io_error("cannot run postgres"))?);
         let ended = |cluster: &mut Self| {

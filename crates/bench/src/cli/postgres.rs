@@ -55,7 +55,7 @@ fn start(args: StartArgs) -> anyhow::Result<()> {
         running
     } else {
         let StartArgs { dir, port, fsync, set } = args;
-        Cluster::start(Options { dir, port, fsync, settings: set })?
+        Cluster::start(Options { port, fsync, settings: set, ..Options::new(dir) })?
     };
     println!("{}", cluster.url(DATABASE));
     cluster.detach();

@@ -22,7 +22,7 @@ pub struct Pair {
 
 impl Pair {
     /// Makes both in this directory, and waits until the one follows the other.
-    pub fn start(options: Options) -> Result<Self> {
+    pub fn start(options: &Options) -> Result<Self> {
         let part = |name| Options { dir: options.dir.join(name), port: None, ..options.clone() };
         let one = Cluster::start(part("one"))?;
         let other = Cluster::prepare(part("other"))?;
@@ -57,6 +57,16 @@ impl Pair {
         self.primary().kill()?;
         self.standby().promote()?;
         self.primary = 1 - self.primary;
+        Ok(())
+    }
+
+    /// Starts those again that have ended by themselves, with what they have.
+    pub fn revive(&mut self) -> Result<()> {
+        for server in &mut self.servers {
+            if !server.is_running() {
+                server.restart()?;
+            }
+        }
         Ok(())
     }
 
@@ -95,6 +105,8 @@ impl Cluster {
         self.set("primary_conninfo", &from)?;
         // Whoever follows it later is not known yet.
         self.set(SYNCHRONOUS, "")?;
+        // A primary that comes back is found at once.
+        self.set("wal_retrieve_retry_interval", "100ms")?;
         let port = (self.port != 0).then_some(self.port);
         self.serve(port)
     }

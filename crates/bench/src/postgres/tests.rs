@@ -177,7 +177,7 @@ fn what_is_committed_outlives_the_primary_time_and_again() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).expect("ours");
     let options = Options { fsync: true, ..Options::new(directory.path().join("pair")) };
-    let mut pair = match Pair::start(options) {
+    let mut pair = match Pair::start(&options) {
         Err(Error::NoBinaries) => return assert_ne!(std::env::var("CI").as_deref(), Ok("true")),
         pair => pair.expect("two servers"),
     };
