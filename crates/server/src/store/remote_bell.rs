@@ -9,6 +9,7 @@ use tokio_postgres::{Client, Notification};
 use super::Store;
 use super::error::StoreError;
 use super::sql;
+use super::sql::postgres::ANSWER_LIMIT;
 
 const LISTEN: &str = "LISTEN inkhook";
 
@@ -27,7 +28,7 @@ impl Store {
     /// The database could not be reached.
     pub async fn remote_bell(&self) -> Result<Option<RemoteBell>, StoreError> {
         let Some(shared) = &self.shared else { return Ok(None) };
-        let (client, heard) = shared.server.connect_to_listen().await.map_err(sql::Error::from)?;
+        let (client, heard) = shared.server.connect_to_listen().await?;
         client.batch_execute(LISTEN).await.map_err(sql::Error::from)?;
         Ok(Some(RemoteBell { client, heard, boot: shared.boot.to_string() }))
     }
@@ -39,7 +40,10 @@ impl RemoteBell {
     /// # Errors
     /// The database could not be reached.
     pub async fn ring(&self) -> Result<(), StoreError> {
-        let ring = self.client.execute("SELECT pg_notify('inkhook', $1)", &[&self.boot]).await;
+        let boot = [&self.boot as _];
+        let ring = self.client.execute("SELECT pg_notify('inkhook', $1)", &boot);
+        // A server that says nothing any more is not waited for.
+        let ring = tokio::time::timeout(ANSWER_LIMIT, ring).await.map_err(|_| StoreError::Away)?;
         Ok(ring.map(drop).map_err(sql::Error::from)?)
     }
 

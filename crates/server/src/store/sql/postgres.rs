@@ -113,11 +113,11 @@ impl Session {
     }
 
     /// Waits for an answer, but not for ever.
-    fn wait<T>(&self, answer: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, Error> {
+    fn wait<T, E: Into<Error>>(&self, answer: impl Future<Output = Result<T, E>>) -> Result<T, Error> {
         let Some(runtime) = &self.runtime else { return Err(Error::NotConnected) };
         runtime.block_on(async {
             match tokio::time::timeout(ANSWER_LIMIT, answer).await {
-                Ok(answer) => Ok(answer?),
+                Ok(answer) => answer.map_err(Into::into),
                 Err(_) => Err(Error::NoAnswer),
             }
         })

@@ -10,11 +10,17 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::mpsc;
 use tokio_postgres::config::{Host, SslMode};
-use tokio_postgres::{AsyncMessage, Client, Config, Notification};
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{AsyncMessage, Client, Config, Notification, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::ANSWER_LIMIT;
+use crate::store::sql::error::Error;
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// All hosts together may take this part of the time that an answer may take.
+const HOSTS_SHARE: f64 = 0.9;
 /// Data that the server's machine does not acknowledge for this long ends the connection.
 const UNACKNOWLEDGED_LIMIT: Duration = Duration::from_secs(8);
 /// How long a lock is waited for. Nobody holds one for longer than a group takes.
@@ -25,13 +31,18 @@ const KEEPER_LOCK_LIMIT_MS: u32 = 50;
 const READ_LIMIT_MS: u128 = crate::store::keeper::READER_LIMIT.as_millis();
 /// Notifications that may wait to be heard.
 const NOTIFICATIONS: usize = 16;
+/// Once a session has been found on a server that takes writes.
+const ONLY_READ: &str = "SET default_transaction_read_only = on";
 /// A node that stops in the middle of a transaction, frozen or cut off, holds its locks no longer than this.
 const IDLE_LIMIT_MS: u32 = 3_000;
 
-/// A Postgres server and one of its databases. Does not print: the URL may hold a password.
+/// A Postgres server and one of its databases, or several of which one takes writes. Does not print: the URL may hold
+/// a password.
 #[derive(Clone)]
 pub struct Server {
     config: Config,
+    /// The same for each host by itself, in the order in which they are tried.
+    hosts: Arc<[Config]>,
     tls: MakeRustlsConnect,
 }
 
@@ -91,8 +102,7 @@ impl Role {
                 )
             }
             Self::Reader => format!(
-                "-c statement_timeout={READ_LIMIT_MS} -c default_transaction_read_only=on \
-                 -c idle_in_transaction_session_timeout={IDLE_LIMIT_MS}"
+                "-c statement_timeout={READ_LIMIT_MS} -c idle_in_transaction_session_timeout={IDLE_LIMIT_MS}"
             ),
             Self::Keeper => format!("-c lock_timeout={KEEPER_LOCK_LIMIT_MS}"),
             Self::Listener | Self::Migrator => String::new(),
@@ -124,7 +134,8 @@ impl Server {
         config.connect_timeout(CONNECT_TIMEOUT).tcp_user_timeout(UNACKNOWLEDGED_LIMIT);
         let target = target(&config);
         config.application_name("inkhook").target_session_attrs(target);
-        Ok(Self { tls: MakeRustlsConnect::new(client_config(authorities)?), config })
+        let hosts = (0..config.get_hosts().len()).map(|place| only(&config, place)).collect();
+        Ok(Self { tls: MakeRustlsConnect::new(client_config(authorities)?), config, hosts })
     }
 
     /// The database's name.
@@ -146,20 +157,30 @@ impl Server {
         self.config.get_ssl_mode() != SslMode::Require && !self.config.get_hosts().iter().all(is_near)
     }
 
-    fn config_for(&self, role: Role) -> Config {
-        let mut config = self.config.clone();
-        let own = config.get_options().unwrap_or_default().to_owned();
-        let options = format!("{own} {}", role.options());
-        config.options(options.trim());
-        config
+    /// Connects to the first host that will do. One that says nothing is left for the next in time: whoever waits
+    /// for the connection does not wait for ever.
+    async fn open(&self, role: Role) -> Result<(Client, Connected), Error> {
+        let limit = ANSWER_LIMIT.mul_f64(HOSTS_SHARE) / u32::try_from(self.hosts.len()).unwrap_or(u32::MAX);
+        let mut failure = Error::NoAnswer;
+        for host in self.hosts.iter() {
+            let mut config = host.clone();
+            let own = config.get_options().unwrap_or_default().to_owned();
+            config.options(format!("{own} {}", role.options()).trim());
+            match tokio::time::timeout(limit, config.connect(self.tls.clone())).await {
+                Ok(Ok(connected)) => return Ok(connected),
+                Ok(Err(error)) => failure = error.into(),
+                Err(_) => failure = Error::NoAnswer,
+            }
+        }
+        Err(failure)
     }
 
     /// Connects, and has the connection driven by the runtime that this is called in. What is notified on it comes
     /// out of the other end, until the connection ends.
     pub(in crate::store) async fn connect_to_listen(
         &self,
-    ) -> Result<(Client, mpsc::Receiver<Notification>), tokio_postgres::Error> {
-        let (client, mut connection) = self.config_for(Role::Listener).connect(self.tls.clone()).await?;
+    ) -> Result<(Client, mpsc::Receiver<Notification>), Error> {
+        let (client, mut connection) = self.open(Role::Listener).await?;
         let (heard, notifications) = mpsc::channel(NOTIFICATIONS);
         tokio::spawn(async move {
             let mut messages = futures_util::stream::poll_fn(move |context| connection.poll_message(context));
@@ -174,8 +195,8 @@ impl Server {
     }
 
     /// Connects, and has the connection driven by the runtime that this is called in.
-    pub(in crate::store) async fn connect(&self, role: Role) -> Result<Client, tokio_postgres::Error> {
-        let (client, connection) = self.config_for(role).connect(self.tls.clone()).await?;
+    pub(in crate::store) async fn connect(&self, role: Role) -> Result<Client, Error> {
+        let (client, connection) = self.open(role).await?;
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(
@@ -184,8 +205,63 @@ impl Server {
                 );
             }
         });
+        if role == Role::Reader {
+            // Not among the options: a server that may not be written to is passed over when there are several.
+            client.batch_execute(ONLY_READ).await?;
+        }
         Ok(client)
     }
+}
+
+/// A connection that nobody drives yet.
+type Connected = tokio_postgres::Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>;
+
+/// The same for one of its hosts alone.
+fn only(config: &Config, place: usize) -> Config {
+    let mut only = Config::new();
+    match config.get_hosts().get(place) {
+        Some(Host::Tcp(name)) => drop(only.host(name)),
+        Some(Host::Unix(path)) => drop(only.host_path(path)),
+        None => {}
+    }
+    if let Some(address) = config.get_hostaddrs().get(place) {
+        only.hostaddr(*address);
+    }
+    if let Some(port) = config.get_ports().get(place) {
+        only.port(*port);
+    }
+    if let Some(user) = config.get_user() {
+        only.user(user);
+    }
+    if let Some(password) = config.get_password() {
+        only.password(password);
+    }
+    if let Some(database) = config.get_dbname() {
+        only.dbname(database);
+    }
+    if let Some(options) = config.get_options() {
+        only.options(options);
+    }
+    if let Some(name) = config.get_application_name() {
+        only.application_name(name);
+    }
+    if let Some(timeout) = config.get_connect_timeout() {
+        only.connect_timeout(*timeout);
+    }
+    if let Some(timeout) = config.get_tcp_user_timeout() {
+        only.tcp_user_timeout(*timeout);
+    }
+    if let Some(interval) = config.get_keepalives_interval() {
+        only.keepalives_interval(interval);
+    }
+    if let Some(retries) = config.get_keepalives_retries() {
+        only.keepalives_retries(retries);
+    }
+    only.keepalives(config.get_keepalives()).keepalives_idle(config.get_keepalives_idle());
+    only.ssl_mode(config.get_ssl_mode()).ssl_negotiation(config.get_ssl_negotiation());
+    only.channel_binding(config.get_channel_binding()).load_balance_hosts(config.get_load_balance_hosts());
+    only.target_session_attrs(config.get_target_session_attrs());
+    only
 }
 
 /// Of several hosts, the one that takes writes.
@@ -237,6 +313,27 @@ mod tests {
         assert!(unknown.contains("colour") && !unknown.contains("secret"), "{unknown}");
         let server = Server::parse("postgres://u:secret@h/d", None).unwrap();
         assert!(!format!("{server:?}").contains("secret"));
+    }
+
+    #[test]
+    fn each_host_by_itself_is_like_all_of_them() {
+        let url = "postgres://u:secret@a,b:7000/d?sslmode=require&options=-c%20x%3D1&keepalives=0";
+        let server = Server::parse(url, None).unwrap();
+        let [one, other] = server.hosts.as_ref() else { panic!("two") };
+        let host = |config: &Config| (config.get_hosts().to_vec(), config.get_ports().to_vec());
+        assert_eq!(host(one), (vec![Host::Tcp("a".into())], vec![5432]));
+        assert_eq!(host(other), (vec![Host::Tcp("b".into())], vec![7000]));
+        // Each says of itself what the whole says, but for the hosts.
+        let alone: Vec<Config> = ["a:5432", "b:7000"]
+            .map(|host| {
+                let mut alone: Config = url.replace("a,b:7000", host).parse().unwrap();
+                alone.connect_timeout(CONNECT_TIMEOUT).tcp_user_timeout(UNACKNOWLEDGED_LIMIT);
+                alone.application_name("inkhook");
+                alone.target_session_attrs(tokio_postgres::config::TargetSessionAttrs::ReadWrite);
+                alone
+            })
+            .to_vec();
+        assert_eq!(server.hosts.as_ref(), alone.as_slice());
     }
 
     #[test]
