@@ -167,7 +167,7 @@ impl Store {
     /// earlier processes.
     ///
     /// # Errors
-    /// The directory is in use by another server, cannot be written, holds a newer schema, or was sealed
+    /// The directory is in use by another server, cannot be written, holds a schema that this version must not use, or was sealed
     /// with another master key.
     pub fn open(options: StoreOptions) -> Result<Self, StoreError> {
         let metrics = Arc::new(Metrics::default());

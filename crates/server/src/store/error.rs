@@ -62,6 +62,14 @@ pub enum StoreError {
     /// The schema could not be brought up to date.
     #[error("the schema could not be brought up to date")]
     Migration(#[from] refinery::Error),
+    /// The schema is of a later version, which has taken away what this one uses.
+    #[error("the schema needs a version that knows number {oldest} of it; this one knows number {known}")]
+    NewerSchema {
+        /// What a version must know to use it.
+        oldest: u32,
+        /// What this one knows.
+        known: u32,
+    },
     /// The database's URL cannot be used.
     #[error("the database's URL cannot be used: {0}")]
     Server(#[from] sql::postgres::ServerError),

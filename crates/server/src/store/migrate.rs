@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::error::StoreError;
 use super::sql;
@@ -119,13 +119,35 @@ fn configure(connection: &Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// The first schema version that its writer must know, once a migration has taken away what older ones use.
+const OLDEST: &str = "SELECT value FROM meta WHERE key = 'oldest_schema'";
+
+/// What makes the schema this version's. One that has more, by the migrations of a later version, is used as it is:
+/// they only add, until one says by [`OLDEST`] who must not use it any more.
+fn runner(runner: refinery::Runner) -> refinery::Runner {
+    runner.set_grouped(true).set_abort_missing(false)
+}
+
+/// Refuses a schema that this version must not use.
+fn check_oldest(runner: &refinery::Runner, oldest: Option<Vec<u8>>) -> Result<u32, StoreError> {
+    let known = newest(runner);
+    let oldest = oldest.map(|text| std::str::from_utf8(&text).ok()?.parse().ok());
+    match oldest {
+        None => Ok(known),
+        Some(Some(oldest)) if oldest <= known => Ok(known),
+        Some(Some(oldest)) => Err(StoreError::NewerSchema { oldest, known }),
+        Some(None) => Err(StoreError::Corrupt("the oldest version that may use the schema")),
+    }
+}
+
 /// Runs the migrations that this database has not seen, in one transaction together with the note that they
 /// ran: a start that is cut off leaves the old schema or the new one, nothing between.
-/// Tells the version that it has then.
+/// Tells the version that this binary knows.
 pub(super) fn migrate(connection: &mut Connection) -> Result<u32, StoreError> {
-    let runner = sqlite::migrations::runner().set_grouped(true);
+    let runner = runner(sqlite::migrations::runner());
     runner.run(connection)?;
-    Ok(newest(&runner))
+    let oldest = connection.query_row(OLDEST, [], |row| row.get(0)).optional()?;
+    check_oldest(&runner, oldest)
 }
 
 /// The version of the last migration.
@@ -147,9 +169,10 @@ pub(super) fn migrate_server(server: &Server) -> Result<u32, StoreError> {
     session.with_client(async |client| {
         // Held until this connection ends.
         client.batch_execute(MIGRATION_LOCK).await.map_err(sql::Error::from)?;
-        let runner = postgres::migrations::runner().set_grouped(true);
+        let runner = runner(postgres::migrations::runner());
         runner.run_async(client).await?;
-        Ok(newest(&runner))
+        let oldest = client.query_opt(OLDEST, &[]).await.map_err(sql::Error::from)?;
+        check_oldest(&runner, oldest.map(|row| row.get(0)))
     })
 }
 
@@ -164,6 +187,43 @@ mod tests {
         assert!(matches!(lock_directory(directory.path()), Err(StoreError::InUse(_))));
         drop(held);
         lock_directory(directory.path()).expect("free again");
+    }
+
+    #[test]
+    fn a_schema_that_has_more_is_used_until_it_says_otherwise() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let mut connection = open_writer(&directory.path().join("x.db")).expect("opens");
+        let known = migrate(&mut connection).expect("migrates");
+        let later = format!(
+            "ALTER TABLE events ADD COLUMN later TEXT; CREATE TABLE later (no INTEGER PRIMARY KEY);
+             INSERT INTO refinery_schema_history (version, name, applied_on, checksum)
+             VALUES ({}, 'later', '2026-01-01T00:00:00Z', '1')",
+            known + 1
+        );
+        connection.execute_batch(&later).expect("a later version's migration");
+        assert_eq!(migrate(&mut connection).expect("it only added"), known);
+        let says = |oldest: &str| {
+            connection
+                .execute(
+                    "INSERT OR REPLACE INTO meta (key, value) VALUES ('oldest_schema', ?1)",
+                    [oldest.as_bytes()],
+                )
+                .expect("written");
+        };
+        says(&known.to_string());
+        let runner = runner(sqlite::migrations::runner());
+        let oldest =
+            |connection: &Connection| connection.query_row(OLDEST, [], |row| row.get(0)).optional().unwrap();
+        assert_eq!(check_oldest(&runner, oldest(&connection)).expect("this version may"), known);
+        says(&(known + 1).to_string());
+        let refused = check_oldest(&runner, oldest(&connection)).expect_err("this version may not");
+        assert!(
+            matches!(refused, StoreError::NewerSchema { oldest, known: has } if oldest == has + 1),
+            "{refused}"
+        );
+        says("soon");
+        assert!(matches!(check_oldest(&runner, oldest(&connection)), Err(StoreError::Corrupt(_))));
+        assert!(migrate(&mut connection).is_err());
     }
 
     #[test]
