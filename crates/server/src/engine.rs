@@ -5,6 +5,8 @@
 //! row, and a retry is a later due time in it.
 
 pub mod alerts;
+mod confirmed;
+mod first_byte;
 pub mod janitor;
 pub mod nodes;
 pub mod order;

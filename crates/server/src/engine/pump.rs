@@ -4,7 +4,7 @@
 //! their leases released. On a crash the leases end by themselves.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -12,9 +12,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Parts;
+use super::confirmed::Confirmed;
+use super::first_byte::FirstByte;
 use crate::deliver::classify;
 use crate::deliver::prepare::prepare;
-use crate::deliver::send::{Before, Confirm, Permission, send};
+use crate::deliver::send::{Before, Permission, send};
 use crate::domain::attempt::Outcome;
 use crate::domain::delivery::{Claimed, Class, Leased};
 use crate::domain::retry::JITTER;
@@ -27,8 +29,6 @@ use crate::store::failpoint::{self, Place};
 use crate::store::hand_over::HandedOver;
 use crate::store::settle::Settlement;
 
-/// How long what was read of a claim counts, where other nodes may change it.
-const FRESH_FOR: Duration = Duration::from_millis(200);
 /// How often an attempt is prepared anew because its subscription keeps changing, before it is put back.
 const MAX_RETARGETS: usize = 5;
 /// How long the pump waits after a claim that failed.
@@ -369,13 +369,15 @@ impl Pump {
         let (lease_until, expires_at) = (claimed.lease_until, claimed.expires_at);
         let confirmed = self.parts.store.is_shared().then(|| Confirmed::of(claimed, &self.parts));
         let still = confirmed.clone();
+        let first_byte = FirstByte::expected(&clock, lease_until);
         let may_write = move |write: &mut dyn FnMut()| {
             let now = clock.schedule();
+            let asked = first_byte.asked(&clock);
             if now >= lease_until {
                 return Permission::LeaseOver;
             }
             // Another node may have changed the subscription, or taken the delivery over.
-            if still.as_ref().is_some_and(|still| !still.is_fresh(now)) {
+            if still.as_ref().is_some_and(|still| !still.is_fresh()) {
                 return Permission::Changed;
             }
             // Put back like one whose subscription changed; the next claim ends it.
@@ -383,6 +385,7 @@ impl Pump {
                 return Permission::Changed;
             }
             if generations.write_if_unchanged(subscription, generation, write) {
+                asked.written(&clock);
                 Permission::Granted
             } else {
                 Permission::Changed
@@ -401,49 +404,6 @@ impl Pump {
             _ => claimed.target.timeout,
         };
         Some(limit.min(left)).filter(|deadline| !deadline.is_zero())
-    }
-}
-
-/// Until when a claim on a database that others share counts as it was read: what is older is read again before
-/// the first byte is written.
-#[derive(Clone)]
-struct Confirmed {
-    until: Arc<AtomicI64>,
-    claimed: Arc<Claimed>,
-    parts: Arc<Parts>,
-}
-
-impl Confirmed {
-    fn of(claimed: &Claimed, parts: &Arc<Parts>) -> Self {
-        let until = Arc::new(AtomicI64::new(claimed.claimed_at.after(FRESH_FOR).0));
-        Self { until, claimed: Arc::new(claimed.clone()), parts: parts.clone() }
-    }
-
-    fn is_fresh(&self, now: TimeMs) -> bool {
-        now.0 <= self.until.load(Ordering::SeqCst)
-    }
-
-    /// What is asked when the connection is there, if it is to be asked.
-    fn question(self) -> Confirm {
-        Arc::new(move || {
-            // A moment sooner than it must be: the write comes a moment later.
-            if self.is_fresh(self.parts.clock.schedule().after(FRESH_FOR / 4)) {
-                return None;
-            }
-            let this = self.clone();
-            Some(Box::pin(async move {
-                let asked_at = this.parts.clock.schedule();
-                match this.parts.store.stands(&this.claimed).await {
-                    Ok(true) => this.until.store(asked_at.after(FRESH_FOR).0, Ordering::SeqCst),
-                    // Not sent; whoever prepares it anew finds out why.
-                    Ok(false) => this.until.store(0, Ordering::SeqCst),
-                    Err(error) => {
-                        tracing::warn!(%error, "a claim could not be confirmed");
-                        this.until.store(0, Ordering::SeqCst);
-                    }
-                }
-            }))
-        })
     }
 }
 
