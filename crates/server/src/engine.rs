@@ -5,6 +5,7 @@
 //! row, and a retry is a later due time in it.
 
 pub mod alerts;
+pub mod clock;
 mod confirmed;
 mod first_byte;
 pub mod janitor;

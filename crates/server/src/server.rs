@@ -3,6 +3,7 @@
 //! The binary and the demo start it the same way. Everything that can be wrong with the configuration has
 //! been said before the first file or socket is opened.
 
+mod clock;
 mod copy;
 mod first_start;
 mod system;
@@ -23,7 +24,7 @@ use crate::domain::entropy::Entropy;
 use crate::domain::generations::Generations;
 use crate::domain::time::Clock;
 use crate::engine::{
-    EngineSettings, Parts,
+    self, EngineSettings, Parts,
     alerts::Alerts,
     janitor::{self, Rules},
     nodes::{self, Node},
@@ -184,7 +185,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     config.validate()?;
     config.measure.warn();
     system::raise_file_limit();
-    let clock = Clock::system();
+    let clock = clock::system();
     let generations = Arc::new(Generations::default());
     let (store, entropy) = open_store(config, &clock, &generations)?;
     let egress = egress(config)?;
@@ -219,12 +220,12 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         shutdown_timeout: Duration::from_secs(config.server.shutdown_timeout_s),
     };
     let rules = Rules { hold: config.delivery.hold(), retention_days: config.storage.retention_days };
-    running.spawn(parts, rules, listener, smtp, config.server.does(Role::Api));
+    running.spawn(parts, rules, listener, smtp, config.server.does(Role::Api)).await;
     Ok(running)
 }
 
 impl Running {
-    fn spawn(
+    async fn spawn(
         &self,
         parts: Parts,
         rules: Rules,
@@ -239,13 +240,18 @@ impl Running {
         if store.is_shared() {
             let node = Node {
                 store: store.clone(),
+                clock: self.app.clock.clone(),
                 slots: pump.slots().clone(),
                 name: system::host_name(),
                 delivers,
             };
+            node.join().await;
             self.lifecycle.spawn("nodes", node.run(soft.clone()));
             let bells = nodes::pass_on_bells(store.clone(), self.app.bells.clone(), soft.clone());
             self.lifecycle.spawn("bells", bells);
+        } else {
+            let clock = self.app.clock.clone();
+            self.lifecycle.spawn("clock", engine::clock::follow_wall(clock, soft.clone()));
         }
         if delivers {
             self.spawn_engine(parts, pump, rules);

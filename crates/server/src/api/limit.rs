@@ -28,7 +28,7 @@ const SWEEP_EVERY: u32 = 4_096;
 
 /// See the module.
 pub struct Limiter<K: Clone + Eq + Hash> {
-    limiter: RateLimiter<K, DashMapStateStore<K>, ScheduleClock, NoOpMiddleware<Duration>>,
+    limiter: RateLimiter<K, DashMapStateStore<K>, MonotonicClock, NoOpMiddleware<Duration>>,
     counted: AtomicU32,
 }
 
@@ -38,15 +38,15 @@ impl<K: Clone + Eq + Hash> fmt::Debug for Limiter<K> {
     }
 }
 
-/// Schedule time as the limiter wants it.
+/// Time as the limiter wants it: what steps would refuse everybody for as long as it stepped back.
 #[derive(Debug, Clone)]
-struct ScheduleClock(Clock);
+struct MonotonicClock(Clock);
 
-impl governor::clock::Clock for ScheduleClock {
+impl governor::clock::Clock for MonotonicClock {
     type Instant = Duration;
 
     fn now(&self) -> Duration {
-        Duration::from_millis(u64::try_from(self.0.schedule().0).unwrap_or(0))
+        self.0.monotonic()
     }
 }
 
@@ -57,7 +57,7 @@ impl<K: Clone + Eq + Hash> Limiter<K> {
         let rate = NonZeroU32::new(requests_per_second).unwrap_or(NonZeroU32::MIN);
         let burst = rate.saturating_mul(NonZeroU32::MIN.saturating_add(BURST_SECONDS - 1));
         let quota = Quota::per_second(rate).allow_burst(burst);
-        let limiter = RateLimiter::new(quota, DashMapStateStore::default(), ScheduleClock(clock));
+        let limiter = RateLimiter::new(quota, DashMapStateStore::default(), MonotonicClock(clock));
         Self { limiter, counted: AtomicU32::new(0) }
     }
 
@@ -78,11 +78,11 @@ impl<K: Clone + Eq + Hash> Limiter<K> {
 /// Organisations whose rate is remembered at most; beyond, all of them begin with a whole burst again.
 const REMEMBERED: usize = 10_000;
 
-type Direct = RateLimiter<NotKeyed, InMemoryState, ScheduleClock, NoOpMiddleware<Duration>>;
+type Direct = RateLimiter<NotKeyed, InMemoryState, MonotonicClock, NoOpMiddleware<Duration>>;
 
 /// Rates that differ from key to key; one second's worth may come at once.
 pub struct Rates<K> {
-    clock: ScheduleClock,
+    clock: MonotonicClock,
     limiters: Mutex<HashMap<K, (u32, Arc<Direct>)>>,
 }
 
@@ -105,7 +105,7 @@ impl<K: Eq + Hash> Rates<K> {
     /// Nobody has been counted yet.
     #[must_use]
     pub fn new(clock: Clock) -> Self {
-        Self { clock: ScheduleClock(clock), limiters: Mutex::default() }
+        Self { clock: MonotonicClock(clock), limiters: Mutex::default() }
     }
 
     /// Counts `amount` of `key`, which may have `per_second`. Another rate than before begins with a whole

@@ -5,7 +5,8 @@
 //!
 //! Two readings, because they answer different questions: *wall* time goes on the wire (signatures,
 //! timestamps); *schedule* time decides when something is due. Schedule time is the start's wall time plus
-//! monotonic time, so that a clock step neither fires a day of retries at once nor holds them back.
+//! monotonic time, so that a clock that wavers moves nothing. What has gone apart by [`STEP`] or more, because the
+//! clock was put right or the machine slept, is brought together in steps ([`Clock::follow_wall`]).
 
 use std::fmt;
 use std::sync::Arc;
@@ -105,15 +106,44 @@ impl Serialize for TimeMs {
 #[derive(Clone)]
 pub struct Clock(Arc<Source>);
 
+/// How far schedule time may be from wall time.
+pub const STEP: Duration = Duration::from_secs(1);
+
 enum Source {
-    System { start_wall: TimeMs, start: Instant },
+    System(System),
     Manual { now: AtomicI64 },
+}
+
+struct System {
+    start: Instant,
+    /// What the wall clock said then; moved in steps.
+    start_wall: AtomicI64,
+    /// Where a clock of tests is ahead of the machine's.
+    #[cfg(feature = "failpoints")]
+    ahead_ms: Arc<AtomicI64>,
+}
+
+impl System {
+    fn wall(&self) -> TimeMs {
+        let wall = system_wall();
+        #[cfg(feature = "failpoints")]
+        let wall = TimeMs(wall.0 + self.ahead_ms.load(Ordering::SeqCst));
+        wall
+    }
+
+    fn monotonic(&self) -> Duration {
+        system_instant().saturating_duration_since(self.start)
+    }
+
+    fn schedule(&self) -> TimeMs {
+        TimeMs(self.start_wall.load(Ordering::SeqCst)).after(self.monotonic())
+    }
 }
 
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match *self.0 {
-            Source::System { .. } => "Clock::System",
+            Source::System(_) => "Clock::System",
             Source::Manual { .. } => "Clock::Manual",
         })
     }
@@ -123,7 +153,24 @@ impl Clock {
     /// The machine's clock.
     #[must_use]
     pub fn system() -> Self {
-        Self(Arc::new(Source::System { start_wall: system_wall(), start: system_instant() }))
+        Self::of(System {
+            start: system_instant(),
+            start_wall: AtomicI64::default(),
+            #[cfg(feature = "failpoints")]
+            ahead_ms: Arc::default(),
+        })
+    }
+
+    /// The machine's clock, which is wrong by as many milliseconds as this says just now.
+    #[cfg(feature = "failpoints")]
+    #[must_use]
+    pub fn ahead_by(ahead_ms: Arc<AtomicI64>) -> Self {
+        Self::of(System { start: system_instant(), start_wall: AtomicI64::default(), ahead_ms })
+    }
+
+    fn of(system: System) -> Self {
+        system.start_wall.store(system.wall().0, Ordering::SeqCst);
+        Self(Arc::new(Source::System(system)))
     }
 
     /// A clock that stands still until [`Clock::advance`] moves it.
@@ -136,18 +183,16 @@ impl Clock {
     #[must_use]
     pub fn wall(&self) -> TimeMs {
         match &*self.0 {
-            Source::System { .. } => system_wall(),
+            Source::System(system) => system.wall(),
             Source::Manual { now } => TimeMs(now.load(Ordering::SeqCst)),
         }
     }
 
-    /// What decides whether something is due: never steps backwards.
+    /// What decides whether something is due: goes on evenly, but for the steps of [`Clock::follow_wall`].
     #[must_use]
     pub fn schedule(&self) -> TimeMs {
         match &*self.0 {
-            Source::System { start_wall, start } => {
-                start_wall.after(system_instant().saturating_duration_since(*start))
-            }
+            Source::System(system) => system.schedule(),
             Source::Manual { now } => TimeMs(now.load(Ordering::SeqCst)),
         }
     }
@@ -156,11 +201,23 @@ impl Clock {
     #[must_use]
     pub fn monotonic(&self) -> Duration {
         match &*self.0 {
-            Source::System { start, .. } => system_instant().saturating_duration_since(*start),
+            Source::System(system) => system.monotonic(),
             Source::Manual { now } => {
                 Duration::from_millis(u64::try_from(now.load(Ordering::SeqCst)).unwrap_or(0))
             }
         }
+    }
+
+    /// Brings schedule time to wall time where they are [`STEP`] or more apart; by how many milliseconds it moved.
+    #[must_use]
+    pub fn follow_wall(&self) -> Option<i64> {
+        let Source::System(system) = &*self.0 else { return None };
+        let by_ms = system.wall().0 - system.schedule().0;
+        if Duration::from_millis(by_ms.unsigned_abs()) < STEP {
+            return None;
+        }
+        system.start_wall.fetch_add(by_ms, Ordering::SeqCst);
+        Some(by_ms)
     }
 
     /// Moves a manual clock forward. Does nothing to the system's.
@@ -212,6 +269,26 @@ mod tests {
         ] {
             assert_eq!(TimeMs::parse_rfc3339(other), None, "{other}");
         }
+    }
+
+    #[cfg(feature = "failpoints")]
+    #[test]
+    fn schedule_time_follows_the_wall_in_steps() {
+        let ahead_ms = Arc::new(AtomicI64::new(3_600_000));
+        let clock = Clock::ahead_by(ahead_ms.clone());
+        let apart = |clock: &Clock| (clock.wall().0 - clock.schedule().0) / 500;
+        let since = |clock: &Clock| clock.wall().0 - Clock::system().wall().0;
+        assert_eq!((apart(&clock), since(&clock) / 1_000), (0, 3_600), "wrong from the start");
+        assert_eq!(clock.follow_wall(), None);
+        ahead_ms.store(3_600_700, Ordering::SeqCst);
+        assert_eq!(clock.follow_wall(), None, "a clock that wavers moves nothing");
+        let before = clock.monotonic();
+        ahead_ms.store(0, Ordering::SeqCst);
+        assert_eq!(apart(&clock) / 2, -3_600);
+        let moved = clock.follow_wall().expect("an hour is a step");
+        assert!((-3_600_500..-3_599_500).contains(&moved), "{moved}");
+        assert_eq!((apart(&clock), clock.follow_wall()), (0, None));
+        assert!(clock.monotonic() >= before && clock.monotonic() < Duration::from_mins(1));
     }
 
     #[test]

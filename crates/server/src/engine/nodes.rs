@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::clock;
 use crate::domain::slots::Slots;
+use crate::domain::time::Clock;
 use crate::store::nodes::CLOCK_BOUND;
 use crate::store::{RemoteBell, Store};
 use crate::wake::Bells;
@@ -22,6 +24,8 @@ const LOOK_EVERY: u32 = 60;
 pub struct Node {
     /// Where it says that it is there.
     pub store: Store,
+    /// Its time.
+    pub clock: Clock,
     /// What it shares with the others.
     pub slots: Slots,
     /// What the machine calls itself.
@@ -31,6 +35,13 @@ pub struct Node {
 }
 
 impl Node {
+    /// Says for the first time that it is there. Until that has worked nothing is claimed: a node that does not know
+    /// whether its clock is right must not take other nodes' leases for over.
+    pub async fn join(&self) {
+        self.store.claim_nothing();
+        self.beat().await;
+    }
+
     /// Says that it is there until the soft stop, and then that it has gone.
     pub async fn run(self, soft: CancellationToken) {
         let store = &self.store;
@@ -75,6 +86,9 @@ impl Node {
                 self.slots.share_among(beat.live);
                 metrics.nodes.set(i64::try_from(beat.live).unwrap_or(i64::MAX));
                 metrics.clock_offset_ms.set(beat.offset_ms);
+                if beat.is_clock_right() {
+                    clock::follow(&self.clock);
+                }
                 if Duration::from_millis(beat.offset_ms.unsigned_abs()) > CLOCK_BOUND {
                     tracing::error!(
                         offset_ms = beat.offset_ms,

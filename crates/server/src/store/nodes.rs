@@ -41,8 +41,19 @@ const STANDS: &str = "SELECT s.id FROM queue q JOIN subscriptions s ON s.no = q.
 pub struct Beat {
     /// Nodes that deliver; at least one.
     pub live: usize,
-    /// How far this node's clock is ahead of the database's; at most the time of the question wrong.
+    /// How far this node's clock is ahead of the database's at least: its wall time or its schedule time, whichever
+    /// is further away.
     pub offset_ms: i64,
+    /// The same of its wall time alone.
+    pub wall_offset_ms: i64,
+}
+
+impl Beat {
+    /// Whether the wall clock is right, whatever schedule time is.
+    #[must_use]
+    pub fn is_clock_right(&self) -> bool {
+        Duration::from_millis(self.wall_offset_ms.unsigned_abs()) <= CLOCK_BOUND
+    }
 }
 
 /// What was raised when a node looked last.
@@ -79,6 +90,11 @@ impl Store {
         let offset = Duration::from_millis(beat.offset_ms.unsigned_abs());
         self.writer.seats().withhold(offset > CLOCK_BOUND);
         Ok(Some(beat))
+    }
+
+    /// Nothing is claimed until the next [`Store::beat`] has found this node's clock right.
+    pub fn claim_nothing(&self) {
+        self.writer.seats().withhold(true);
     }
 
     /// Whether this node's clock was too far from the database's when it looked last: nothing may be claimed.
@@ -133,7 +149,13 @@ impl Store {
 
 fn beat(tx: &mut Tx<'_>, name: &str, delivers: bool) -> Result<(Beat, Epochs), StoreError> {
     let now = tx.context.clock.wall();
+    let before = (now, tx.context.clock.schedule());
     let there = TimeMs(rows::scalar(tx, SERVER_TIME, &[])?.ok_or(StoreError::Corrupt("the server's time"))?);
+    let after = (tx.context.clock.wall(), tx.context.clock.schedule());
+    let wall_offset_ms = ahead_of(there, before.0, after.0);
+    let schedule_offset_ms = ahead_of(there, before.1, after.1);
+    let is_wall_further = wall_offset_ms.abs() > schedule_offset_ms.abs();
+    let offset_ms = if is_wall_further { wall_offset_ms } else { schedule_offset_ms };
     if delivers {
         tx.run(SEEN, params![tx.context.boot, name, env!("CARGO_PKG_VERSION"), there.0])?;
     }
@@ -149,5 +171,21 @@ fn beat(tx: &mut Tx<'_>, name: &str, delivers: bool) -> Result<(Beat, Epochs), S
         Ok(true)
     })?;
     partitions::keep_up(tx, now)?;
-    Ok((Beat { live: live.max(1), offset_ms: now.0 - there.0 }, epochs))
+    Ok((Beat { live: live.max(1), offset_ms, wall_offset_ms }, epochs))
+}
+
+/// How far a clock is ahead of `there`, which was read between these two readings of it: what is certain of that.
+fn ahead_of(there: TimeMs, before: TimeMs, after: TimeMs) -> i64 {
+    if there < before { before.0 - there.0 } else { (after.0 - there.0).min(0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offset_is_what_is_certain_of_it() {
+        let ahead = |there| ahead_of(TimeMs(there), TimeMs(100), TimeMs(150));
+        assert_eq!([90, 100, 120, 150, 170].map(ahead), [10, 0, 0, 0, -20]);
+    }
 }
