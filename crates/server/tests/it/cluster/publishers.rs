@@ -1,6 +1,7 @@
 //! Publishers that ask one node after the other until one has accepted.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -8,10 +9,11 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::world::DRAIN;
 use super::{Accepted, event_of};
 use crate::support::ask::{Api, Mailbox, mail_event};
 use crate::support::dice::Dice;
-use crate::support::time::pass;
+use crate::support::time::{pass, until};
 
 /// Between two tries.
 const AGAIN: Duration = Duration::from_millis(50);
@@ -20,10 +22,14 @@ const BREATH: Duration = Duration::from_millis(10);
 /// A node that says nothing for so long is left for another one.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// So many accepted events are no accident.
+pub(super) const SOME: usize = 50;
+
 /// See the module.
 pub(super) struct Publishers {
     apis: Arc<Mutex<Vec<Api>>>,
     go_on: watch::Sender<bool>,
+    accepted: Arc<AtomicUsize>,
     tasks: JoinSet<Accepted>,
 }
 
@@ -31,21 +37,23 @@ impl Publishers {
     pub(super) fn start(apis: Vec<Api>, mailbox: &Mailbox, dice: &Dice, count: usize) -> Self {
         let apis = Arc::new(Mutex::new(apis));
         let go_on = watch::Sender::new(true);
+        let all = Arc::<AtomicUsize>::default();
         let mut tasks = JoinSet::new();
         for publisher in 0..count {
             let (apis, mailbox, dice) = (apis.clone(), mailbox.clone(), dice.clone());
-            let go_on = go_on.subscribe();
+            let (go_on, all) = (go_on.subscribe(), all.clone());
             tasks.spawn(async move {
                 let mut accepted = Vec::new();
                 while *go_on.borrow() {
                     let subject = format!("{publisher}-{}", accepted.len());
                     accepted.push(insist(&apis, &mailbox, &subject, &dice).await);
+                    all.fetch_add(1, Ordering::SeqCst);
                     pass(BREATH).await;
                 }
                 accepted
             });
         }
-        Self { apis, go_on, tasks }
+        Self { apis, go_on, accepted: all, tasks }
     }
 
     /// This node is somewhere else now.
@@ -53,8 +61,17 @@ impl Publishers {
         self.apis.lock().expect("no panic")[node].address = address;
     }
 
-    /// Begins nothing more; what was accepted, once all that was begun has been.
+    /// Waits until as much again has been accepted as shows that things go on.
+    pub(super) async fn go_on(&self) {
+        let wanted = self.accepted.load(Ordering::SeqCst) + SOME;
+        let has = async || (self.accepted.load(Ordering::SeqCst) >= wanted).then_some(());
+        until("more to be accepted", DRAIN, has).await;
+    }
+
+    /// Begins nothing more, once there has been some load; what was accepted, once all that was begun has been.
     pub(super) async fn stop(self) -> Accepted {
+        let has = async || (self.accepted.load(Ordering::SeqCst) > SOME).then_some(());
+        until("some load", DRAIN, has).await;
         self.go_on.send_replace(false);
         self.tasks.join_all().await.into_iter().flatten().collect()
     }

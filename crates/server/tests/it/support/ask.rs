@@ -39,6 +39,35 @@ impl Api {
         headers: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<(u16, Value), Unanswered> {
+        parse(&self.exchange(method, path, headers, body).await?).ok_or(Unanswered::CutOff)
+    }
+
+    /// The same with the value of this header of the answer.
+    pub async fn ask_for(
+        &self,
+        wanted: &str,
+        (method, path): (&str, &str),
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<(u16, Value, Option<String>), Unanswered> {
+        let answer = self.exchange(method, path, headers, body).await?;
+        let (status, value) = parse(&answer).ok_or(Unanswered::CutOff)?;
+        let text = String::from_utf8_lossy(&answer);
+        let found = text.lines().take_while(|line| !line.is_empty()).find_map(|line| {
+            let (name, value) = line.split_once(": ")?;
+            name.eq_ignore_ascii_case(wanted).then(|| value.to_owned())
+        });
+        Ok((status, value, found))
+    }
+
+    /// The bytes of an answer.
+    async fn exchange(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<Vec<u8>, Unanswered> {
         let mut stream = TcpStream::connect(self.address).await.map_err(|_| Unanswered::NotSent)?;
         let body = body.map(Value::to_string).unwrap_or_default();
         let mut request = format!(
@@ -57,7 +86,7 @@ impl Api {
         stream.write_all(request.as_bytes()).await.map_err(|_| Unanswered::CutOff)?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await.map_err(|_| Unanswered::CutOff)?;
-        parse(&answer).ok_or(Unanswered::CutOff)
+        Ok(answer)
     }
 
     /// The same for a request that must be answered with this status.

@@ -47,6 +47,11 @@ impl Books {
         }
     }
 
+    /// Those in a database of a cluster that a test has made for itself.
+    pub fn at(url: &str) -> Self {
+        Self::Server(Box::new(Database::at(url)))
+    }
+
     /// Those of a store whose file is in this directory.
     pub fn of_file(directory: &Path) -> Self {
         Self::File(File { path: database_path(directory), reader: Mutex::default() })

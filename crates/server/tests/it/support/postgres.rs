@@ -23,7 +23,7 @@ use inkhook_server::store::faults::Faults;
 use inkhook_server::store::seal::Sealer;
 use inkhook_server::store::{DatabaseServer, Store, StoreOptions};
 use sha2::{Digest, Sha256};
-use tokio_postgres::config::Host;
+use tokio_postgres::config::{Host, TargetSessionAttrs};
 use tokio_postgres::{Client, Config};
 
 use super::{START, any_disk};
@@ -49,8 +49,10 @@ const LOOKS: usize = 1_000;
 pub struct Database {
     name: String,
     cluster: Config,
-    /// In the cluster. It holds the lock of a database of the pool.
-    lock: Session,
+    /// In the cluster. It holds the lock of a database of the pool. None where the cluster is not the tests'.
+    lock: Option<Session>,
+    /// As it was given, where the cluster is not the tests'.
+    elsewhere: Option<String>,
     /// In the database, from the first query on.
     inside: Mutex<Option<Session>>,
     is_ours: bool,
@@ -63,7 +65,14 @@ impl Database {
         let name = format!("test_{:016x}", getrandom::u64().expect("random bytes"));
         let template = template(&lock, &cluster);
         lock.run(&format!("CREATE DATABASE {name} TEMPLATE {template} {HOW}"));
-        Some(Self { name, cluster, lock, inside: Mutex::default(), is_ours: true })
+        Some(Self {
+            name,
+            cluster,
+            lock: Some(lock),
+            elsewhere: None,
+            inside: Mutex::default(),
+            is_ours: true,
+        })
     }
 
     /// An empty one of the pool; `None` as above.
@@ -71,12 +80,22 @@ impl Database {
         let (cluster, lock) = cluster()?;
         let template = template(&lock, &cluster);
         let pool::Taken { name, lock, inside } = pool::take(lock, &cluster, &template);
-        Some(Self { name, cluster, lock, inside: Mutex::new(Some(inside)), is_ours: false })
+        let inside = Mutex::new(Some(inside));
+        Some(Self { name, cluster, lock: Some(lock), elsewhere: None, inside, is_ours: false })
+    }
+
+    /// One of a cluster that a test has made for itself, and may kill. Of several hosts the one that takes writes.
+    pub fn at(url: &str) -> Self {
+        let mut cluster: Config = url.parse().expect("a Postgres URL");
+        cluster.connect_timeout(CONNECT_TIMEOUT).target_session_attrs(TargetSessionAttrs::ReadWrite);
+        let name = cluster.get_dbname().expect("a database").to_owned();
+        let elsewhere = Some(url.to_owned());
+        Self { name, cluster, lock: None, elsewhere, inside: Mutex::default(), is_ours: false }
     }
 
     /// What `--database-url` takes.
     pub fn url(&self) -> String {
-        url(&self.cluster, &self.name)
+        self.elsewhere.clone().unwrap_or_else(|| url(&self.cluster, &self.name))
     }
 
     /// A session in it. It ends with the client.
@@ -87,7 +106,8 @@ impl Database {
     /// Asks in a session that is kept for the next question.
     pub fn ask<T>(&self, ask: impl FnOnce(&Session) -> T) -> T {
         let mut inside = self.inside.lock().expect("nobody panicked");
-        if inside.as_ref().is_some_and(Session::is_over) {
+        // A cluster that is killed takes its sessions with it, and nobody is told before asking.
+        if self.elsewhere.is_some() || inside.as_ref().is_some_and(Session::is_over) {
             *inside = None;
         }
         ask(inside.get_or_insert_with(|| Session::open(self.cluster.clone().dbname(&self.name))))
@@ -96,8 +116,8 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        if self.is_ours {
-            drop_database(&self.lock, &self.name);
+        if let Some(lock) = self.lock.as_ref().filter(|_| self.is_ours) {
+            drop_database(lock, &self.name);
         }
     }
 }

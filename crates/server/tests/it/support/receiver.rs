@@ -85,6 +85,11 @@ impl Receiver {
         receiver
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The URL of a path here.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)

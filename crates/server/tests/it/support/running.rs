@@ -91,10 +91,8 @@ impl RunningServer {
 
     /// The same with these `INKHOOK_…` variables.
     pub fn start_with(settings: &[(&str, &str)]) -> Self {
-        let settings: Vec<_> =
-            settings.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
         let data_dir = tempfile::tempdir().expect("a temporary directory");
-        Self::start_in(Home::in_directory(data_dir), "test-admin-key-0123456789".to_owned(), settings)
+        Self::start_in(Home::in_directory(data_dir), "test-admin-key-0123456789".to_owned(), owned(settings))
     }
 
     /// Starts on an empty store in a file, whatever kind of store the tests have, with a key that a database
@@ -139,11 +137,25 @@ impl RunningServer {
         Self { base_url: format!("http://{api}"), admin_key, api, smtp, child, home, settings }
     }
 
+    /// The same on these tables, which nobody else uses.
+    pub fn start_on(books: Books, settings: &[(&str, &str)]) -> Self {
+        let settings = owned(settings);
+        let data_dir = tempfile::tempdir().expect("a temporary directory");
+        let home = Home { data_dir, books: Arc::new(books), by_way_of: None };
+        Self::start_in(home, "test-admin-key-0123456789".to_owned(), settings)
+    }
+
     /// Another node on the same tables, which must be a server's; it reaches them by this URL.
     pub fn beside(&self, url: String) -> Self {
+        self.beside_with(url, &[])
+    }
+
+    /// The same with these `INKHOOK_…` variables more.
+    pub fn beside_with(&self, url: String, more: &[(&str, &str)]) -> Self {
         let data_dir = tempfile::tempdir().expect("a temporary directory");
         let home = Home { data_dir, books: self.home.books.clone(), by_way_of: Some(url) };
-        let (admin_key, settings) = (self.admin_key.clone(), self.settings.clone());
+        let (admin_key, mut settings) = (self.admin_key.clone(), self.settings.clone());
+        settings.extend(owned(more));
         let (child, api, smtp) = spawn(&home, &admin_key, &settings);
         Self { base_url: format!("http://{api}"), admin_key, api, smtp, child, home, settings }
     }
@@ -274,6 +286,10 @@ impl Drop for RunningServer {
             println!("--- the server's log\n{}---", self.log());
         }
     }
+}
+
+fn owned(settings: &[(&str, &str)]) -> Vec<(String, String)> {
+    settings.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// Looks until there is something to see.
