@@ -11,6 +11,7 @@ mod publishers;
 mod receivers;
 mod route;
 mod servers;
+mod versions;
 mod world;
 
 use std::time::{Duration, Instant};
