@@ -8,6 +8,7 @@ mod disk;
 mod first_bytes;
 mod link;
 mod publishers;
+mod random;
 mod receivers;
 mod route;
 mod servers;
