@@ -7,6 +7,7 @@ mod clocks;
 mod disk;
 mod first_bytes;
 mod link;
+mod outage;
 mod publishers;
 mod random;
 mod receivers;
