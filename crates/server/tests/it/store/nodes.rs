@@ -337,3 +337,27 @@ async fn what_one_accepts_and_the_other_ends_is_counted_once_and_no_more() {
         assert_eq!(bench.store().metrics().queued.get(), 2);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_attempt_whose_node_is_gone_is_lost_when_none_takes_so_long() {
+    const LONGEST: Duration = Duration::from_mins(3);
+    const MOMENT: Duration = Duration::from_millis(1);
+    let Some((one, other, help)) = nodes().await else { return };
+    let subscription = one.subscribe(help.admin(), help.by_mail(), &[RECEIVED]).await;
+    one.accept_mails(help, 2).await;
+    let gone = one.claim().await;
+    assert!(other.store().delete_subscription(help.admin(), subscription.id).await.unwrap());
+    other.tidy().await;
+    let open = "SELECT count(*) FROM deliveries WHERE open_claim IS NOT NULL";
+    assert_eq!(one.number(open), 2, "they ended while they were under way");
+    one.clock.advance(LONGEST.saturating_sub(MOMENT));
+    assert_eq!(other.store().close_left_open().await.unwrap(), 0, "they may be under way");
+    one.succeed(&gone[1]).await;
+    one.clock.advance(MOMENT);
+    assert_eq!(other.store().close_left_open().await.unwrap(), 1);
+    assert_eq!((one.outcomes(gone[0].delivery), one.outcomes(gone[1].delivery)), (vec![3], vec![1]));
+    assert_eq!(other.store().close_left_open().await.unwrap(), 0, "it was the only one");
+    one.succeed(&gone[0]).await;
+    assert_eq!(one.outcomes(gone[0].delivery), [1], "whoever is late completes what is on record");
+    invariants::check_at_rest(&one);
+}
