@@ -115,7 +115,7 @@ impl Alerts {
     pub async fn turn(&self) -> Result<Turn, StoreError> {
         let now = self.parts.clock.schedule();
         let (at, but, free) = self.lock().begin(now);
-        if free == 0 {
+        if free == 0 || self.parts.store.is_clock_off() {
             return Ok(Turn { started: 0, more: false });
         }
         let due = self.parts.store.due_alerts(now, at, but, free).await?;

@@ -8,7 +8,6 @@ use tokio_util::sync::CancellationToken;
 use super::clock;
 use crate::domain::slots::Slots;
 use crate::domain::time::Clock;
-use crate::store::nodes::CLOCK_BOUND;
 use crate::store::{RemoteBell, Store};
 use crate::wake::Bells;
 
@@ -86,10 +85,10 @@ impl Node {
                 self.slots.share_among(beat.live);
                 metrics.nodes.set(i64::try_from(beat.live).unwrap_or(i64::MAX));
                 metrics.clock_offset_ms.set(beat.offset_ms);
-                if beat.is_clock_right() {
+                if beat.is_wall_right() {
                     clock::follow(&self.clock);
                 }
-                if Duration::from_millis(beat.offset_ms.unsigned_abs()) > CLOCK_BOUND {
+                if beat.is_clock_off() == Some(true) {
                     tracing::error!(
                         offset_ms = beat.offset_ms,
                         "this node's clock is too far from the database's: nothing is claimed until it is right"

@@ -46,13 +46,27 @@ pub struct Beat {
     pub offset_ms: i64,
     /// The same of its wall time alone.
     pub wall_offset_ms: i64,
+    /// How long the question took: by so much the clock may be further away than is known.
+    pub asked_for: Duration,
 }
 
 impl Beat {
-    /// Whether the wall clock is right, whatever schedule time is.
+    /// Whether the wall clock is known to be right, whatever schedule time is.
     #[must_use]
-    pub fn is_clock_right(&self) -> bool {
-        Duration::from_millis(self.wall_offset_ms.unsigned_abs()) <= CLOCK_BOUND
+    pub fn is_wall_right(&self) -> bool {
+        !self.is_vague() && Duration::from_millis(self.wall_offset_ms.unsigned_abs()) <= CLOCK_BOUND
+    }
+
+    /// Whether the clock is too far away; `None` when that is not known.
+    #[must_use]
+    pub fn is_clock_off(&self) -> Option<bool> {
+        let is_off = Duration::from_millis(self.offset_ms.unsigned_abs()) > CLOCK_BOUND;
+        (is_off || !self.is_vague()).then_some(is_off)
+    }
+
+    /// Whether the node may have been stopped in the middle of the question.
+    fn is_vague(&self) -> bool {
+        self.asked_for > CLOCK_BOUND
     }
 }
 
@@ -87,8 +101,9 @@ impl Store {
         }
         *known = epochs;
         drop(known);
-        let offset = Duration::from_millis(beat.offset_ms.unsigned_abs());
-        self.writer.seats().withhold(offset > CLOCK_BOUND);
+        if let Some(is_off) = beat.is_clock_off() {
+            self.writer.seats().withhold(is_off);
+        }
         Ok(Some(beat))
     }
 
@@ -149,9 +164,11 @@ impl Store {
 
 fn beat(tx: &mut Tx<'_>, name: &str, delivers: bool) -> Result<(Beat, Epochs), StoreError> {
     let now = tx.context.clock.wall();
+    let asked_at = tx.context.clock.monotonic();
     let before = (now, tx.context.clock.schedule());
     let there = TimeMs(rows::scalar(tx, SERVER_TIME, &[])?.ok_or(StoreError::Corrupt("the server's time"))?);
     let after = (tx.context.clock.wall(), tx.context.clock.schedule());
+    let asked_for = tx.context.clock.monotonic().saturating_sub(asked_at);
     let wall_offset_ms = ahead_of(there, before.0, after.0);
     let schedule_offset_ms = ahead_of(there, before.1, after.1);
     let is_wall_further = wall_offset_ms.abs() > schedule_offset_ms.abs();
@@ -171,7 +188,7 @@ fn beat(tx: &mut Tx<'_>, name: &str, delivers: bool) -> Result<(Beat, Epochs), S
         Ok(true)
     })?;
     partitions::keep_up(tx, now)?;
-    Ok((Beat { live: live.max(1), offset_ms, wall_offset_ms }, epochs))
+    Ok((Beat { live: live.max(1), offset_ms, wall_offset_ms, asked_for }, epochs))
 }
 
 /// How far a clock is ahead of `there`, which was read between these two readings of it: what is certain of that.
@@ -187,5 +204,18 @@ mod tests {
     fn an_offset_is_what_is_certain_of_it() {
         let ahead = |there| ahead_of(TimeMs(there), TimeMs(100), TimeMs(150));
         assert_eq!([90, 100, 120, 150, 170].map(ahead), [10, 0, 0, 0, -20]);
+    }
+
+    #[test]
+    fn a_node_that_was_stopped_in_the_middle_of_the_question_knows_only_what_is_wrong() {
+        let beat =
+            |offset_ms, wall_offset_ms, asked_for| Beat { live: 1, offset_ms, wall_offset_ms, asked_for };
+        let (soon, late) = (CLOCK_BOUND, CLOCK_BOUND + Duration::from_millis(1));
+        let said = |beat: Beat| (beat.is_clock_off(), beat.is_wall_right());
+        assert_eq!(said(beat(2_000, -2_000, soon)), (Some(false), true));
+        assert_eq!(said(beat(-2_001, 0, soon)), (Some(true), true), "schedule time alone is off");
+        assert_eq!(said(beat(2_001, 2_001, soon)), (Some(true), false));
+        assert_eq!(said(beat(0, 0, late)), (None, false));
+        assert_eq!(said(beat(2_001, 2_001, late)), (Some(true), false));
     }
 }

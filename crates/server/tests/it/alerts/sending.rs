@@ -72,6 +72,16 @@ async fn what_was_told_and_will_be_can_be_read_by_those_who_manage_the_organisat
 }
 
 #[tokio::test]
+async fn a_node_that_does_not_know_whether_its_clock_is_right_tells_nothing() {
+    let (scene, _) = Scene::told().await;
+    scene.subscribe(&scene.acme, &scene.help, "/in").await;
+    scene.fail_once().await;
+    scene.server.app.store.claim_nothing();
+    scene.turn().await;
+    assert_eq!(scene.ops.received().len(), 0);
+}
+
+#[tokio::test]
 async fn nothing_is_written_for_an_organisation_that_does_not_want_it() {
     let scene = Scene::new().await;
     let globex = scene.server.organization("globex").await;
