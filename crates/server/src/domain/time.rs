@@ -124,6 +124,10 @@ struct System {
 }
 
 impl System {
+    #[cfg_attr(
+        not(feature = "failpoints"),
+        expect(clippy::unused_self, reason = "only tests have a clock that is wrong")
+    )]
     fn wall(&self) -> TimeMs {
         let wall = system_wall();
         #[cfg(feature = "failpoints")]
