@@ -33,7 +33,7 @@ use crate::domain::number::{DeliveryNo, OrganizationNo, Seq, SubscriptionNo, Url
 use crate::domain::subscription::{HealthView, PauseReason};
 use crate::domain::time::TimeMs;
 use crate::store::sql::many::{Holds, Many};
-use crate::store::sql::{Row, params};
+use crate::store::sql::{self, Row, params};
 
 /// Successes of a subscription that nothing else is to be said about are written this often at most.
 const WRITE_EVERY: Duration = Duration::from_secs(1);
@@ -133,6 +133,10 @@ pub(super) fn settled(tx: &mut Tx<'_>, row: &QueueRow, settlement: &Settlement) 
     let succeeded = settlement.attempt.as_ref().map(|attempt| attempt.recorded) == Some(Recorded::Succeeded);
     if succeeded && tx.context.health.count_success(row.subscription, row.claimed_url, now) {
         return Ok(());
+    }
+    if tx.is_shared() && !tx.memory.is_held_alone(row.subscription) {
+        // What another node has written of it since the group was put together makes this more than a count.
+        return Err(StoreError::Statement(sql::Error::Overtaken));
     }
     let Some(mut entry) = load(tx, row.subscription)? else { return Ok(()) };
     let was_probe = entry.probe == Some((row.no, settlement.claim_no));

@@ -252,12 +252,16 @@ impl Session {
         self.with_client(async |client| Ok(client.batch_execute(sql).await?))
     }
 
-    /// What only a client can do.
+    /// What only a client can do, within the transaction if one was begun.
     pub(in crate::store) fn with_client<T, E: From<Error>>(
         &self,
         run: impl AsyncFnOnce(&mut Client) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.connected()?;
+        match self.transaction.get() {
+            Transaction::None => self.connected()?,
+            Transaction::Begins(_) => self.exchange(&[], &async |_: &Client, _: &[Statement]| Ok(()), None)?,
+            Transaction::Open | Transaction::Failed => {}
+        }
         let mut place = self.link.borrow_mut();
         let (Some(link), Some(runtime)) = (place.as_mut(), &self.runtime) else {
             return Err(Error::NotConnected.into());
