@@ -33,6 +33,8 @@ use crate::store::settle::Settlement;
 const MAX_RETARGETS: usize = 5;
 /// How long the pump waits after a claim that failed.
 const CLAIM_ERROR_WAIT: Duration = Duration::from_secs(1);
+/// How long a stop waits for the transactions that are under way.
+const LEAVE_LIMIT: Duration = Duration::from_secs(5);
 
 /// The claiming loop and the attempts that it started. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -100,6 +102,11 @@ impl Pump {
             }
         }
         self.slots.close();
+        tokio::select! {
+            () = self.parts.store.leave_seat() => {}
+            // Where nothing can be committed there is nothing to be brought.
+            () = pause(LEAVE_LIMIT) => {}
+        }
         handed.close();
         while let Some(leased) = handed.next().await {
             self.start_all(leased, false);

@@ -78,7 +78,7 @@ impl HandedOver {
         self.receiver.recv().await
     }
 
-    /// Gives the seat up; what has been brought already can still be had.
+    /// Takes nothing more; what has been brought already can still be had.
     pub fn close(&mut self) {
         self.receiver.close();
     }
@@ -97,5 +97,13 @@ impl Store {
         let (sender, receiver) = mpsc::unbounded_channel();
         self.writer.seats().set(Some(Seat { slots, timeout, sender }));
         HandedOver { receiver }
+    }
+
+    /// Gives the seat up, and resolves when all that commits bring to whoever had it has been brought: a transaction
+    /// that is under way may have leased for it.
+    pub async fn leave_seat(&self) {
+        self.writer.seats().set(None);
+        // A writer that is gone brings nothing.
+        drop(self.change(|_| Ok(())).await);
     }
 }

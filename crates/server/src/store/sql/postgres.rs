@@ -259,7 +259,9 @@ impl Session {
     ) -> Result<T, E> {
         match self.transaction.get() {
             Transaction::None => self.connected()?,
-            Transaction::Begins(_) => self.exchange(&[], &async |_: &Client, _: &[Statement]| Ok(()), None)?,
+            Transaction::Begins(_) => {
+                self.exchange(&[], &async |_: &Client, _: &[Statement]| Ok(()), None)?
+            }
             Transaction::Open | Transaction::Failed => {}
         }
         let mut place = self.link.borrow_mut();

@@ -348,3 +348,32 @@ async fn there_is_one_seat_and_who_leaves_it_is_handed_nothing() {
     assert!(later.ready().is_none());
     invariants::check(&desk.bench);
 }
+
+/// A transaction that is under way when an engine stops may have leased for it. What nobody is given would be taken for
+/// an attempt that was lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_leaves_the_seat_is_given_what_was_leased_for_it() {
+    let mut desk = Desk::new().await;
+    let mut given = 0;
+    for _ in 0..50 {
+        let (store, mail) = (desk.bench.store().clone(), desk.bench.mail(desk.help));
+        let publishing = tokio::spawn(async move { store.accept(mail).await.expect("stored") });
+        desk.bench.store().leave_seat().await;
+        desk.handed.close();
+        let leased = desk.ready();
+        given += leased.len();
+        publishing.await.expect("it does not panic");
+        let held = desk.bench.number("SELECT count(*) FROM queue WHERE boot IS NOT NULL");
+        assert_eq!(i64::try_from(given), Ok(held));
+        // Out of the way, so that the next may be leased, too.
+        for Leased { claimed, .. } in leased {
+            desk.bench.succeed(&claimed).await;
+            given -= 1;
+        }
+        for claimed in desk.bench.claim().await {
+            desk.bench.succeed(&claimed).await;
+        }
+        desk.handed = desk.bench.store().take_seat(desk.slots.clone(), TIMEOUT);
+    }
+    invariants::check(&desk.bench);
+}
