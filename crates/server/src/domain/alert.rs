@@ -132,6 +132,8 @@ pub struct ClaimedAlert {
     pub no: i64,
     /// The fence.
     pub claim_no: u32,
+    /// When, schedule time.
+    pub claimed_at: TimeMs,
     /// After this schedule time another claim may take it.
     pub lease_until: TimeMs,
     /// Its id.

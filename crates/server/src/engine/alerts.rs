@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Parts;
+use super::confirmed::Confirmed;
 use crate::deliver::classify;
 use crate::deliver::prepare::prepare_alert;
 use crate::deliver::send::{Before, Permission, send};
@@ -47,7 +48,7 @@ const POLL: Duration = Duration::from_secs(2);
 /// See the module. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Alerts {
-    parts: Parts,
+    parts: Arc<Parts>,
     state: Arc<Mutex<State>>,
     freed: Arc<Notify>,
     attempts: TaskTracker,
@@ -84,7 +85,7 @@ impl Alerts {
     #[must_use]
     pub fn new(parts: Parts, cut_off: CancellationToken) -> Self {
         let state = Arc::default();
-        Self { parts, state, freed: Arc::default(), attempts: TaskTracker::new(), cut_off }
+        Self { parts: Arc::new(parts), state, freed: Arc::default(), attempts: TaskTracker::new(), cut_off }
     }
 
     /// Sends until the soft stop, then waits for what is under way.
@@ -181,16 +182,21 @@ impl Alerts {
         let (generations, clock) = (parts.generations.clone(), parts.clock.clone());
         let (organization, generation) = (claimed.organization, claimed.generation);
         let lease_until = claimed.lease_until;
+        let confirmed = Confirmed::of_alert(claimed, parts);
+        let still = confirmed.clone();
         let may_write = move |write: &mut dyn FnMut()| {
             if clock.schedule() >= lease_until {
                 Permission::LeaseOver
+            } else if still.as_ref().is_some_and(|still| !still.is_fresh()) {
+                Permission::Changed
             } else if generations.write_alert_if_unchanged(organization, generation, write) {
                 Permission::Granted
             } else {
                 Permission::Changed
             }
         };
-        send(&parts.egress, request, may_write, Before::default(), &parts.clock, &self.cut_off, false).await
+        let before = Before { turn: None, confirm: confirmed.map(Confirmed::question) };
+        send(&parts.egress, request, may_write, before, &parts.clock, &self.cut_off, false).await
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

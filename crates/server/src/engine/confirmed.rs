@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use super::Parts;
 use crate::deliver::send::Confirm;
+use crate::domain::alert::ClaimedAlert;
 use crate::domain::delivery::Claimed;
+use crate::domain::time::TimeMs;
+use crate::store::StoreError;
 
 /// How long what was read of a claim counts, where other nodes may change it.
 const FRESH_FOR: Duration = Duration::from_millis(200);
@@ -19,18 +22,45 @@ const FRESH_FOR: Duration = Duration::from_millis(200);
 pub(super) struct Confirmed {
     /// Monotonic time, in milliseconds; zero when it does not stand.
     until_ms: Arc<AtomicU64>,
-    claimed: Arc<Claimed>,
+    claim: Arc<Claim>,
     parts: Arc<Parts>,
 }
 
+/// What was claimed.
+enum Claim {
+    Delivery(Claimed),
+    Alert(ClaimedAlert),
+}
+
+impl Claim {
+    async fn stands(&self, parts: &Parts) -> Result<bool, StoreError> {
+        match self {
+            Self::Delivery(claimed) => parts.store.stands(claimed).await,
+            Self::Alert(claimed) => parts.store.alert_stands(claimed).await,
+        }
+    }
+}
+
 impl Confirmed {
-    pub(super) fn of(claimed: &Claimed, parts: &Arc<Parts>) -> Self {
+    /// Nothing where nobody else decides.
+    pub(super) fn of(claimed: &Claimed, parts: &Arc<Parts>) -> Option<Self> {
+        let claim = || Claim::Delivery(claimed.clone());
+        parts.store.is_shared().then(|| Self::new(claim(), claimed.claimed_at, parts))
+    }
+
+    /// The same of an operational event.
+    pub(super) fn of_alert(claimed: &ClaimedAlert, parts: &Arc<Parts>) -> Option<Self> {
+        let claim = || Claim::Alert(claimed.clone());
+        parts.store.is_shared().then(|| Self::new(claim(), claimed.claimed_at, parts))
+    }
+
+    fn new(claim: Claim, claimed_at: TimeMs, parts: &Arc<Parts>) -> Self {
         // A claim that seems to be of later is of another time, and counts as old.
         let now = parts.clock.schedule();
-        let age = if claimed.claimed_at > now { FRESH_FOR } else { now.since(claimed.claimed_at) };
+        let age = if claimed_at > now { FRESH_FOR } else { now.since(claimed_at) };
         let until = (parts.clock.monotonic() + FRESH_FOR).saturating_sub(age);
         let until_ms = Arc::new(AtomicU64::new(millis(until)));
-        Self { until_ms, claimed: Arc::new(claimed.clone()), parts: parts.clone() }
+        Self { until_ms, claim: Arc::new(claim), parts: parts.clone() }
     }
 
     /// Whether it still counts.
@@ -52,7 +82,7 @@ impl Confirmed {
             let this = self.clone();
             Some(Box::pin(async move {
                 let asked_at = this.parts.clock.monotonic();
-                let until = match this.parts.store.stands(&this.claimed).await {
+                let until = match this.claim.stands(&this.parts).await {
                     Ok(true) => millis(asked_at + FRESH_FOR),
                     // Not sent; whoever prepares it anew finds out why.
                     Ok(false) => 0,

@@ -374,7 +374,7 @@ impl Pump {
         let clock = parts.clock.clone();
         let (subscription, generation) = (claimed.target.subscription, claimed.target.generation);
         let (lease_until, expires_at) = (claimed.lease_until, claimed.expires_at);
-        let confirmed = self.parts.store.is_shared().then(|| Confirmed::of(claimed, &self.parts));
+        let confirmed = Confirmed::of(claimed, &self.parts);
         let still = confirmed.clone();
         let first_byte = FirstByte::expected(&clock, lease_until);
         let may_write = move |write: &mut dyn FnMut()| {

@@ -86,6 +86,7 @@ mod tests {
         let claimed = ClaimedAlert {
             no: 7,
             claim_no: 2,
+            claimed_at: TimeMs(0),
             lease_until: NOW,
             id: Uuid::from_u128(1).into(),
             request_id: Uuid::from_u128(1).into(),

@@ -54,6 +54,8 @@ const FIRST: &str = "SELECT * FROM alerts
     WHERE state = 1 AND organization_id = $1 AND due_ms <= $2 ORDER BY due_ms LIMIT 1 /*pg FOR UPDATE SKIP LOCKED */";
 const LEASE: &str = "UPDATE alerts SET due_ms = $2, claim_no = claim_no + 1, attempts = attempts + 1,
     maybe_received = 1 WHERE no = $1";
+const STANDS: &str = "SELECT 1 FROM alerts a JOIN organizations o ON o.no = a.organization_id
+    WHERE a.no = $1 AND a.claim_no = $2 AND a.state = 1 AND o.alerts_generation = $3";
 const WRITE_BODY: &str = "UPDATE alerts SET payload = $2, opens_ms = $3 WHERE no = $1";
 
 impl Store {
@@ -67,6 +69,19 @@ impl Store {
         most: usize,
     ) -> Result<DueAlerts, StoreError> {
         self.read(move |connection| look(connection, now, after, &but, most)).await
+    }
+
+    /// Whether a claim still stands, as the database has it: nobody else has claimed it since, and the organisation's
+    /// URL and key are what they were.
+    ///
+    /// # Errors
+    /// The database could not be asked: then nobody knows, and nothing may be sent.
+    pub async fn alert_stands(&self, claimed: &ClaimedAlert) -> Result<bool, StoreError> {
+        let (no, claim_no, generation) = (claimed.no, claimed.claim_no, claimed.generation);
+        self.read(move |connection| {
+            Ok(rows::scalar::<i64>(connection, STANDS, params![no, claim_no, generation])?.is_some())
+        })
+        .await
     }
 
     /// Leases the next operational event of each of these organisations, for an attempt that takes as long
@@ -150,6 +165,7 @@ fn claim(
     Ok(Some(ClaimedAlert {
         no: alert.no,
         claim_no: alert.claim_no + 1,
+        claimed_at: now,
         lease_until,
         id: alert.id.into(),
         request_id: alert.id.into(),

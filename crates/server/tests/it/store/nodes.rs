@@ -6,6 +6,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use inkhook_server::domain::attempt::Recorded;
 use inkhook_server::domain::delivery::End;
+use inkhook_server::domain::organization::OrganizationChange;
+use inkhook_server::domain::patch::Patch;
 use inkhook_server::domain::subscription::MAX_ACTIVE_PER_OWNER;
 use inkhook_server::domain::subscription::{DeliverySettings, EventTypes, NewSubscription};
 use inkhook_server::store::accept::{Accept, NewEvent};
@@ -281,6 +283,32 @@ async fn a_claim_stands_until_another_node_says_otherwise() {
     one.clock.advance(TIMEOUT + LEASE_SKEW);
     assert_eq!(other.claim().await.len(), 2);
     assert!(!one.store().stands(&again).await.unwrap(), "the other has it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_told_goes_where_any_node_says_that_it_goes() {
+    let Some((one, other, help)) = nodes().await else { return };
+    let told_at = async |bench: &StoreBench, url: &str| {
+        let change =
+            OrganizationChange { alerts_url: Patch::Set(url.into()), ..OrganizationChange::default() };
+        bench.store().patch_organization(help.organization, change).await.unwrap().expect("it is there");
+    };
+    told_at(&one, "https://ops.example.com/old").await;
+    one.subscribe(help.admin(), help.by_mail(), &[RECEIVED]).await;
+    one.accept_mails(help, 1).await;
+    let claimed = one.claim_one().await;
+    one.fail(&claimed, Next::End(End::OutOfAttempts)).await;
+    let now = one.clock.schedule();
+    let claims = one.store().claim_alerts(now, vec![help.organization], TIMEOUT).await.unwrap();
+    let [told] = claims.claimed.as_slice() else { panic!("one is due: {claims:?}") };
+    assert!(one.store().alert_stands(told).await.unwrap());
+    told_at(&other, "https://ops.example.com/new").await;
+    assert!(!one.store().alert_stands(told).await.unwrap(), "it goes elsewhere now");
+    let later = now.after(TIMEOUT + LEASE_SKEW);
+    let again = other.store().claim_alerts(later, vec![help.organization], TIMEOUT).await.unwrap();
+    assert_eq!(again.claimed[0].url, "https://ops.example.com/new");
+    assert!(other.store().alert_stands(&again.claimed[0]).await.unwrap());
+    assert!(!one.store().alert_stands(told).await.unwrap(), "and another node has it");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
