@@ -171,3 +171,22 @@ async fn what_conflicts_for_ever_fails() {
     assert!(bench.faults.is_spent());
     assert_eq!(bench.number("SELECT count(*) FROM events"), 0);
 }
+
+/// A group ends with the operation that brings it to 4,096 deliveries. Run again it has all of these operations from
+/// the start, and none of them may be left behind.
+#[tokio::test]
+async fn a_large_group_that_is_run_again_answers_everybody() {
+    const SUBSCRIPTIONS: usize = 20;
+    let bench = StoreBench::new();
+    let help = bench.agent("help").await;
+    for _ in 0..SUBSCRIPTIONS {
+        bench.subscribe(help.admin(), help.by_mail(), &[EventType::MessageReceived]).await;
+    }
+    let events = 4_096 / SUBSCRIPTIONS + 30;
+    bench.faults.push(Point::Commit, Fault::Conflict);
+    let accepted = accept_together(&bench, (0..events).map(|_| bench.mail(help)).collect()).await;
+    assert!(bench.faults.is_spent());
+    assert!(accepted.iter().all(is_new), "{accepted:?}");
+    assert_eq!(bench.queued(), i64::try_from(events * SUBSCRIPTIONS).unwrap());
+    invariants::check(&bench);
+}
