@@ -33,6 +33,8 @@ use super::{Params, text};
 
 /// A server that says nothing for this long is taken for gone. Longer than any lock is waited for.
 pub(in crate::store) const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+/// How often a runtime turns so that a link that was let go is closed: to say so, and to shut down.
+const CLOSING_TURNS: usize = 4;
 /// Statements that a connection keeps prepared; beyond it begins anew.
 const MAX_STATEMENTS: usize = 512;
 
@@ -141,7 +143,7 @@ impl Session {
             let is_over =
                 answer.as_ref().is_err_and(|error| error.trouble() == Trouble::Away || error.is_outdated());
             if is_over || link.client.is_closed() {
-                *place = None;
+                self.let_go(&mut place);
             }
         }
         answer.map_err(|error| if error.is_inexact() { Error::Overtaken } else { error })
@@ -308,9 +310,22 @@ impl Session {
         }
         let rolled_back = self.ask(async |link| link.client.batch_execute("ROLLBACK").await);
         if rolled_back.is_err() {
-            *self.link.borrow_mut() = None;
+            self.let_go(&mut self.link.borrow_mut());
         }
         rolled_back
+    }
+
+    /// A link is closed by whoever drives it, which may be long from now. Until then the server would keep what is
+    /// open on it.
+    fn let_go(&self, place: &mut Option<Link>) {
+        *place = None;
+        if let Some(runtime) = &self.runtime {
+            runtime.block_on(async {
+                for _ in 0..CLOSING_TURNS {
+                    tokio::task::yield_now().await;
+                }
+            });
+        }
     }
 }
 
