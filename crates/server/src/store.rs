@@ -5,7 +5,7 @@
 //!
 //! All writing goes through one thread with one connection ([`writer`]), which commits everything that
 //! queued up while the previous commit was being synced. Reading uses a few connections of its own
-//! ([`reader`]). No transaction, statement or dialect word leaves this module; nobody holds a transaction
+//! ([`reader`]); what may be a little old can come from a [`replica`]. No transaction, statement or dialect word leaves this module; nobody holds a transaction
 //! while waiting for a network.
 
 pub mod accept;
@@ -50,6 +50,7 @@ mod reader;
 pub mod recover;
 mod remote_bell;
 pub mod replay;
+mod replica;
 pub mod retention;
 mod rows;
 pub mod seal;
@@ -129,6 +130,8 @@ pub struct Store {
     facts: Arc<fact_cache::FactCache>,
     watch: Watch,
     metrics: Arc<Metrics>,
+    /// Where what may be a little old is read, if the operator has such a place.
+    replica: Option<Arc<replica::Replica>>,
     /// Where other nodes may be: what this one knows of itself and of them.
     shared: Option<Arc<Shared>>,
     /// Held as long as the store is open, so that two servers never share a data directory.
@@ -237,7 +240,7 @@ impl Store {
         let connection = Connection::Postgres(Box::new(Session::open(server.clone(), Role::Writer)?));
         copy::before_use_of_server(&connection)?;
         make_partitions(&connection, options.clock.wall())?;
-        let readers = reader::Readers::connect(server, watch.clone())?;
+        let readers = reader::Readers::connect(server, Role::Reader, watch.clone())?;
         let ground = Ground { watch, keeper: None, earlier, lock };
         Self::assemble(connection, readers, options, metrics, ground)
     }
@@ -267,6 +270,7 @@ impl Store {
             facts,
             watch,
             metrics,
+            replica: None,
             shared: shared.map(Arc::new),
             _lock: Arc::new(lock),
         })

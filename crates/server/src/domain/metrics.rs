@@ -167,6 +167,10 @@ pub struct Metrics {
     pub head_repairs: Counter,
     /// Readers that were cut off because they took too long.
     pub readers_cut_off: Counter,
+    /// Reads of what may be a little old that a replica answered.
+    pub read_from_replica: Counter,
+    /// Those that the primary answered although there is a replica.
+    pub read_from_primary: Counter,
     /// Operations of one commit.
     pub group_size: Histogram,
     /// A commit and its sync.
@@ -179,6 +183,10 @@ pub struct Metrics {
     pub nodes: Gauge,
     /// How far this node's clock is ahead of the database's.
     pub clock_offset_ms: Gauge,
+    /// How far the replica is behind at most, as far as that is known.
+    pub replica_lag_ms: Gauge,
+    /// 1 while the replica is read.
+    pub replica_used: Gauge,
     /// Deliveries that have not ended, as far as they have been counted.
     pub queued: Gauge,
     /// Attempts under way.
@@ -203,12 +211,16 @@ impl Default for Metrics {
             swept: Default::default(),
             head_repairs: Counter::default(),
             readers_cut_off: Counter::default(),
+            read_from_replica: Counter::default(),
+            read_from_primary: Counter::default(),
             group_size: Histogram::new(SIZES),
             commit_us: Histogram::new(TIMES_US),
             claim_us: Histogram::new(TIMES_US),
             inbox_bytes: Gauge::default(),
             nodes: Gauge::default(),
             clock_offset_ms: Gauge::default(),
+            replica_lag_ms: Gauge::default(),
+            replica_used: Gauge::default(),
             queued: Gauge::default(),
             in_flight: Gauge::default(),
             wal_bytes: Gauge::default(),

@@ -98,11 +98,13 @@ impl Store {
             // Incoming calls are not logged yet, and no other row has a phone number.
             return Ok(Vec::new());
         }
-        self.read(move |connection| {
+        let is_first = filter.offset == 0;
+        let list = move |connection: &Connection| {
             let (sql, params) = list_statement(scope, &filter);
             rows::all(connection, &sql, &sql::refs(&params), read)
-        })
-        .await
+        };
+        // Counted from an older newest end, an offset would skip what the page before did not show.
+        if is_first { self.read_old(list, |found| !found.is_empty()).await } else { self.read(list).await }
     }
 
     /// One attempt.

@@ -59,6 +59,9 @@ pub enum StoreError {
         #[source]
         source: std::io::Error,
     },
+    /// The operating system gives no thread.
+    #[error("a thread could not be started")]
+    Thread(#[source] std::io::Error),
     /// The schema could not be brought up to date.
     #[error("the schema could not be brought up to date")]
     Migration(#[from] refinery::Error),

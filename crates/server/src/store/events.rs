@@ -114,7 +114,7 @@ const ENDED: &str = "SELECT l.value AS event_seq, d.no, d.request_id, s.id AS su
 impl Store {
     /// One event with its payload and deliveries.
     pub async fn event(&self, scope: Scope, id: EventId) -> Result<Option<EventView>, StoreError> {
-        self.read(move |connection| {
+        let find = move |connection: &Connection| {
             let uuid = id.as_uuid();
             let event =
                 rows::optional(connection, ONE, params![scope.organization.0, uuid.as_bytes()], |row| {
@@ -124,14 +124,22 @@ impl Store {
             let mut events = vec![event];
             add_deliveries(connection, &mut events)?;
             Ok(events.pop())
-        })
-        .await
+        };
+        self.read_old(find, |found| found.as_ref().is_some_and(has_ended)).await
     }
 
     /// Events without their payload, newest first. Three statements, however long the page.
     pub async fn events(&self, scope: Scope, filter: EventFilter) -> Result<Vec<EventView>, StoreError> {
-        self.read(move |connection| list(connection, scope, &filter)).await
+        let is_first = filter.offset == 0;
+        let list = move |connection: &Connection| list(connection, scope, &filter);
+        // Counted from an older newest end, an offset would skip what the page before did not show.
+        if is_first { self.read_old(list, |found| !found.is_empty()).await } else { self.read(list).await }
     }
+}
+
+/// Whether all that was to become of it has: then it hardly changes any more, and may be a little old.
+fn has_ended(event: &EventView) -> bool {
+    event.deliveries.iter().all(|delivery| delivery.ended_at.is_some())
 }
 
 fn list(connection: &Connection, scope: Scope, filter: &EventFilter) -> Result<Vec<EventView>, StoreError> {

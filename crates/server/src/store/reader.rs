@@ -29,9 +29,9 @@ impl Readers {
         Ok(Self::new((0..CONNECTIONS).map(|_| open()).collect::<Result<_, StoreError>>()?, watch))
     }
 
-    /// Readers of a server; each connects when it is first used.
-    pub(super) fn connect(server: &Server, watch: Watch) -> Result<Self, StoreError> {
-        let open = || Ok(Connection::Postgres(Box::new(Session::closed(server.clone(), Role::Reader)?)));
+    /// Readers of a server, or of its replica; each connects when it is first used.
+    pub(super) fn connect(server: &Server, role: Role, watch: Watch) -> Result<Self, StoreError> {
+        let open = || Ok(Connection::Postgres(Box::new(Session::closed(server.clone(), role)?)));
         Ok(Self::new((0..CONNECTIONS).map(|_| open()).collect::<Result<_, StoreError>>()?, watch))
     }
 
@@ -50,6 +50,20 @@ impl Readers {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
+        self.run(read).await.map_err(|error| match error.trouble() {
+            Some(Trouble::CutOff) => StoreError::TooSlow,
+            // Who asks again is answered.
+            Some(Trouble::Away | Trouble::Conflict) => StoreError::Away,
+            _ => error,
+        })
+    }
+
+    /// The same, with the error as it came. Whoever stops waiting leaves the connection to come back by itself.
+    pub(super) async fn run<T, F>(&self, read: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
         let permit = self.permits.clone().acquire_owned().await.map_err(|_| StoreError::Closed)?;
         let (idle, watch) = (self.idle.clone(), self.watch.clone());
         let done = tokio::task::spawn_blocking(move || {
@@ -62,12 +76,7 @@ impl Readers {
             lock(&idle).push(connection);
             answer
         });
-        done.await.unwrap_or(Err(StoreError::Closed)).map_err(|error| match error.trouble() {
-            Some(Trouble::CutOff) => StoreError::TooSlow,
-            // Who asks again is answered.
-            Some(Trouble::Away | Trouble::Conflict) => StoreError::Away,
-            _ => error,
-        })
+        done.await.unwrap_or(Err(StoreError::Closed))
     }
 }
 

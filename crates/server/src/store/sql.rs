@@ -169,6 +169,13 @@ impl Connection {
         }
     }
 
+    /// Ends a server's session: the next transaction is on a new one, which may lead to another server.
+    pub(super) fn give_up(&self) {
+        if let Self::Postgres(session) = self {
+            session.give_up();
+        }
+    }
+
     /// Several statements on a file.
     #[cfg(test)]
     pub(super) fn execute_batch(&self, sql: &str) -> Result<(), Error> {

@@ -47,13 +47,15 @@ impl Store {
         id: SubscriptionId,
         since: TimeMs,
     ) -> Result<Option<SubscriptionStats>, StoreError> {
-        self.read(move |connection| {
+        let find = move |connection: &Connection| {
             let visible = scope.identity.map(|id: IdentityId| id.as_uuid().into_bytes());
             let params = params![id.as_uuid().into_bytes(), scope.organization.0, visible];
-            let found = rows::scalar::<i64>(connection, FIND, params)?.map(SubscriptionNo);
-            found.map(|subscription| count(connection, subscription, since)).transpose()
-        })
-        .await
+            Ok(rows::scalar::<i64>(connection, FIND, params)?.map(SubscriptionNo))
+        };
+        // Whose it is, and whether it is there, is never old.
+        let Some(subscription) = self.read(find).await? else { return Ok(None) };
+        let count = move |connection: &Connection| count(connection, subscription, since);
+        Ok(Some(self.read_old(count, |_| true).await?))
     }
 }
 

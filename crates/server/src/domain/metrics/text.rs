@@ -34,6 +34,14 @@ pub fn render(metrics: &Metrics, oldest_due_seconds: Option<f64>) -> String {
     );
     let cut = metrics.readers_cut_off.get();
     counter(&mut out, "inkhook_readers_cut_off_total", "Reads that took too long.", cut);
+    let read = [("replica", metrics.read_from_replica.get()), ("primary", metrics.read_from_primary.get())];
+    counters(
+        &mut out,
+        "inkhook_replica_reads_total",
+        "Reads that a replica may answer, by who did.",
+        "from",
+        read.into_iter(),
+    );
     gauges(&mut out, metrics);
     if let Some(age) = oldest_due_seconds {
         head(
@@ -60,6 +68,8 @@ fn gauges(out: &mut String, metrics: &Metrics) {
             "How far this node's clock is ahead of the database server's.",
             &metrics.clock_offset_ms,
         ),
+        ("inkhook_replica_lag_ms", "How far the replica is behind at most.", &metrics.replica_lag_ms),
+        ("inkhook_replica_used", "1 while lists are read from the replica.", &metrics.replica_used),
         ("inkhook_inbox_bytes", "Publishes that wait for the writer.", &metrics.inbox_bytes),
         ("inkhook_wal_bytes", "The write-ahead log's part in use.", &metrics.wal_bytes),
         ("inkhook_database_bytes", "The database file.", &metrics.db_bytes),
@@ -124,6 +134,8 @@ mod tests {
         metrics.refuse(Refusal::Backlog);
         metrics.commit_us.observe_time(Duration::from_micros(1_500));
         metrics.wal_bytes.set(4_096);
+        metrics.read_from_replica.add(3);
+        metrics.replica_lag_ms.set(40);
         let text = render(&metrics, Some(1.5));
         for expected in [
             "# TYPE inkhook_events_accepted_total counter\ninkhook_events_accepted_total 7\n",
@@ -133,6 +145,8 @@ mod tests {
             "inkhook_commit_seconds_bucket{le=\"+Inf\"} 1\ninkhook_commit_seconds_sum 0.0015\n",
             "inkhook_commit_seconds_count 1\n",
             "inkhook_wal_bytes 4096\n",
+            "inkhook_replica_reads_total{from=\"replica\"} 3\ninkhook_replica_reads_total{from=\"primary\"} 0\n",
+            "inkhook_replica_lag_ms 40\n",
             "inkhook_oldest_due_seconds 1.5\n",
         ] {
             assert!(text.contains(expected), "{expected} is not in\n{text}");

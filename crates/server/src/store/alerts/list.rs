@@ -6,7 +6,7 @@ use crate::domain::alert::{AlertDetail, AlertKind};
 use crate::domain::number::OrganizationNo;
 use crate::domain::time::TimeMs;
 use crate::store::error::StoreError;
-use crate::store::sql::{Row, params};
+use crate::store::sql::{Connection, Row, params};
 use crate::store::{Store, rows};
 
 /// An operational event.
@@ -43,7 +43,9 @@ impl Store {
         organization: OrganizationNo,
         limit: u32,
     ) -> Result<Vec<AlertView>, StoreError> {
-        self.read(move |connection| rows::all(connection, LIST, params![organization.0, limit], read)).await
+        let list =
+            move |connection: &Connection| rows::all(connection, LIST, params![organization.0, limit], read);
+        self.read_old(list, |found| !found.is_empty()).await
     }
 }
 

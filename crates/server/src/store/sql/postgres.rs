@@ -4,7 +4,7 @@
 //! thread that asks pays for one round trip and wakes nobody. Statements are prepared once and kept by their
 //! text.
 //!
-//! A server that does not answer within [`ANSWER_LIMIT`] is given up, so that whoever asks finds out. A link
+//! A server that does not answer within [`ANSWER_LIMIT`], or what its role allows, is given up, so that whoever asks finds out. A link
 //! that broke is made anew by the next transaction, never within one.
 
 mod config;
@@ -103,7 +103,7 @@ impl Session {
 
     fn connect(&self) -> Result<(), Error> {
         *self.link.borrow_mut() = None;
-        let client = self.wait(self.server.connect(self.role))?;
+        let client = self.wait(self.role.connect_limit(), self.server.connect(self.role))?;
         *self.link.borrow_mut() = Some(Link { client, statements: HashMap::new() });
         Ok(())
     }
@@ -115,10 +115,14 @@ impl Session {
     }
 
     /// Waits for an answer, but not for ever.
-    fn wait<T, E: Into<Error>>(&self, answer: impl Future<Output = Result<T, E>>) -> Result<T, Error> {
+    fn wait<T, E: Into<Error>>(
+        &self,
+        limit: Duration,
+        answer: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Error> {
         let Some(runtime) = &self.runtime else { return Err(Error::NotConnected) };
         runtime.block_on(async {
-            match tokio::time::timeout(ANSWER_LIMIT, answer).await {
+            match tokio::time::timeout(limit, answer).await {
                 Ok(answer) => answer.map_err(Into::into),
                 Err(_) => Err(Error::NoAnswer),
             }
@@ -132,7 +136,7 @@ impl Session {
     ) -> Result<T, Error> {
         let mut place = self.link.borrow_mut();
         let Some(link) = place.as_mut() else { return Err(Error::NotConnected) };
-        let answer = self.wait(ask(link));
+        let answer = self.wait(self.role.answer_limit(), ask(link));
         if answer.is_err() {
             if self.transaction.get() == Transaction::Open {
                 self.transaction.set(Transaction::Failed);
@@ -310,9 +314,14 @@ impl Session {
         }
         let rolled_back = self.ask(async |link| link.client.batch_execute("ROLLBACK").await);
         if rolled_back.is_err() {
-            self.let_go(&mut self.link.borrow_mut());
+            self.give_up();
         }
         rolled_back
+    }
+
+    /// Ends the link, and with it what is under way on it: the next transaction connects anew.
+    pub(super) fn give_up(&self) {
+        self.let_go(&mut self.link.borrow_mut());
     }
 
     /// A link is closed by whoever drives it, which may be long from now. Until then the server would keep what is

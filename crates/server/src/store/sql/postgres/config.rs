@@ -9,7 +9,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::mpsc;
-use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{AsyncMessage, Client, Config, Notification, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -29,6 +29,9 @@ const LOCK_LIMIT_MS: u32 = 5_000;
 const KEEPER_LOCK_LIMIT_MS: u32 = 50;
 /// How long a statement of a reader may take; as a read of a file.
 const READ_LIMIT_MS: u128 = crate::store::keeper::READER_LIMIT.as_millis();
+/// How long a statement on a replica may take, or be waited for, and how long its answer is.
+const REPLICA_READ_LIMIT_MS: u32 = 800;
+const REPLICA_ANSWER_LIMIT: Duration = Duration::from_secs(1);
 /// Notifications that may wait to be heard.
 const NOTIFICATIONS: usize = 16;
 /// Once a session has been found on a server that takes writes.
@@ -83,6 +86,8 @@ pub(in crate::store) enum Role {
     Writer,
     /// Only reads, and not for long.
     Reader,
+    /// The same on a replica, and for less long: there is another server to ask.
+    Replica,
     /// Hears what others say, and says something itself now and then.
     Listener,
     /// Takes away old tables, at moments when nobody is in the way.
@@ -105,18 +110,49 @@ impl Role {
                 "-c statement_timeout={READ_LIMIT_MS} -c idle_in_transaction_session_timeout={IDLE_LIMIT_MS}"
             ),
             Self::Keeper => format!("-c lock_timeout={KEEPER_LOCK_LIMIT_MS}"),
+            // What is open on a replica may keep it from going on.
+            Self::Replica => format!(
+                "-c statement_timeout={REPLICA_READ_LIMIT_MS} \
+                 -c idle_in_transaction_session_timeout={REPLICA_READ_LIMIT_MS}"
+            ),
             Self::Listener | Self::Migrator => String::new(),
         }
+    }
+
+    /// A server that says nothing for this long is taken for gone.
+    pub(super) fn answer_limit(self) -> Duration {
+        if self == Self::Replica { REPLICA_ANSWER_LIMIT } else { ANSWER_LIMIT }
+    }
+
+    /// How long connecting may take, to whichever host in the end.
+    pub(super) fn connect_limit(self) -> Duration {
+        if self == Self::Replica { CONNECT_TIMEOUT } else { ANSWER_LIMIT }
     }
 }
 
 impl Server {
-    /// Reads a URL. TLS is as its `sslmode` says; where it is used, the certificate is verified, against the
+    /// Reads a URL: of several hosts the one that takes writes. TLS is as its `sslmode` says; where it is used, the certificate is verified, against the
     /// authorities in `authorities` (PEM) or those of the operating system.
     ///
     /// # Errors
     /// See [`ServerError`].
     pub fn parse(url: &str, authorities: Option<&Path>) -> Result<Self, ServerError> {
+        Self::parse_for(url, authorities, TargetSessionAttrs::ReadWrite)
+    }
+
+    /// The same for a replica: of several hosts the first that takes no writes.
+    ///
+    /// # Errors
+    /// See [`ServerError`].
+    pub fn parse_replica(url: &str, authorities: Option<&Path>) -> Result<Self, ServerError> {
+        Self::parse_for(url, authorities, TargetSessionAttrs::ReadOnly)
+    }
+
+    fn parse_for(
+        url: &str,
+        authorities: Option<&Path>,
+        of_several: TargetSessionAttrs,
+    ) -> Result<Self, ServerError> {
         if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
             return Err(ServerError::Url("it begins with neither postgres:// nor postgresql://".into()));
         }
@@ -132,8 +168,10 @@ impl Server {
             return Err(ServerError::NoDatabase);
         }
         config.connect_timeout(CONNECT_TIMEOUT).tcp_user_timeout(UNACKNOWLEDGED_LIMIT);
-        let target = target(&config);
-        config.application_name("inkhook").target_session_attrs(target);
+        if config.get_hosts().len() > 1 {
+            config.target_session_attrs(of_several);
+        }
+        config.application_name("inkhook");
         let hosts = (0..config.get_hosts().len()).map(|place| only(&config, place)).collect();
         Ok(Self { tls: MakeRustlsConnect::new(client_config(authorities)?), config, hosts })
     }
@@ -160,7 +198,8 @@ impl Server {
     /// Connects to the first host that will do. One that says nothing is left for the next in time: whoever waits
     /// for the connection does not wait for ever.
     async fn open(&self, role: Role) -> Result<(Client, Connected), Error> {
-        let limit = ANSWER_LIMIT.mul_f64(HOSTS_SHARE) / u32::try_from(self.hosts.len()).unwrap_or(u32::MAX);
+        let limit =
+            role.connect_limit().mul_f64(HOSTS_SHARE) / u32::try_from(self.hosts.len()).unwrap_or(u32::MAX);
         let mut failure = Error::NoAnswer;
         for host in self.hosts.iter() {
             let mut config = host.clone();
@@ -205,7 +244,7 @@ impl Server {
                 );
             }
         });
-        if role == Role::Reader {
+        if matches!(role, Role::Reader | Role::Replica) {
             // Not among the options: a server that may not be written to is passed over when there are several.
             client.batch_execute(ONLY_READ).await?;
         }
@@ -264,15 +303,6 @@ fn only(config: &Config, place: usize) -> Config {
     only
 }
 
-/// Of several hosts, the one that takes writes.
-fn target(config: &Config) -> tokio_postgres::config::TargetSessionAttrs {
-    if config.get_hosts().len() > 1 {
-        tokio_postgres::config::TargetSessionAttrs::ReadWrite
-    } else {
-        config.get_target_session_attrs()
-    }
-}
-
 fn client_config(authorities: Option<&Path>) -> Result<ClientConfig, ServerError> {
     let mut roots = RootCertStore::empty();
     if let Some(file) = authorities {
@@ -329,11 +359,19 @@ mod tests {
                 let mut alone: Config = url.replace("a,b:7000", host).parse().unwrap();
                 alone.connect_timeout(CONNECT_TIMEOUT).tcp_user_timeout(UNACKNOWLEDGED_LIMIT);
                 alone.application_name("inkhook");
-                alone.target_session_attrs(tokio_postgres::config::TargetSessionAttrs::ReadWrite);
+                alone.target_session_attrs(TargetSessionAttrs::ReadWrite);
                 alone
             })
             .to_vec();
         assert_eq!(server.hosts.as_ref(), alone.as_slice());
+    }
+
+    #[test]
+    fn of_several_hosts_a_replica_is_one_that_takes_no_writes() {
+        let target = |server: Server| server.hosts[0].get_target_session_attrs();
+        let parse = |url| target(Server::parse_replica(url, None).unwrap());
+        assert_eq!(parse("postgres://u@a,b/d"), TargetSessionAttrs::ReadOnly);
+        assert_eq!(parse("postgres://u@a/d"), TargetSessionAttrs::Any, "what it is says the server itself");
     }
 
     #[test]
