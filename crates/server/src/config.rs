@@ -145,8 +145,12 @@ impl Config {
     /// A value has no form in TOML, such as a path that is not UTF-8.
     pub fn to_masked_toml(&self) -> Result<String, toml::ser::Error> {
         let mut shown = self.clone();
-        let secrets =
-            [&mut shown.database.url, &mut shown.security.master_key, &mut shown.bootstrap.admin_key];
+        let secrets = [
+            &mut shown.database.url,
+            &mut shown.database.replica_url,
+            &mut shown.security.master_key,
+            &mut shown.bootstrap.admin_key,
+        ];
         for secret in secrets {
             if secret.is_some() {
                 *secret = Some(MASK.into());

@@ -6,6 +6,7 @@
 mod clock;
 mod copy;
 mod first_start;
+mod replica;
 mod system;
 
 use std::io;
@@ -46,6 +47,7 @@ use crate::wake::Bells;
 
 pub use copy::{copy, undo_copy};
 pub use first_start::FirstKey;
+pub use replica::ReplicaError;
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +90,9 @@ pub enum StartError {
     /// The file with the database's URL.
     #[error("the file with the database's URL cannot be read")]
     DatabaseUrl(#[source] io::Error),
+    /// The replica.
+    #[error(transparent)]
+    Replica(#[from] ReplicaError),
     /// The first key could not be kept.
     #[error("the first admin key cannot be written to {}", .path.display())]
     FirstKey {
@@ -187,7 +192,12 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     system::raise_file_limit();
     let clock = clock::system();
     let generations = Arc::new(Generations::default());
-    let (store, entropy) = open_store(config, &clock, &generations)?;
+    let replica = replica::server(config)?;
+    let (mut store, entropy) = open_store(config, &clock, &generations)?;
+    if let Some(replica) = replica {
+        let max_lag = Duration::from_millis(config.database.replica_max_lag_ms);
+        store = store.reading_from(&replica, max_lag, clock.clone())?;
+    }
     let egress = egress(config)?;
     let listener = listen("the API", config.server.listen).await?;
     let bells = Bells::default();

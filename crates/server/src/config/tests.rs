@@ -133,8 +133,9 @@ fn a_shown_configuration_reads_back_without_its_secrets() {
     config.delivery.retry_schedule_s = vec![1, 2];
     config.bootstrap.admin_key = Some("hunter2".into());
     config.security.master_key = Some("hunter2".into());
+    config.database.replica_url = Some("hunter2".into());
     let shown = config.to_masked_toml().unwrap();
-    assert!(!shown.contains("hunter2") && shown.matches(MASK).count() == 2, "{shown}");
+    assert!(!shown.contains("hunter2") && shown.matches(MASK).count() == 3, "{shown}");
     let back: Config = toml::from_str(&shown).unwrap();
     assert_eq!(back.delivery.retry_schedule_s, [1, 2]);
 }
@@ -147,4 +148,33 @@ fn a_master_key_that_is_none_is_a_problem_before_anything_starts() {
     assert!(said.contains("security.master_key") && said.contains("32 bytes") && !said.contains("AAAA"));
     config.security = Security { master_key_file: Some("nowhere/key".into()), ..Security::default() };
     assert!(config.validate().unwrap_err().to_string().contains("nowhere/key"));
+}
+
+#[test]
+fn a_replica_needs_a_server_and_a_bound_within_reason() {
+    let mut config = Config::default();
+    let keys = |config: &Config| -> Vec<_> {
+        config.problems().into_iter().map(|problem| problem.key.into_owned()).collect()
+    };
+    assert_eq!(config.database.replica_max_lag_ms, 1_000);
+    config.database.replica_url = Some("postgres://u:hunter2@r/d".into());
+    assert_eq!(keys(&config), ["database.replica_url"]);
+    let said = config.validate().unwrap_err().to_string();
+    assert!(said.contains("database.url names none") && !said.contains("hunter2"), "{said}");
+    config.database.url = Some("postgres://u@p/d".into());
+    config.security.master_key = Some("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=".into());
+    assert!(keys(&config).is_empty());
+    for (lag_ms, is_good) in [(99, false), (100, true), (60_000, true), (60_001, false)] {
+        config.database.replica_max_lag_ms = lag_ms;
+        let expected: &[&str] = if is_good { &[] } else { &["database.replica_max_lag_ms"] };
+        assert_eq!(keys(&config), expected, "{lag_ms}");
+    }
+    config.database.replica_max_lag_ms = 1_000;
+    config.database.replica_url_file = Some("nowhere/replica".into());
+    assert_eq!(keys(&config), ["database.replica_url"], "one or the other");
+    config.database.replica_url = None;
+    assert_eq!(keys(&config), ["database.replica_url_file"], "it cannot be read");
+    config.database = Database { replica_url_file: Some("nowhere/replica".into()), ..Database::default() };
+    assert_eq!(keys(&config).first().map(String::as_str), Some("database.replica_url_file"));
+    assert!(!format!("{:?}", config.database).contains("hunter2"));
 }

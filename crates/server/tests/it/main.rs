@@ -21,6 +21,7 @@ mod misbehaving;
 mod model;
 mod openapi;
 mod process;
+mod replica;
 mod routes;
 mod shell;
 mod store;

@@ -55,3 +55,22 @@ fn a_file_that_is_no_toml_is_an_error() {
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output).1.contains("inkhook.toml"), "{:?}", text(&output));
 }
+
+#[test]
+fn a_replica_without_a_database_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = "postgres://inkhook:hunter2@replica.example/inkhook";
+    let check = |more: &[&str]| {
+        let mut command = inkhook(directory.path(), &["config", "check"]);
+        command.args(more).env("INKHOOK_DATABASE__REPLICA_URL", url);
+        command.env("INKHOOK_SECURITY__MASTER_KEY", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=");
+        command.output().unwrap()
+    };
+    let refused = check(&[]);
+    let (out, err) = text(&refused);
+    assert_eq!(refused.status.code(), Some(1), "{err}");
+    assert!(err.contains("\n  database.replica_url: is only for a database server"), "{err}");
+    assert!(!format!("{out}{err}").contains("hunter2"), "{out}{err}");
+    let good = check(&["--database-url", "postgres://inkhook@db.example/inkhook"]);
+    assert_eq!(good.status.code(), Some(0), "{}", text(&good).1);
+}

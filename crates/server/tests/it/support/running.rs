@@ -99,7 +99,7 @@ impl RunningServer {
     /// server's nodes can be given, too.
     pub fn start_on_file(settings: &[(&str, &str)]) -> Self {
         let settings = [settings, &[("INKHOOK_SECURITY__MASTER_KEY", MASTER_KEY)]].concat();
-        let settings = settings.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let settings = owned(&settings);
         let data_dir = tempfile::tempdir().expect("a temporary directory");
         let books = Arc::new(Books::of_file(data_dir.path()));
         let home = Home { data_dir, books, by_way_of: None };
