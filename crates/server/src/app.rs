@@ -4,15 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::api::auth::Auth;
-use crate::api::limit::Limiter;
 use crate::domain::entropy::Entropy;
-use crate::domain::number::OrganizationNo;
 use crate::domain::time::Clock;
 use crate::store::Store;
 use crate::wake::Bells;
-
-/// Replays and tests that one organisation may ask for in a second.
-const REPLAYS_PER_SECOND: u32 = 10;
 
 /// Handed to the API and whatever else serves requests. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -39,8 +34,6 @@ pub struct Shared {
     pub bells: Bells,
     /// Outbound rules and connections; the API asks it whether a URL may be delivered to.
     pub egress: inkhook_egress::Client,
-    /// Replays and tests of each organisation.
-    pub replays: Limiter<OrganizationNo>,
     /// Knows the API keys.
     pub auth: Auth,
     /// What the API needs of the configuration.
@@ -59,8 +52,7 @@ impl App {
         settings: ApiSettings,
     ) -> Self {
         let auth = Auth::new(clock.clone(), settings.requests_per_second);
-        let replays = Limiter::new(clock.clone(), REPLAYS_PER_SECOND);
-        Self(Arc::new(Shared { store, clock, entropy, bells, egress, replays, auth, settings }))
+        Self(Arc::new(Shared { store, clock, entropy, bells, egress, auth, settings }))
     }
 }
 

@@ -30,6 +30,8 @@ pub const API_KEY: &str = "x-api-key";
 pub const ORGANIZATION: &str = "inkhook-organization";
 /// Publishing below this path is not counted against a key's rate.
 const PUBLISH: &str = "/api/v1/events";
+/// Replays and tests that one organisation may ask for in a second.
+const REPLAYS_PER_SECOND: u32 = 10;
 
 const NO_KEY: &str = "no API key: send one in the header X-API-Key";
 const ONE_KEY: &str = "send exactly one X-API-Key header";
@@ -44,6 +46,7 @@ pub struct Auth(Arc<Inner>);
 struct Inner {
     keys: Keys,
     limiter: Limiter<ApiKeyId>,
+    replays: Limiter<OrganizationNo>,
     publishing: Rates<OrganizationNo>,
 }
 
@@ -53,7 +56,18 @@ impl Auth {
     #[must_use]
     pub fn new(clock: Clock, requests_per_second: u32) -> Self {
         let limiter = Limiter::new(clock.clone(), requests_per_second);
-        Self(Arc::new(Inner { keys: Keys::default(), limiter, publishing: Rates::new(clock) }))
+        let replays = Limiter::new(clock.clone(), REPLAYS_PER_SECOND);
+        Self(Arc::new(Inner { keys: Keys::default(), limiter, replays, publishing: Rates::new(clock) }))
+    }
+
+    /// Counts one delivery by hand towards what the caller's organisation may ask for.
+    ///
+    /// # Errors
+    /// 429 when they are too many now; `what` names them.
+    pub fn admit_by_hand(&self, caller: &Caller, what: &str) -> Result<(), ApiError> {
+        self.0.replays.check(&caller.organization).map_err(|seconds| {
+            ApiError::too_many(format!("too many {what} of this organisation; wait and try again"), seconds)
+        })
     }
 
     /// Counts so many events that the caller is about to publish towards what its organisation set as its

@@ -140,9 +140,7 @@ async fn replay_delivery(
     WebhookCaller(caller): WebhookCaller,
     PathPart(id): PathPart<AttemptId>,
 ) -> Result<(StatusCode, Json<AttemptBody>), ApiError> {
-    app.replays.check(&caller.organization).map_err(|seconds| {
-        ApiError::too_many("too many replays of this organisation; wait and try again", seconds)
-    })?;
+    app.auth.admit_by_hand(&caller, "replays")?;
     let ended = app.bells.ended.listen();
     let (delivery, request_id) = match app.store.replay(caller.scope(), id).await? {
         Replay::Queued(delivery, request_id) => (delivery, request_id),
