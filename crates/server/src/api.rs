@@ -17,6 +17,8 @@ pub mod error;
 mod events;
 mod health;
 mod identities;
+mod incoming_call_action;
+mod incoming_calls;
 mod known;
 pub mod limit;
 mod mailboxes;
@@ -61,6 +63,8 @@ fn routes() -> OpenApiRouter<App> {
         .merge(events::routes())
         .merge(health::routes())
         .merge(identities::routes())
+        .merge(incoming_call_action::routes())
+        .merge(incoming_calls::routes())
         .merge(mailboxes::routes())
         .merge(organization::routes())
         .merge(organization_alerts::routes())

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::api::auth::Auth;
+use crate::calls::Calls;
 use crate::domain::entropy::Entropy;
 use crate::domain::time::Clock;
 use crate::store::Store;
@@ -34,6 +35,8 @@ pub struct Shared {
     pub bells: Bells,
     /// Outbound rules and connections; the API asks it whether a URL may be delivered to.
     pub egress: inkhook_egress::Client,
+    /// Decides calls that are coming in.
+    pub calls: Calls,
     /// Knows the API keys.
     pub auth: Auth,
     /// What the API needs of the configuration.
@@ -49,10 +52,11 @@ impl App {
         entropy: Entropy,
         bells: Bells,
         egress: inkhook_egress::Client,
+        calls: Calls,
         settings: ApiSettings,
     ) -> Self {
         let auth = Auth::new(clock.clone(), settings.requests_per_second);
-        Self(Arc::new(Shared { store, clock, entropy, bells, egress, auth, settings }))
+        Self(Arc::new(Shared { store, clock, entropy, bells, egress, calls, auth, settings }))
     }
 }
 

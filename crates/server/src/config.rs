@@ -5,6 +5,7 @@
 //! errors of validation are reported together.
 
 mod bootstrap;
+mod calls;
 mod database;
 mod delivery;
 mod egress;
@@ -23,6 +24,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 pub use bootstrap::Bootstrap;
+pub use calls::Calls;
 pub use database::Database;
 pub use delivery::Delivery;
 pub use egress::Egress;
@@ -50,6 +52,8 @@ pub struct Config {
     pub egress: Egress,
     /// How deliveries are made.
     pub delivery: Delivery,
+    /// How incoming calls are decided.
+    pub calls: Calls,
     /// How much callers may ask for.
     pub limits: Limits,
     /// How long things are kept, and how much there may be.
@@ -131,6 +135,7 @@ impl Config {
         self.smtp.validate(&mut problems);
         self.egress.validate(&mut problems);
         self.delivery.validate(&mut problems);
+        self.calls.validate(&mut problems);
         self.limits.validate(&mut problems);
         self.storage.validate(&mut problems);
         self.security.validate(&mut problems);

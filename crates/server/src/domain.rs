@@ -7,6 +7,7 @@
 pub mod alert;
 pub mod api_key;
 pub mod attempt;
+pub mod call;
 pub mod caller;
 pub mod conversation;
 pub mod delivery;

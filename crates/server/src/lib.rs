@@ -4,6 +4,7 @@
 
 pub mod api;
 pub mod app;
+pub mod calls;
 pub mod cli;
 pub mod config;
 pub mod deliver;

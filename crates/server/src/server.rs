@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 
 use crate::api;
 use crate::app::{ApiSettings, App};
+use crate::calls::{self, Calls};
 use crate::config::security::MasterKeyError;
 use crate::config::{Config, ConfigError, Role};
 use crate::domain::entropy::Entropy;
@@ -198,7 +199,8 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         let max_lag = Duration::from_millis(config.database.replica_max_lag_ms);
         store = store.reading_from(&replica, max_lag, clock.clone())?;
     }
-    let egress = egress(config)?;
+    // Calls have connections of their own.
+    let (egress, call_egress) = (egress(config)?, egress(config)?);
     let listener = listen("the API", config.server.listen).await?;
     let bells = Bells::default();
     let receiver = Receiver {
@@ -216,11 +218,27 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         degraded_after: Duration::from_secs(config.server.degraded_after_s),
         delivers: config.server.does(Role::Deliver),
     };
-    let app =
-        App::new(store.clone(), clock.clone(), entropy.clone(), bells.clone(), egress.clone(), settings);
+    let lifecycle = Lifecycle::default();
+    let calls = Calls::new(calls::Parts {
+        store: store.clone(),
+        client: call_egress,
+        clock: clock.clone(),
+        entropy: entropy.clone(),
+        bounds: config.calls.bounds(),
+        keep_inside_bodies: keeps_inside_bodies(config),
+        cut_off: lifecycle.hard.clone(),
+    });
+    let app = App::new(
+        store.clone(),
+        clock.clone(),
+        entropy.clone(),
+        bells.clone(),
+        egress.clone(),
+        calls,
+        settings,
+    );
     let parts =
         Parts { store, egress, generations, clock, entropy, bells, settings: engine_settings(config) };
-    let lifecycle = Lifecycle::default();
     let running = Running {
         api: listener.local_addr().unwrap_or(config.server.listen),
         smtp: smtp.as_ref().and_then(|smtp| smtp.local_addr().ok()),
@@ -315,6 +333,10 @@ impl Running {
                 drain.await
             }
         };
+        // Nobody puts a call any more; what was decided goes into the log.
+        if tokio::time::timeout(RECORD_LIMIT, self.app.calls.finish()).await.is_err() {
+            tracing::warn!("calls that were decided cannot be logged");
+        }
         self.app.store.close().await;
         if !drained {
             tracing::warn!("some attempts were cut off; they are made again at the next start");
@@ -400,8 +422,12 @@ fn engine_settings(config: &Config) -> EngineSettings {
         bounds: config.delivery.bounds(),
         attempt_timeout: Duration::from_millis(config.delivery.timeout_ms),
         retry_schedule: config.delivery.schedule(),
-        // A developer's own receiver is the developer's to read.
-        keep_inside_bodies: config.egress.keep_inside_bodies || config.server.dev,
+        keep_inside_bodies: keeps_inside_bodies(config),
         ..EngineSettings::default()
     }
+}
+
+/// A developer's own receiver is the developer's to read.
+fn keeps_inside_bodies(config: &Config) -> bool {
+    config.egress.keep_inside_bodies || config.server.dev
 }

@@ -13,6 +13,8 @@ pub mod alerts;
 pub mod api_keys;
 pub mod attempts;
 pub mod backlog;
+pub mod call_rules;
+pub mod calls;
 pub mod cancel;
 pub mod claim;
 pub mod conversations;
@@ -126,6 +128,8 @@ pub struct StoreLimits {
 pub struct Store {
     writer: Arc<writer::Writer>,
     readers: Arc<reader::Readers>,
+    /// For incoming calls alone.
+    call_readers: Arc<reader::Readers>,
     sealer: Sealer,
     facts: Arc<fact_cache::FactCache>,
     watch: Watch,
@@ -222,7 +226,8 @@ impl Store {
             copy::before_use_of_file(&connection)?;
         }
         let keeper = Keeper::start(&path, options.limits.disk, watch.clone())?;
-        let readers = reader::Readers::open(&path, watch.clone())?;
+        let open = |count| reader::Readers::open(&path, watch.clone(), count);
+        let readers = [open(reader::CONNECTIONS)?, open(reader::CALL_CONNECTIONS)?];
         let ground = Ground { watch, keeper: Some(keeper), earlier: None, lock };
         Self::assemble(connection, readers, options, metrics, ground)
     }
@@ -240,14 +245,15 @@ impl Store {
         let connection = Connection::Postgres(Box::new(Session::open(server.clone(), Role::Writer)?));
         copy::before_use_of_server(&connection)?;
         make_partitions(&connection, options.clock.wall())?;
-        let readers = reader::Readers::connect(server, Role::Reader, watch.clone())?;
+        let connect = |count| reader::Readers::connect(server, Role::Reader, watch.clone(), count);
+        let readers = [connect(reader::CONNECTIONS)?, connect(reader::CALL_CONNECTIONS)?];
         let ground = Ground { watch, keeper: None, earlier, lock };
         Self::assemble(connection, readers, options, metrics, ground)
     }
 
     fn assemble(
         connection: Connection,
-        readers: reader::Readers,
+        readers: [reader::Readers; 2],
         options: StoreOptions,
         metrics: Arc<Metrics>,
         ground: Ground,
@@ -262,10 +268,11 @@ impl Store {
         let sealer = options.sealer.clone();
         let writer = writer::Writer::start(connection, options, (watch.clone(), keeper, earlier))?;
         let facts = Arc::new(fact_cache::FactCache::new(writer.names_epoch()));
-        let (writer, readers) = (Arc::new(writer), Arc::new(readers));
+        let [readers, call_readers] = readers.map(Arc::new);
         Ok(Self {
-            writer,
+            writer: Arc::new(writer),
             readers,
+            call_readers,
             sealer,
             facts,
             watch,

@@ -30,6 +30,10 @@ pub const API_KEY: &str = "x-api-key";
 pub const ORGANIZATION: &str = "inkhook-organization";
 /// Publishing below this path is not counted against a key's rate.
 const PUBLISH: &str = "/api/v1/events";
+/// Neither is a call that is put below this one, by its last part: calls have bounds of their own, and somebody waits on
+/// the line.
+const NUMBERS: &str = "/api/v1/phone/numbers/";
+const CALL: &str = "/incoming-calls";
 /// Replays and tests that one organisation may ask for in a second.
 const REPLAYS_PER_SECOND: u32 = 10;
 
@@ -117,7 +121,7 @@ impl FromRequestParts<App> for Key {
             Err(_) => None,
         };
         let known = known.ok_or_else(|| ApiError::unauthorized(WRONG_KEY))?;
-        if !is_publish(parts) {
+        if is_counted(parts) {
             limiter.check(&known.key.id).map_err(|seconds| {
                 ApiError::too_many("too many requests with this API key; wait and try again", seconds)
             })?;
@@ -136,9 +140,12 @@ fn text(headers: &HeaderMap) -> Result<&str, ApiError> {
     }
 }
 
-fn is_publish(parts: &Parts) -> bool {
-    let below = parts.uri.path().strip_prefix(PUBLISH);
-    parts.method == Method::POST && below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+fn is_counted(parts: &Parts) -> bool {
+    let path = parts.uri.path();
+    let below = path.strip_prefix(PUBLISH);
+    let publishes = below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let calls = path.starts_with(NUMBERS) && path.ends_with(CALL);
+    parts.method != Method::POST || !(publishes || calls)
 }
 
 impl FromRequestParts<App> for Caller {

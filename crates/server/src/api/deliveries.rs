@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use inkhook_wire::event::EventType;
-use inkhook_wire::id::{AttemptId, EventId, OrganizationId, PhoneNumberId, RequestId, SubscriptionId};
+use inkhook_wire::id::{AttemptId, OrganizationId, PhoneNumberId, RequestId, SubscriptionId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -21,7 +21,7 @@ use crate::app::App;
 use crate::domain::caller::{Caller, Scope};
 use crate::domain::number::DeliveryNo;
 use crate::domain::time::TimeMs;
-use crate::store::attempts::{AttemptFilter, AttemptView, ByHand, ManualEnd};
+use crate::store::attempts::{About, AttemptFilter, AttemptView, ByHand, ManualEnd};
 use crate::store::replay::Replay;
 
 /// How long a caller is kept waiting for the outcome of a replay.
@@ -69,12 +69,14 @@ pub(super) struct AttemptBody {
     id: AttemptId,
     #[schema(value_type = String)]
     organization_id: OrganizationId,
+    /// Null for an incoming call.
     #[schema(value_type = Option<uuid::Uuid>)]
     webhook_subscription_id: Option<SubscriptionId>,
+    /// The number that was called, for an incoming call.
     #[schema(value_type = Option<uuid::Uuid>)]
     phone_number_id: Option<PhoneNumberId>,
-    #[schema(value_type = String)]
-    event_id: EventId,
+    /// `evt_` and a UUID; of an incoming call its id, a UUID.
+    event_id: String,
     #[schema(value_type = String)]
     event_type: EventType,
     url: String,
@@ -93,7 +95,7 @@ pub(super) struct AttemptBody {
     #[schema(value_type = String, format = DateTime)]
     created_at: TimeMs,
     replayable: bool,
-    /// `subscription_deleted`, `event_type_not_selected`, `event_expired` or `payload_gone`.
+    /// `incoming_call`, `subscription_deleted`, `event_type_not_selected`, `event_expired` or `payload_gone`.
     replay_unavailable_reason: Option<&'static str>,
 }
 
@@ -152,6 +154,10 @@ async fn replay_delivery(
             return Err(ApiError::conflict("the subscription no longer selects the type of this event"));
         }
         Replay::EventExpired => return Err(ApiError::conflict("the event has expired")),
+        Replay::IncomingCall => {
+            let loc = vec!["path".into(), "delivery_id".into()];
+            return Err(ApiError::invalid_at(loc, "an incoming call cannot be replayed", "invalid"));
+        }
     };
     outcome(&app, &caller, "replay", (delivery, request_id), ended).await
 }
@@ -208,12 +214,18 @@ fn still_waiting(what: &str, request_id: RequestId) -> ApiError {
 
 fn attempt_body(caller: &Caller, attempt: AttemptView, now: TimeMs) -> AttemptBody {
     let reason = replay_unavailable(&attempt, now);
+    let (webhook_subscription_id, phone_number_id, event_id) = match attempt.about {
+        About::Delivery { subscription_id, event_id, .. } => {
+            (Some(subscription_id), None, event_id.to_string())
+        }
+        About::Call { call_id, phone_number_id } => (None, Some(phone_number_id), call_id.to_string()),
+    };
     AttemptBody {
         id: attempt.id,
         organization_id: caller.organization_id,
-        webhook_subscription_id: Some(attempt.subscription_id),
-        phone_number_id: None,
-        event_id: attempt.event_id,
+        webhook_subscription_id,
+        phone_number_id,
+        event_id,
         event_type: attempt.event_type,
         url: attempt.url,
         request_payload: attempt.request_payload.map(lossy).unwrap_or_default(),
@@ -231,13 +243,16 @@ fn attempt_body(caller: &Caller, attempt: AttemptView, now: TimeMs) -> AttemptBo
 }
 
 fn replay_unavailable(attempt: &AttemptView, now: TimeMs) -> Option<&'static str> {
+    let About::Delivery { subscription_active, type_selected, event_expires_at, .. } = attempt.about else {
+        return Some("incoming_call");
+    };
     if attempt.request_payload.is_none() {
         Some("payload_gone")
-    } else if !attempt.subscription_active {
+    } else if !subscription_active {
         Some("subscription_deleted")
-    } else if !attempt.type_selected {
+    } else if !type_selected {
         Some("event_type_not_selected")
-    } else if attempt.event_expires_at.is_some_and(|expires_at| expires_at <= now) {
+    } else if event_expires_at.is_some_and(|expires_at| expires_at <= now) {
         Some("event_expired")
     } else {
         None

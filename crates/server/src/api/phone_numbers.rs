@@ -1,5 +1,6 @@
 //! `/api/v1/phone/numbers`: at most one number an identity.
 
+mod call_fields;
 mod request;
 
 use axum::Json;
@@ -12,6 +13,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub(super) use self::call_fields::CallFields;
 use self::request::{CreateBody, PatchBody};
 pub(super) use self::request::{NestedBody, refusal};
 use super::auth::AdminCaller;
@@ -19,8 +21,9 @@ use super::body::Body;
 use super::error::{ApiError, ErrorBody};
 use super::path::PathPart;
 use crate::app::App;
+use crate::domain::call;
 use crate::domain::caller::Caller;
-use crate::domain::identity::{CallAction, FilterMode, NumberKind, PhoneNumber};
+use crate::domain::identity::{CallAction, DefaultAction, FilterMode, IncomingCall, NumberKind, PhoneNumber};
 use crate::domain::time::TimeMs;
 use crate::store::phone_numbers::{AddNumber, ChangeNumber};
 
@@ -50,6 +53,13 @@ pub(super) struct NumberBody {
     incoming_call_action: CallAction,
     client_websocket_url: Option<String>,
     incoming_call_webhook_url: Option<String>,
+    /// Asked when the webhook fails or is late.
+    incoming_call_fallback_url: Option<String>,
+    /// What becomes of a call when nobody gave a usable answer: `reject` or `answer`.
+    #[schema(value_type = String)]
+    incoming_call_default_action: DefaultAction,
+    /// How long all the asking may take.
+    incoming_call_timeout_ms: u64,
     forwarding_target_type: Value,
     forwarding_phone_number: Value,
     forwarding_sip_uri: Value,
@@ -78,11 +88,14 @@ impl From<PhoneNumber> for NumberBody {
             sms_error_detail: None,
             sms_ready_at: number.created_at,
             incoming_call_action: number.incoming_call.action,
+            incoming_call_default_action: number.incoming_call.default_action,
+            incoming_call_timeout_ms: timeout_ms(&number.incoming_call),
             forwarding_target_type: setting("forwarding_target_type"),
             forwarding_phone_number: setting("forwarding_phone_number"),
             forwarding_sip_uri: setting("forwarding_sip_uri"),
             client_websocket_url: number.incoming_call.client_websocket_url,
             incoming_call_webhook_url: number.incoming_call.webhook_url,
+            incoming_call_fallback_url: number.incoming_call.fallback_url,
             filter_mode: number.filter_mode,
             state: number.state,
             country: number.number.starts_with("+1").then_some("US"),
@@ -92,6 +105,11 @@ impl From<PhoneNumber> for NumberBody {
             number: number.number,
         }
     }
+}
+
+/// How long the asking about a call may take.
+pub(super) fn timeout_ms(rule: &IncomingCall) -> u64 {
+    u64::try_from(call::time(rule).as_millis()).unwrap_or(u64::MAX)
 }
 
 pub(super) fn not_found() -> ApiError {

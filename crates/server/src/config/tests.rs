@@ -17,6 +17,8 @@ fn all_problems_are_reported_together() {
     config.delivery.hold_days = 3_651;
     config.delivery.max_ahead_per_subscription = 10_001;
     config.delivery.retry_schedule_s = vec![1; 21];
+    config.calls.max_concurrent = 10_001;
+    config.calls.max_concurrent_per_organization_percent = 0;
     config.limits.requests_per_second = 0;
     config.server.degraded_after_s = 0;
     config.storage.retention_days = 0;
@@ -36,6 +38,8 @@ fn all_problems_are_reported_together() {
         "delivery.hold_days",
         "delivery.retry_schedule_s",
         "delivery.max_ahead_per_subscription",
+        "calls.max_concurrent",
+        "calls.max_concurrent_per_organization_percent",
         "limits.requests_per_second",
         "storage.retention_days",
         "storage.max_queued",

@@ -5,11 +5,12 @@ use std::time::Duration;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use inkhook_egress::{Policy, Request, UrlError};
-use inkhook_wire::id::{EventId, RequestId};
+use inkhook_wire::id::RequestId;
 use inkhook_wire::sign::{self, SigningKey};
 use uuid::Uuid;
 
 use crate::domain::alert::ClaimedAlert;
+use crate::domain::call::Question;
 use crate::domain::delivery::Claimed;
 use crate::domain::time::TimeMs;
 
@@ -76,7 +77,7 @@ pub fn prepare_alert(
         key: &alert.signing_key,
         body: &alert.payload,
         request_id: alert.request_id,
-        event_id: alert.id,
+        message_id: alert.id.to_string(),
         attempt_no: alert.attempt_no,
         maybe_received: alert.maybe_received,
     };
@@ -89,12 +90,40 @@ pub fn prepare_alert(
     })
 }
 
+/// The same for a question about a call.
+///
+/// # Errors
+/// The URL is not one that may be asked now.
+pub fn prepare_question(
+    question: &Question,
+    policy: &Policy,
+    now: TimeMs,
+    deadline: Duration,
+    trace: Uuid,
+) -> Result<Request, PrepareError> {
+    let stamp = Stamp {
+        key: &question.signing_key,
+        body: &question.body,
+        request_id: question.request_id,
+        message_id: question.call_id.to_string(),
+        attempt_no: question.attempt_no,
+        maybe_received: question.maybe_received,
+    };
+    Ok(Request {
+        tenant: question.organization.0.unsigned_abs(),
+        target: policy.check_url(&question.url)?,
+        headers: stamped(&stamp, now, trace)?,
+        body: question.body.clone(),
+        deadline,
+    })
+}
+
 fn headers(claimed: &Claimed, now: TimeMs, trace: Uuid) -> Result<HeaderMap, PrepareError> {
     let stamp = Stamp {
         key: &claimed.target.signing_key,
         body: &claimed.event.payload,
         request_id: claimed.request_id,
-        event_id: claimed.event.id,
+        message_id: claimed.event.id.to_string(),
         attempt_no: claimed.attempt_no,
         maybe_received: claimed.maybe_received,
     };
@@ -118,14 +147,15 @@ struct Stamp<'a> {
     key: &'a SigningKey,
     body: &'a [u8],
     request_id: RequestId,
-    event_id: EventId,
+    /// What it is about: the same whenever that is sent.
+    message_id: String,
     attempt_no: u32,
     maybe_received: bool,
 }
 
 fn stamped(stamp: &Stamp<'_>, now: TimeMs, trace: Uuid) -> Result<HeaderMap, PrepareError> {
-    let Stamp { key, body, .. } = stamp;
-    let (request_id, event_id) = (stamp.request_id.to_string(), stamp.event_id.to_string());
+    let Stamp { key, body, message_id, .. } = stamp;
+    let request_id = stamp.request_id.to_string();
     let seconds = now.unix_seconds();
     let mut headers = HeaderMap::with_capacity(14);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -133,8 +163,8 @@ fn stamped(stamp: &Stamp<'_>, now: TimeMs, trace: Uuid) -> Result<HeaderMap, Pre
     headers.insert(SIGNATURE.clone(), text(&sign::sign_inkbox(key, &request_id, seconds, body))?);
     headers.insert(REQUEST_ID.clone(), text(&request_id)?);
     headers.insert(TIMESTAMP.clone(), HeaderValue::from(seconds));
-    headers.insert(STANDARD_SIGNATURE.clone(), text(&sign::sign_standard(key, &event_id, seconds, body))?);
-    headers.insert(STANDARD_ID.clone(), text(&event_id)?);
+    headers.insert(STANDARD_SIGNATURE.clone(), text(&sign::sign_standard(key, message_id, seconds, body))?);
+    headers.insert(STANDARD_ID.clone(), text(message_id)?);
     headers.insert(STANDARD_TIMESTAMP.clone(), HeaderValue::from(seconds));
     headers.insert(ATTEMPT.clone(), HeaderValue::from(stamp.attempt_no));
     headers.insert(TRACEPARENT.clone(), text(&traceparent(trace, stamp.request_id))?);
@@ -225,6 +255,33 @@ mod tests {
         assert_eq!(request.headers["webhook-id"], format!("evt_{}", Uuid::from_u128(9)));
         assert_eq!(request.headers["inkhook-attempt"], "3");
         assert_eq!(request.tenant, 4);
+    }
+
+    #[test]
+    fn a_question_about_a_call_is_signed_under_the_id_of_the_call() {
+        let question = Question {
+            organization: OrganizationNo(4),
+            url: "https://hooks.client.com/calls".into(),
+            signing_key: Arc::new(SigningKey::new("whsec_demo-secret")),
+            call_id: Uuid::from_u128(9),
+            request_id: Uuid::from_u128(7).into(),
+            body: Bytes::from_static(b"{}"),
+            attempt_no: 2,
+            maybe_received: true,
+        };
+        let now = TimeMs(1_780_000_000_500);
+        let made = prepare_question(&question, &Policy::default(), now, Duration::from_secs(5), Uuid::nil());
+        let Request { headers, body, tenant, .. } = made.expect("a request");
+        let now = Some(1_780_000_001);
+        sign::verify_inkbox("whsec_demo-secret", &headers, &body, now).expect("ours verifies");
+        sign::verify_standard("whsec_demo-secret", &headers, &body, now).expect("the standard one too");
+        assert_eq!(headers["webhook-id"], Uuid::from_u128(9).to_string());
+        assert_eq!(
+            (&headers["inkhook-attempt"], &headers["inkhook-possible-duplicate"]),
+            (&"2".parse().unwrap(), &"true".parse().unwrap())
+        );
+        assert_eq!(tenant, 4);
+        assert!(!headers.contains_key("authorization"));
     }
 
     #[test]

@@ -92,6 +92,34 @@ pub struct IncomingCall {
     pub client_websocket_url: Option<String>,
     /// Who is asked.
     pub webhook_url: Option<String>,
+    /// Who is asked when the first gave no usable answer.
+    pub fallback_url: Option<String>,
+    /// What becomes of a call when nobody who was asked gave a usable answer.
+    pub default_action: DefaultAction,
+    /// How long all the asking may take; the server's default when `None`.
+    pub timeout_ms: Option<u32>,
+}
+
+impl IncomingCall {
+    /// Whether anybody is named who may be asked, now or once the rule says so.
+    #[must_use]
+    pub fn names_somebody(&self) -> bool {
+        self.webhook_url.is_some() || self.fallback_url.is_some()
+    }
+}
+
+/// Declined, and nothing else said.
+impl Default for IncomingCall {
+    fn default() -> Self {
+        Self {
+            action: CallAction::AutoReject,
+            client_websocket_url: None,
+            webhook_url: None,
+            fallback_url: None,
+            default_action: DefaultAction::Reject,
+            timeout_ms: None,
+        }
+    }
 }
 
 macro_rules! words {
@@ -161,5 +189,15 @@ words! {
         HostedAgent = "hosted_agent",
         /// Not possible here; stored, and declines.
         Forward = "forward",
+    }
+}
+
+words! {
+    /// What becomes of a call that nobody decided.
+    DefaultAction {
+        /// Declined.
+        Reject = "reject",
+        /// Taken, and its media sent to the number's own WebSocket.
+        Answer = "answer",
     }
 }

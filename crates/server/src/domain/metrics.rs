@@ -10,6 +10,7 @@ mod text;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::call::DecidedBy;
 use super::time::TimeMs;
 
 pub use text::render;
@@ -162,6 +163,7 @@ pub struct Metrics {
     /// Deliveries put back to be tried again after a failure.
     pub retries: Counter,
     refused: [Counter; Refusal::ALL.len()],
+    calls: [Counter; DecidedBy::ALL.len()],
     swept: [Counter; Swept::ALL.len()],
     /// Queue heads that a sweep found too late. Not 0: a bug.
     pub head_repairs: Counter,
@@ -208,6 +210,7 @@ impl Default for Metrics {
             ended: Default::default(),
             retries: Counter::default(),
             refused: Default::default(),
+            calls: Default::default(),
             swept: Default::default(),
             head_repairs: Counter::default(),
             readers_cut_off: Counter::default(),
@@ -232,6 +235,17 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// An incoming call was decided.
+    pub fn decide_call(&self, by: DecidedBy) {
+        self.calls[by as usize].add(1);
+    }
+
+    /// How many calls it decided.
+    #[must_use]
+    pub fn calls(&self, by: DecidedBy) -> u64 {
+        self.calls[by as usize].get()
+    }
+
     /// Something was not taken.
     pub fn refuse(&self, why: Refusal) {
         self.refused[why as usize].add(1);

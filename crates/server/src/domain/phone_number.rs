@@ -3,12 +3,14 @@
 //! The North American plan sets 555-0100 to 555-0199 of each area code aside for fiction, so that range can
 //! be given out without taking anybody's number.
 
-use super::identity::{CallAction, IncomingCall, NumberKind};
+use super::identity::{CallAction, DefaultAction, IncomingCall, NumberKind};
 
 /// Digits of an E.164 number at most.
 const E164_DIGITS: usize = 15;
 /// Digits that a number has at least.
 const LEAST_DIGITS: usize = 7;
+/// Bytes of the URL of a WebSocket at most.
+const WEBSOCKET_BYTES: usize = 2_048;
 /// Area codes of toll-free numbers.
 const TOLL_FREE: [u16; 7] = [800, 833, 844, 855, 866, 877, 888];
 
@@ -72,6 +74,13 @@ pub fn is_free_to_take(number: &str) -> bool {
         && bytes[3..8] == *b"55501"
 }
 
+/// Whether a text is a URL to which a call's media can go.
+#[must_use]
+pub fn is_websocket_url(text: &str) -> bool {
+    let is_plain = text.len() <= WEBSOCKET_BYTES && !text.contains(|c: char| c.is_control() || c == ' ');
+    is_plain && url::Url::parse(text).is_ok_and(|url| url.scheme() == "wss" && url.has_host())
+}
+
 /// What a rule for incoming calls lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Incomplete {
@@ -81,6 +90,9 @@ pub enum Incomplete {
     /// Asking needs somebody to ask.
     #[error("webhook needs a URL here")]
     WebhookUrl,
+    /// So does accepting when nobody has decided.
+    #[error("needs a wss:// URL in client_websocket_url for calls that are answered")]
+    DefaultAction,
 }
 
 impl Incomplete {
@@ -90,6 +102,7 @@ impl Incomplete {
         match self {
             Self::ClientWebsocketUrl => "client_websocket_url",
             Self::WebhookUrl => "incoming_call_webhook_url",
+            Self::DefaultAction => "incoming_call_default_action",
         }
     }
 }
@@ -99,10 +112,11 @@ impl Incomplete {
 /// # Errors
 /// It does not.
 pub fn check(call: &IncomingCall) -> Result<(), Incomplete> {
-    let websocket = call.client_websocket_url.as_deref().unwrap_or_default();
-    match call.action {
-        CallAction::AutoAccept if !websocket.starts_with("wss://") => Err(Incomplete::ClientWebsocketUrl),
-        CallAction::Webhook if call.webhook_url.is_none() => Err(Incomplete::WebhookUrl),
+    let has_websocket = call.client_websocket_url.as_deref().is_some_and(is_websocket_url);
+    match (call.action, call.default_action) {
+        (CallAction::AutoAccept, _) if !has_websocket => Err(Incomplete::ClientWebsocketUrl),
+        (CallAction::Webhook, _) if call.webhook_url.is_none() => Err(Incomplete::WebhookUrl),
+        (_, DefaultAction::Answer) if !has_websocket => Err(Incomplete::DefaultAction),
         _ => Ok(()),
     }
 }
@@ -170,11 +184,26 @@ mod tests {
     }
 
     #[test]
+    fn media_goes_to_wss_urls_only() {
+        for url in ["wss://a.test", "wss://a.test:8443/x?y=1", "WSS://a.test/"] {
+            assert!(is_websocket_url(url), "{url}");
+        }
+        let long = format!("wss://a.test/{}", "x".repeat(WEBSOCKET_BYTES - 13));
+        assert!(is_websocket_url(&long));
+        let longer = format!("{long}x");
+        for url in ["", "wss://", "ws://a.test", "https://a.test", "wss://a.\ttest", "wss://a.test ", &longer]
+        {
+            assert!(!is_websocket_url(url), "{url}");
+        }
+    }
+
+    #[test]
     fn a_rule_needs_its_url() {
         let call = |action, websocket: Option<&str>, webhook: Option<&str>| IncomingCall {
             action,
             client_websocket_url: websocket.map(Into::into),
             webhook_url: webhook.map(Into::into),
+            ..IncomingCall::default()
         };
         assert_eq!(check(&call(CallAction::AutoReject, None, None)), Ok(()));
         let lacks = Err(Incomplete::ClientWebsocketUrl);
@@ -183,5 +212,9 @@ mod tests {
         assert_eq!(check(&call(CallAction::AutoAccept, Some("wss://a.test"), None)), Ok(()));
         assert_eq!(check(&call(CallAction::Webhook, None, None)), Err(Incomplete::WebhookUrl));
         assert_eq!(check(&call(CallAction::Webhook, None, Some("https://a.test"))), Ok(()));
+        let answers = |call| IncomingCall { default_action: DefaultAction::Answer, ..call };
+        let rejects = call(CallAction::AutoReject, None, None);
+        assert_eq!(check(&answers(rejects)), Err(Incomplete::DefaultAction));
+        assert_eq!(check(&answers(call(CallAction::AutoReject, Some("wss://a.test"), None))), Ok(()));
     }
 }

@@ -12,7 +12,7 @@
 
 use uuid::Uuid;
 
-use crate::domain::attempt::{Attempt, Outcome, Recorded, Verdict};
+use crate::domain::attempt::{Attempt, Outcome, Verdict};
 use crate::domain::delivery::{Claimed, Class, End};
 use crate::domain::retry::RetrySchedule;
 use crate::domain::time::TimeMs;
@@ -40,14 +40,16 @@ pub fn decide(claimed: &Claimed, outcome: Outcome, around: Circumstances<'_>) ->
         Outcome::Made(attempt) => {
             let hold_until = attempt.retry_after.map(|wait| around.now.after(wait));
             let next = after_attempt(claimed, &attempt, around, hold_until);
-            (Some(row(attempt, around.attempt_id)), next, hold_until)
+            (Some(AttemptRow::made(around.attempt_id, attempt)), next, hold_until)
         }
         Outcome::CutOff { request_started: true } if claimed.class == Class::Manual => {
-            (Some(cut_off(around)), Next::End(End::Lost), None)
+            (Some(AttemptRow::cut_off(around.attempt_id, around.started_at)), Next::End(End::Lost), None)
         }
-        Outcome::CutOff { request_started: true } => {
-            (Some(cut_off(around)), Next::Release { maybe_received: true }, None)
-        }
+        Outcome::CutOff { request_started: true } => (
+            Some(AttemptRow::cut_off(around.attempt_id, around.started_at)),
+            Next::Release { maybe_received: true },
+            None,
+        ),
         // Written although nothing was sent: a delivery that was cancelled meanwhile waits for the end of its
         // attempt, and one that was not need not wait for its lease.
         Outcome::CutOff { request_started: false } | Outcome::Changed | Outcome::LeaseOver => {
@@ -87,33 +89,6 @@ fn after_attempt(
             let due = hold_until.map_or(due, |until| due.max(until));
             Next::Retry { due, maybe_received: attempt.maybe_received }
         }
-    }
-}
-
-fn row(attempt: Attempt, id: Uuid) -> AttemptRow {
-    AttemptRow {
-        id,
-        recorded: attempt.verdict.into(),
-        status: attempt.status,
-        // Whatever a receiver made of it, a database can hold it as a text.
-        error: attempt.error.map(|error| error.replace('\0', "\u{fffd}")),
-        response_body: attempt.response_body,
-        response_bytes: Some(attempt.response_bytes),
-        duration_ms: Some(u64::try_from(attempt.duration.as_millis()).unwrap_or(u64::MAX)),
-        started_at: attempt.started_at,
-    }
-}
-
-fn cut_off(around: Circumstances<'_>) -> AttemptRow {
-    AttemptRow {
-        id: around.attempt_id,
-        recorded: Recorded::Unknown,
-        status: None,
-        error: Some("outcome unknown: the server was stopped before it had read an answer".into()),
-        response_body: None,
-        response_bytes: None,
-        duration_ms: None,
-        started_at: around.started_at,
     }
 }
 

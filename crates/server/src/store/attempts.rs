@@ -2,6 +2,7 @@
 
 use inkhook_wire::event::EventType;
 use inkhook_wire::id::{AttemptId, EventId, PhoneNumberId, SubscriptionId};
+use uuid::Uuid;
 
 use super::error::StoreError;
 use super::{Store, rows};
@@ -16,18 +17,10 @@ use crate::store::sql::{self, Connection, Row, Value, params};
 pub struct AttemptView {
     /// Its id.
     pub id: AttemptId,
-    /// The subscription, which may be deleted by now.
-    pub subscription_id: SubscriptionId,
-    /// The subscription still exists.
-    pub subscription_active: bool,
-    /// The subscription selects the event's type now.
-    pub type_selected: bool,
-    /// The event.
-    pub event_id: EventId,
-    /// Its type.
+    /// What it was about.
+    pub about: About,
+    /// The type of the event; of a call [`EventType::PhoneIncomingCall`].
     pub event_type: EventType,
-    /// No attempt of it starts after this.
-    pub event_expires_at: Option<TimeMs>,
     /// Where it was sent.
     pub url: String,
     /// The bytes that were signed and sent.
@@ -48,6 +41,42 @@ pub struct AttemptView {
     pub by_hand: Option<ByHand>,
     /// When it was written.
     pub created_at: TimeMs,
+}
+
+impl AttemptView {
+    /// The event; a call has none.
+    #[must_use]
+    pub fn event_id(&self) -> Option<EventId> {
+        match self.about {
+            About::Delivery { event_id, .. } => Some(event_id),
+            About::Call { .. } => None,
+        }
+    }
+}
+
+/// What an attempt was about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    /// An event, on its way to a subscription.
+    Delivery {
+        /// The subscription, which may be deleted by now.
+        subscription_id: SubscriptionId,
+        /// The subscription still exists.
+        subscription_active: bool,
+        /// The subscription selects the event's type now.
+        type_selected: bool,
+        /// The event.
+        event_id: EventId,
+        /// No attempt of it starts after this.
+        event_expires_at: Option<TimeMs>,
+    },
+    /// A call that was coming in.
+    Call {
+        /// The call.
+        call_id: Uuid,
+        /// The number that was called.
+        phone_number_id: PhoneNumberId,
+    },
 }
 
 /// What somebody asked for.
@@ -78,14 +107,18 @@ pub struct AttemptFilter {
     pub offset: u32,
 }
 
+// A line about a call has negative numbers: no subscription, no event, but a call and the line that it came over.
 const COLUMNS: &str = "SELECT a.id, s.id AS subscription_id, s.status AS subscription_status,
-    t.since_seq, e.id AS event_id, e.expires_ms, e.payload, a.event_type, u.url, a.outcome, a.status,
-    a.response_body, a.error, a.duration_ms, a.attempt_no, a.is_replay,
-    a.delivery, a.event_seq, a.created_ms
-    FROM attempts a JOIN subscriptions s ON s.no = a.subscription JOIN urls u ON u.no = a.url
-    JOIN events e ON e.seq = a.event_seq
+    t.since_seq, e.id AS event_id, e.expires_ms, coalesce(e.payload, c.payload) AS payload, a.event_type, u.url,
+    a.outcome, a.status, a.response_body, a.error, a.duration_ms, a.attempt_no, a.is_replay,
+    a.delivery, a.event_seq, a.created_ms, c.id AS call_id, l.phone_number_id
+    FROM attempts a JOIN urls u ON u.no = a.url
+    LEFT JOIN subscriptions s ON s.no = a.subscription
+    LEFT JOIN events e ON e.seq = a.event_seq
     LEFT JOIN subscription_types t ON t.subscription = a.subscription AND t.event_type = a.event_type
-    WHERE a.organization_id = ?";
+    LEFT JOIN calls c ON c.no = -a.delivery
+    LEFT JOIN call_lines l ON l.no = -a.subscription
+    WHERE (e.seq IS NOT NULL OR c.no IS NOT NULL) AND a.organization_id = ?";
 
 impl Store {
     /// Attempts, newest first. One statement, however long the page.
@@ -94,10 +127,6 @@ impl Store {
         scope: Scope,
         filter: AttemptFilter,
     ) -> Result<Vec<AttemptView>, StoreError> {
-        if filter.phone_number.is_some() {
-            // Incoming calls are not logged yet, and no other row has a phone number.
-            return Ok(Vec::new());
-        }
         let is_first = filter.offset == 0;
         let list = move |connection: &Connection| {
             let (sql, params) = list_statement(scope, &filter);
@@ -154,22 +183,27 @@ pub(super) fn find(
 
 fn and_identity(scope: Scope, sql: &mut String, params: &mut Vec<Value>) {
     if let Some(identity) = scope.identity {
-        sql.push_str(" AND s.identity_id = ?");
+        sql.push_str(" AND coalesce(s.identity_id, l.identity_id) = ?");
         params.push(identity.as_uuid().as_bytes().to_vec().into());
     }
 }
 
 fn list_statement(scope: Scope, filter: &AttemptFilter) -> (String, Vec<Value>) {
-    // The sign keeps an index out of the choice: a subscription is the narrowest filter, whatever else is given.
-    let mut sql = match filter.subscription {
-        Some(_) => COLUMNS.replace("a.organization_id", "+a.organization_id"),
-        None => COLUMNS.to_owned(),
+    // The sign keeps an index out of the choice: a subscription or number is the narrowest filter, whatever else is
+    // given.
+    let mut sql = match (filter.subscription, filter.phone_number) {
+        (None, None) => COLUMNS.to_owned(),
+        _ => COLUMNS.replace("a.organization_id", "+a.organization_id"),
     };
     let mut params = vec![Value::from(scope.organization.0)];
     and_identity(scope, &mut sql, &mut params);
     if let Some(subscription) = filter.subscription {
         sql.push_str(" AND a.subscription = (SELECT no FROM subscriptions WHERE id = ?)");
         params.push(subscription.as_uuid().as_bytes().to_vec().into());
+    }
+    if let Some(number) = filter.phone_number {
+        sql.push_str(" AND a.subscription = -(SELECT no FROM call_lines WHERE phone_number_id = ?)");
+        params.push(number.as_uuid().as_bytes().to_vec().into());
     }
     if let Some(event_type) = filter.event_type {
         sql.push_str(" AND a.event_type = ?");
@@ -178,8 +212,10 @@ fn list_statement(scope: Scope, filter: &AttemptFilter) -> (String, Vec<Value>) 
     if let Some(before) = filter.before {
         // An attempt that the caller cannot see is none: nothing comes before it.
         sql.push_str(
-            " AND a.no < (SELECT b.no FROM attempts b JOIN subscriptions o ON o.no = b.subscription
-            WHERE b.id = ? AND b.organization_id = ? AND o.identity_id = coalesce(?, o.identity_id))",
+            " AND a.no < (SELECT b.no FROM attempts b LEFT JOIN subscriptions o ON o.no = b.subscription
+            LEFT JOIN call_lines m ON m.no = -b.subscription
+            WHERE b.id = ? AND b.organization_id = ?
+            AND coalesce(o.identity_id, m.identity_id) = coalesce(?, o.identity_id, m.identity_id))",
         );
         let identity = scope.identity.map(|identity| identity.as_uuid().as_bytes().to_vec());
         params.push(before.as_uuid().as_bytes().to_vec().into());
@@ -204,18 +240,27 @@ fn by_hand(row: &Row<'_>) -> Result<Option<ByHand>, StoreError> {
     Ok(Some(if is_test { ByHand::Test } else { ByHand::Replay }))
 }
 
-fn read(row: &Row<'_>) -> Result<AttemptView, StoreError> {
+fn about(row: &Row<'_>) -> Result<About, StoreError> {
+    if let Some(call_id) = rows::optional_id(row, "call_id")? {
+        return Ok(About::Call { call_id, phone_number_id: rows::id(row, "phone_number_id")? });
+    }
     let status: String = row.get("subscription_status")?;
-    let recorded =
-        Recorded::from_code(row.get("outcome")?).ok_or(StoreError::Corrupt("an attempt's outcome"))?;
-    Ok(AttemptView {
-        id: rows::id(row, "id")?,
+    Ok(About::Delivery {
         subscription_id: rows::id(row, "subscription_id")?,
         subscription_active: status == "active",
         type_selected: row.get::<_, Option<i64>>("since_seq")?.is_some(),
         event_id: rows::id(row, "event_id")?,
-        event_type: rows::event_type(row, "event_type")?,
         event_expires_at: rows::optional_time(row, "expires_ms")?,
+    })
+}
+
+fn read(row: &Row<'_>) -> Result<AttemptView, StoreError> {
+    let recorded =
+        Recorded::from_code(row.get("outcome")?).ok_or(StoreError::Corrupt("an attempt's outcome"))?;
+    Ok(AttemptView {
+        id: rows::id(row, "id")?,
+        about: about(row)?,
+        event_type: rows::event_type(row, "event_type")?,
         url: row.get("url")?,
         request_payload: row.get("payload")?,
         recorded,
@@ -252,6 +297,7 @@ mod tests {
         let scope = Scope { organization: OrganizationNo(1), identity: None };
         let (id, page) = (uuid::Uuid::from_u128(1), AttemptFilter { limit: 50, ..AttemptFilter::default() });
         let subscription = AttemptFilter { subscription: Some(id.into()), ..page.clone() };
+        let number = AttemptFilter { phone_number: Some(id.into()), ..page.clone() };
         let event_type = AttemptFilter { event_type: Some(EventType::MessageReceived), ..page.clone() };
         let succeeded = AttemptFilter { success: Some(true), ..page.clone() };
         let failed = AttemptFilter { success: Some(false), ..page.clone() };
@@ -259,6 +305,8 @@ mod tests {
             (page, "attempts_by_organization"),
             (subscription.clone(), "attempts_by_subscription"),
             (AttemptFilter { success: Some(true), ..subscription }, "attempts_by_subscription"),
+            (number.clone(), "attempts_by_subscription"),
+            (AttemptFilter { success: Some(false), ..number }, "attempts_by_subscription"),
             (event_type, "attempts_by_type"),
             (succeeded, "attempts_by_success"),
             (failed, "attempts_by_success"),

@@ -146,7 +146,8 @@ fn read(row: &Row<'_>, owner: Owner) -> Result<OwnerFacts, StoreError> {
     })
 }
 
-fn find_agents(
+/// Which of these names are agents of the organisation, in the order given.
+pub(super) fn find_agents(
     connection: &Connection,
     organization: OrganizationNo,
     names: &Names,

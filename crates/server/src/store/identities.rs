@@ -91,7 +91,8 @@ const COLUMNS: &str = "i.id, o.id AS organization_id, i.handle, i.display_name, 
     m.id AS mailbox_id, m.address, m.filter_mode AS mailbox_filter_mode, m.settings AS mailbox_settings,
     m.created_ms AS mailbox_created_ms, m.updated_ms AS mailbox_updated_ms,
     n.id AS number_id, n.number, n.type, n.state, n.incoming_call_action, n.client_websocket_url,
-    n.incoming_call_webhook_url, n.filter_mode AS number_filter_mode, n.settings AS number_settings,
+    n.incoming_call_webhook_url, n.incoming_call_fallback_url, n.incoming_call_default_action,
+    n.incoming_call_timeout_ms, n.filter_mode AS number_filter_mode, n.settings AS number_settings,
     n.created_ms AS number_created_ms, n.updated_ms AS number_updated_ms
     FROM identities i JOIN organizations o ON o.no = i.organization_id
     LEFT JOIN mailboxes m ON m.identity_id = i.id LEFT JOIN phone_numbers n ON n.identity_id = i.id

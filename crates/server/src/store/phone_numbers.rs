@@ -10,9 +10,10 @@ use super::error::StoreError;
 use super::names::{self, NameKind};
 use super::sql::{Connection, Row, params};
 use super::writer::Tx;
-use super::{Store, rows, signing_keys, subscriptions};
+use super::{Store, call_rules, rows, signing_keys, subscriptions};
+use crate::domain::call::RuleChange;
 use crate::domain::caller::Scope;
-use crate::domain::identity::{CallAction, FilterMode, IncomingCall, NumberKind, PhoneNumber, Settings};
+use crate::domain::identity::{FilterMode, IncomingCall, NumberKind, PhoneNumber, Settings};
 use crate::domain::number::OrganizationNo;
 use crate::domain::owner::Owner;
 use crate::domain::phone_number::{self, AreaCode};
@@ -53,12 +54,8 @@ pub enum AddNumber {
 /// A change of a number; `None` keeps what is there.
 #[derive(Debug, Clone, Default)]
 pub struct NumberChange {
-    /// The rule for incoming calls.
-    pub action: Option<CallAction>,
-    /// Where an accepted call's media goes.
-    pub client_websocket_url: Option<Option<String>>,
-    /// Who is asked about a call.
-    pub webhook_url: Option<Option<String>>,
+    /// What is said of its calls.
+    pub call: RuleChange,
     /// How its contact rules are to be read.
     pub filter_mode: Option<FilterMode>,
     /// Settings to add or replace; null takes one away.
@@ -77,7 +74,8 @@ pub enum ChangeNumber {
 }
 
 const COLUMNS: &str = "id AS number_id, identity_id, number, type, state, incoming_call_action,
-    client_websocket_url, incoming_call_webhook_url, filter_mode AS number_filter_mode,
+    client_websocket_url, incoming_call_webhook_url, incoming_call_fallback_url,
+    incoming_call_default_action, incoming_call_timeout_ms, filter_mode AS number_filter_mode,
     settings AS number_settings, created_ms AS number_created_ms, updated_ms AS number_updated_ms
     FROM phone_numbers WHERE organization_id = $1 AND (identity_id = $2 OR $2 IS NULL)";
 const TAKEN: &str = "SELECT 1 FROM phone_numbers WHERE number = $1";
@@ -88,11 +86,12 @@ const IN_USE: &str = "SELECT number FROM phone_numbers WHERE number BETWEEN $1 A
     UNION SELECT name FROM reserved_names WHERE kind = 'number' AND name BETWEEN $1 AND $2 AND until_ms > $3";
 const HAS_ONE: &str = "SELECT 1 FROM phone_numbers WHERE identity_id = $1";
 const ADD: &str = "INSERT INTO phone_numbers (id, organization_id, identity_id, number, type, state,
-    incoming_call_action, client_websocket_url, incoming_call_webhook_url, filter_mode, settings,
-    created_ms, updated_ms)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'blacklist', $10, $11, $11)";
+    incoming_call_action, client_websocket_url, incoming_call_webhook_url, incoming_call_fallback_url,
+    incoming_call_default_action, incoming_call_timeout_ms, filter_mode, settings, created_ms, updated_ms)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'blacklist', $13, $14, $14)";
 const CHANGE: &str = "UPDATE phone_numbers SET incoming_call_action = $2, client_websocket_url = $3,
-    incoming_call_webhook_url = $4, filter_mode = $5, settings = $6, updated_ms = $7 WHERE id = $1";
+    incoming_call_webhook_url = $4, incoming_call_fallback_url = $5, incoming_call_default_action = $6,
+    incoming_call_timeout_ms = $7, filter_mode = $8, settings = $9, updated_ms = $10 WHERE id = $1";
 const REMOVE: &str = "DELETE FROM phone_numbers WHERE id = $1";
 
 impl Store {
@@ -116,6 +115,12 @@ impl Store {
                 Ok(number) => number,
                 Err(refused) => return Ok(refused),
             };
+            // What the identity said of its calls before it had a number is what the number says of them.
+            let before = call_rules::take(tx, identity.id)?;
+            let new = before.map_or_else(
+                || new.clone(),
+                |(incoming_call, settings)| NewPhoneNumber { incoming_call, settings, ..new.clone() },
+            );
             let id = add(tx, scope.organization, identity.id, &new, &number, now)?;
             let made = by_id(tx, scope, id)?.ok_or(StoreError::Corrupt("a number just made"))?;
             Ok(AddNumber::Added(Box::new(made)))
@@ -248,29 +253,28 @@ pub(super) fn add(
         new.incoming_call.action.name(),
         new.incoming_call.client_websocket_url,
         new.incoming_call.webhook_url,
+        new.incoming_call.fallback_url,
+        new.incoming_call.default_action.name(),
+        new.incoming_call.timeout_ms,
         rows::json(&new.settings),
         now.0,
     ];
     tx.run(ADD, params)?;
     tx.forget_names();
-    if new.incoming_call.webhook_url.is_some() {
+    if new.incoming_call.names_somebody() {
         signing_keys::mint_if_none(tx, organization, identity)?;
     }
     Ok(id)
 }
 
-fn change(
+/// Changes a number that was found in the same transaction.
+pub(super) fn change(
     tx: &mut Tx<'_>,
     scope: Scope,
     found: PhoneNumber,
     change: &NumberChange,
 ) -> Result<ChangeNumber, StoreError> {
-    let keep = |new: &Option<Option<String>>, old: Option<String>| new.clone().unwrap_or(old);
-    let call = IncomingCall {
-        action: change.action.unwrap_or(found.incoming_call.action),
-        client_websocket_url: keep(&change.client_websocket_url, found.incoming_call.client_websocket_url),
-        webhook_url: keep(&change.webhook_url, found.incoming_call.webhook_url),
-    };
+    let call = change.call.applied(found.incoming_call);
     if let Err(incomplete) = phone_number::check(&call) {
         return Ok(ChangeNumber::Incomplete(incomplete));
     }
@@ -280,12 +284,15 @@ fn change(
         call.action.name(),
         call.client_websocket_url,
         call.webhook_url,
+        call.fallback_url,
+        call.default_action.name(),
+        call.timeout_ms,
         change.filter_mode.unwrap_or(found.filter_mode).name(),
         rows::json(&rows::merged(found.settings, &change.settings)),
         tx.context.clock.wall().0,
     ];
     tx.run(CHANGE, params)?;
-    if call.webhook_url.is_some() {
+    if call.names_somebody() {
         // Whoever is asked about a call must be able to tell who asks.
         signing_keys::mint_if_none(tx, scope.organization, found.identity_id.as_uuid())?;
     }
@@ -301,6 +308,18 @@ fn delete(tx: &mut Tx<'_>, organization: OrganizationNo, number: &PhoneNumber) -
     tx.run(REMOVE, params![id.as_bytes()])?;
     tx.forget_names();
     Ok(())
+}
+
+/// The number of an identity, if it has one.
+pub(super) fn of_identity(
+    connection: &Connection,
+    scope: Scope,
+    identity: IdentityId,
+) -> Result<Option<PhoneNumber>, StoreError> {
+    let own = Scope { identity: Some(identity), ..scope };
+    let identity = identity.as_uuid();
+    let params = params![own.organization.0, identity.as_bytes()];
+    Ok(rows::all(connection, &format!("SELECT {COLUMNS}"), params, read)?.pop())
 }
 
 fn by_id(
@@ -322,7 +341,7 @@ fn read(row: &Row<'_>) -> Result<PhoneNumber, StoreError> {
 /// Reads a number that a statement joined to its identity.
 pub(super) fn read_joined(row: &Row<'_>, identity_id: IdentityId) -> Result<Option<PhoneNumber>, StoreError> {
     let Some(id) = rows::optional_id(row, "number_id")? else { return Ok(None) };
-    let (kind, action): (String, String) = (row.get("type")?, row.get("incoming_call_action")?);
+    let kind: String = row.get("type")?;
     let filter_mode: String = row.get("number_filter_mode")?;
     Ok(Some(PhoneNumber {
         id,
@@ -330,11 +349,7 @@ pub(super) fn read_joined(row: &Row<'_>, identity_id: IdentityId) -> Result<Opti
         number: row.get("number")?,
         kind: NumberKind::parse(&kind).ok_or(StoreError::Corrupt("a kind of number"))?,
         state: row.get("state")?,
-        incoming_call: IncomingCall {
-            action: CallAction::parse(&action).ok_or(StoreError::Corrupt("a call action"))?,
-            client_websocket_url: row.get("client_websocket_url")?,
-            webhook_url: row.get("incoming_call_webhook_url")?,
-        },
+        incoming_call: call_rules::read_rule(row)?,
         filter_mode: FilterMode::parse(&filter_mode).ok_or(StoreError::Corrupt("a filter mode"))?,
         settings: rows::settings(row, "number_settings")?,
         created_at: rows::time(row, "number_created_ms")?,

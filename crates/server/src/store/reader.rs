@@ -12,7 +12,9 @@ use super::sql::postgres::{Role, Server, Session};
 use super::sql::{Connection, Trouble};
 
 /// Reads that run at the same time at most; more wait their turn.
-const CONNECTIONS: usize = 4;
+pub(super) const CONNECTIONS: usize = 4;
+/// The same for what is read about incoming calls, which waits behind nothing else.
+pub(super) const CALL_CONNECTIONS: usize = 2;
 
 /// The connections.
 #[derive(Debug)]
@@ -23,24 +25,21 @@ pub(super) struct Readers {
 }
 
 impl Readers {
-    /// Readers of a file.
-    pub(super) fn open(path: &Path, watch: Watch) -> Result<Self, StoreError> {
+    /// So many readers of a file.
+    pub(super) fn open(path: &Path, watch: Watch, count: usize) -> Result<Self, StoreError> {
         let open = || Ok(migrate::open_reader(path)?.into());
-        Ok(Self::new((0..CONNECTIONS).map(|_| open()).collect::<Result<_, StoreError>>()?, watch))
+        Ok(Self::new((0..count).map(|_| open()).collect::<Result<_, StoreError>>()?, watch))
     }
 
-    /// Readers of a server, or of its replica; each connects when it is first used.
-    pub(super) fn connect(server: &Server, role: Role, watch: Watch) -> Result<Self, StoreError> {
+    /// So many readers of a server, or of its replica; each connects when it is first used.
+    pub(super) fn connect(server: &Server, role: Role, watch: Watch, count: usize) -> Result<Self, StoreError> {
         let open = || Ok(Connection::Postgres(Box::new(Session::closed(server.clone(), role)?)));
-        Ok(Self::new((0..CONNECTIONS).map(|_| open()).collect::<Result<_, StoreError>>()?, watch))
+        Ok(Self::new((0..count).map(|_| open()).collect::<Result<_, StoreError>>()?, watch))
     }
 
     fn new(connections: Vec<Connection>, watch: Watch) -> Self {
-        Self {
-            idle: Arc::new(Mutex::new(connections)),
-            permits: Arc::new(Semaphore::new(CONNECTIONS)),
-            watch,
-        }
+        let permits = Arc::new(Semaphore::new(connections.len()));
+        Self { idle: Arc::new(Mutex::new(connections)), permits, watch }
     }
 
     /// Runs `read` in one transaction, so that all its statements see the same state. One that takes too
@@ -107,7 +106,7 @@ mod tests {
         let (clock, metrics) = (Clock::manual(TimeMs(1)), Arc::new(Metrics::default()));
         let watch = Watch::new(clock.clone(), metrics.clone());
         let keeper = Keeper::start(&path, DiskLimit::default(), watch.clone()).expect("starts");
-        let readers = Readers::open(&path, watch).expect("opens");
+        let readers = Readers::open(&path, watch, CONNECTIONS).expect("opens");
         let (began, begun) = tokio::sync::oneshot::channel();
         let slow = readers.read(move |connection| {
             began.send(()).expect("the test listens");

@@ -3,6 +3,7 @@
 use inkhook_wire::id::{AttemptId, RequestId};
 
 use super::accept::{NewDelivery, enqueue};
+use super::attempts::About;
 use super::error::StoreError;
 use super::writer::{Hold, Tx};
 use super::{Store, attempts, rows};
@@ -24,9 +25,12 @@ pub enum Replay {
     TypeNotSelected,
     /// The event's `expires_at` passed.
     EventExpired,
+    /// It was about a call that was coming in, which was decided then.
+    IncomingCall,
 }
 
-const SOURCE: &str = "SELECT subscription, event_seq FROM attempts WHERE id = $1";
+// A line about a call names no subscription.
+const SOURCE: &str = "SELECT subscription, event_seq FROM attempts WHERE id = $1 AND subscription > 0";
 
 impl Store {
     /// Queues one attempt of the event that this attempt was for, to where its subscription points now.
@@ -43,14 +47,17 @@ fn replay(tx: &mut Tx<'_>, scope: Scope, id: AttemptId) -> Result<Replay, StoreE
     };
     let source = tx.held(Hold::Shared, source, |(subscription, _)| *subscription)?;
     let Some(attempt) = attempts::find(tx, scope, id)? else { return Ok(Replay::NotFound) };
-    if !attempt.subscription_active {
+    let About::Delivery { subscription_active, type_selected, event_expires_at, .. } = attempt.about else {
+        return Ok(Replay::IncomingCall);
+    };
+    if !subscription_active {
         return Ok(Replay::SubscriptionDeleted);
     }
-    if !attempt.type_selected {
+    if !type_selected {
         return Ok(Replay::TypeNotSelected);
     }
     let now = tx.context.clock.wall();
-    if attempt.event_expires_at.is_some_and(|expires_at| expires_at <= now) {
+    if event_expires_at.is_some_and(|expires_at| expires_at <= now) {
         return Ok(Replay::EventExpired);
     }
     let Some((subscription, event)) = source else { return Ok(Replay::NotFound) };
@@ -63,7 +70,7 @@ fn replay(tx: &mut Tx<'_>, scope: Scope, id: AttemptId) -> Result<Replay, StoreE
         event,
         event_type: attempt.event_type,
         class: Class::Manual,
-        expires_at: attempt.event_expires_at,
+        expires_at: event_expires_at,
     };
     let request_id = enqueue(tx, &delivery, now)?;
     tx.count_rows(1);

@@ -23,7 +23,7 @@ use self::standing::{Primary, Standing, Verdict};
 use self::watch::Watcher;
 use super::error::StoreError;
 use super::keeper::Watch;
-use super::reader::Readers;
+use super::reader::{CONNECTIONS, Readers};
 use super::sql::Connection;
 use super::sql::postgres::{Role, Server};
 use super::{Store, rows};
@@ -87,7 +87,7 @@ impl Replica {
         let (primary_state, good_at) = Default::default();
         let known = Arc::new(Known { clock, max_lag, primary: primary_state, good_at });
         let watcher = Watcher::start(primary, replica, known.clone(), watch.metrics())?;
-        let readers = Readers::connect(replica, Role::Replica, watch)?;
+        let readers = Readers::connect(replica, Role::Replica, watch, CONNECTIONS)?;
         Ok(Self { readers, known, _watcher: watcher })
     }
 

@@ -46,8 +46,11 @@ pub const LOOK_AGAIN: Duration = Duration::from_hours(24);
 const NEXT_WITH_EVENTS: &str = "SELECT min(organization_id) FROM events WHERE organization_id > $1";
 const NEXT_WITH_ATTEMPTS: &str = "SELECT min(organization_id) FROM attempts WHERE organization_id > $1";
 const OLDEST_ATTEMPT: &str = "SELECT created_ms FROM attempts WHERE organization_id = $1 ORDER BY no LIMIT 1";
-const ATTEMPTS: &str = "SELECT no, created_ms FROM attempts WHERE organization_id = $1 ORDER BY no LIMIT $2";
+const ATTEMPTS: &str = "SELECT no, created_ms, delivery, attempt_no FROM attempts WHERE organization_id = $1
+    ORDER BY no LIMIT $2";
 const REMOVE_ATTEMPT: &str = "DELETE FROM attempts WHERE no = $1";
+/// With the last line about it.
+const REMOVE_CALL: &str = "DELETE FROM calls WHERE no = $1 AND attempts = $2";
 const PLACE: &str = "SELECT after_seq FROM retention_places WHERE organization_id = $1";
 const SET_PLACE: &str = "INSERT INTO retention_places (organization_id, after_seq) VALUES ($1, $2)
     ON CONFLICT (organization_id) DO UPDATE SET after_seq = excluded.after_seq";
@@ -173,14 +176,17 @@ fn expire_attempts(
     }
     let began = tx.context.clock.monotonic();
     let found = rows::all(tx, ATTEMPTS, params![organization.0, CHUNK_ROWS], |row| {
-        Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
+        Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?, row.get::<_, i64>(3)?))
     })?;
     let mut removed = 0;
-    for (no, created_ms) in &found {
+    for (no, created_ms, delivery, attempt_no) in &found {
         if *created_ms > cutoff.0 {
             return Ok((Tidied::Nothing, removed));
         }
         removed += tx.run(REMOVE_ATTEMPT, params![no])?;
+        if *delivery < 0 {
+            tx.run(REMOVE_CALL, params![-delivery, attempt_no])?;
+        }
         if is_over(tx, began) {
             break;
         }
@@ -285,6 +291,7 @@ mod tests {
             plan::of(ATTEMPTS, params![1, 1]),
             plan::of(EVENTS, params![1, 1, 1]),
             plan::of(QUEUED, params![1, 1, 1]),
+            plan::of(REMOVE_CALL, params![1, 1]),
             plan::of(REMOVE_DELIVERIES, params![1, 1, 1]),
             plan::of(REMOVE_REPEATED, params![1]),
             plan::of(REMOVE_ID, params![1, 1, &id[..]]),

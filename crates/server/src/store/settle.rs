@@ -5,6 +5,7 @@
 //! except that an answered 2xx makes it `succeeded`. Settling twice is settling once.
 
 use bytes::Bytes;
+use inkhook_wire::event::EventType;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -15,9 +16,9 @@ use super::queue::{self, QueueRow};
 use super::sql::many::{Holds, Many, exact};
 use super::writer::{Context, Hold, Kind, Op, Tx, Wants};
 use super::{Store, alerts, claim, heads, health, ordering, rows};
-use crate::domain::attempt::Recorded;
+use crate::domain::attempt::{Attempt, Recorded};
 use crate::domain::delivery::{Class, End};
-use crate::domain::number::{DeliveryNo, SubscriptionNo};
+use crate::domain::number::{DeliveryNo, SubscriptionNo, UrlNo};
 use crate::domain::time::TimeMs;
 use crate::store::sql::params;
 
@@ -86,6 +87,37 @@ pub struct AttemptRow {
 }
 
 impl AttemptRow {
+    /// The line for an attempt that ran to its end.
+    #[must_use]
+    pub fn made(id: Uuid, attempt: Attempt) -> Self {
+        Self {
+            id,
+            recorded: attempt.verdict.into(),
+            status: attempt.status,
+            // Whatever a receiver made of it, a database can hold it as a text.
+            error: attempt.error.map(|error| error.replace('\0', "\u{fffd}")),
+            response_body: attempt.response_body,
+            response_bytes: Some(attempt.response_bytes),
+            duration_ms: Some(u64::try_from(attempt.duration.as_millis()).unwrap_or(u64::MAX)),
+            started_at: attempt.started_at,
+        }
+    }
+
+    /// The line for one that was cut off by us.
+    #[must_use]
+    pub fn cut_off(id: Uuid, started_at: TimeMs) -> Self {
+        Self {
+            id,
+            recorded: Recorded::Unknown,
+            status: None,
+            error: Some("outcome unknown: the server was stopped before it had read an answer".into()),
+            response_body: None,
+            response_bytes: None,
+            duration_ms: None,
+            started_at,
+        }
+    }
+
     /// The line for an attempt whose process is gone or whose lease is over.
     pub(super) fn lost(tx: &Tx<'_>, row: &QueueRow) -> Self {
         Self {
@@ -398,19 +430,50 @@ fn complete_lost(tx: &Tx<'_>, settlement: &Settlement) -> Result<Settled, StoreE
 pub(super) fn write_attempt(tx: &Tx<'_>, row: &QueueRow, attempt: &AttemptRow) -> Result<(), StoreError> {
     let url = row.claimed_url.ok_or(StoreError::Corrupt("a claim without its URL"))?;
     tx.tally.attempt(attempt.recorded);
+    let about = About {
+        organization: row.organization.0,
+        delivery: row.no.0,
+        subscription: row.subscription.0,
+        event: row.event.0,
+        event_type: row.event_type,
+        attempt_no: row.attempts + 1,
+        claim_no: row.claim_no,
+        url,
+        is_by_hand: row.class == Class::Manual,
+    };
+    write_line(tx, &about, attempt)
+}
+
+/// What a line of the log is about.
+pub(super) struct About {
+    pub(super) organization: i64,
+    /// Below 0: a call.
+    pub(super) delivery: i64,
+    /// Below 0: the number that was called.
+    pub(super) subscription: i64,
+    pub(super) event: i64,
+    pub(super) event_type: EventType,
+    pub(super) attempt_no: u32,
+    pub(super) claim_no: u32,
+    pub(super) url: UrlNo,
+    pub(super) is_by_hand: bool,
+}
+
+/// Writes one line of the log.
+pub(super) fn write_line(tx: &Tx<'_>, about: &About, attempt: &AttemptRow) -> Result<(), StoreError> {
     tx.write(
         &ADD_ATTEMPT,
         params![
             attempt.id.as_bytes(),
-            row.organization.0,
-            row.no.0,
-            row.subscription.0,
-            row.event.0,
-            row.event_type.code(),
-            row.attempts + 1,
-            row.claim_no,
-            url.0,
-            row.class == Class::Manual,
+            about.organization,
+            about.delivery,
+            about.subscription,
+            about.event,
+            about.event_type.code(),
+            about.attempt_no,
+            about.claim_no,
+            about.url.0,
+            about.is_by_hand,
             attempt.recorded.code(),
             attempt.status,
             attempt.error,

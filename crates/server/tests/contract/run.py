@@ -5,7 +5,8 @@ Run by `tests/it/contract/python.rs` with the interpreter of the environment tha
     target/venv-inkbox-0.7.20/bin/python run.py --base-url http://127.0.0.1:8080 --admin-key KEY \
         --unclaimed-key KEY --mode 0.7.20
 
-Only the SDK talks to the server, but for one call that no SDK has: publishing an event. One line a step;
+Only the SDK talks to the server, but for two calls that no SDK has: publishing an event, and putting a phone call.
+One line a step;
 "skipped" names a step that this version of the SDK has no call for. The first failure ends the run.
 """
 
@@ -109,13 +110,17 @@ class Run:
         return Inkbox(api_key=key, base_url=self.options.base_url)
 
     def publish(self, event):
+        return self.post("/api/v1/events", event, 202)
+
+    def post(self, path, body, expected):
+        """A call that no SDK has."""
         address = urllib.parse.urlsplit(self.options.base_url)
         connection = http.client.HTTPConnection(address.hostname, address.port, timeout=DEADLINE_S)
         headers = {"X-API-Key": self.options.admin_key, "Content-Type": "application/json"}
-        connection.request("POST", "/api/v1/events", json.dumps(event), headers)
+        connection.request("POST", path, json.dumps(body), headers)
         response = connection.getresponse()
         text = response.read().decode()
-        assert response.status == 202, f"publishing answered {response.status}: {text}"
+        assert response.status == expected, f"{path} answered {response.status}: {text}"
         return json.loads(text)
 
     def all(self):
@@ -130,6 +135,7 @@ class Run:
             self.replay,
             self.scoped_key,
             self.phone,
+            self.calls,
             self.unauthorized,
             self.forbidden,
             self.not_found,
@@ -318,6 +324,45 @@ class Run:
         assert number.id in [row.id for row in self.admin.phone_numbers.list()]
         self.agent.release_phone_number()
         expect(404, lambda: self.admin.webhooks.subscriptions.get(hook.id))
+
+    def calls(self):
+        """An identity says what happens to its calls before it has a number; the number then says the same."""
+        if self.old:
+            return "this version has no incoming_call_action"
+        rules, mine = self.admin.incoming_call_action, {"agent_identity_id": self.agent.id}
+        expect(404, lambda: rules.get(**mine))
+        expect(422, lambda: rules.get())
+        expect(404, lambda: rules.get(agent_identity_id=uuid.uuid4()))
+        expect(422, lambda: rules.set(incoming_call_action="webhook", **mine))
+        hook = f"{self.receiver.url}/calls"
+        made = rules.set(incoming_call_action="webhook", incoming_call_webhook_url=hook, **mine)
+        assert (made.agent_identity_id, made.incoming_call_action) == (self.agent.id, "webhook"), made
+        number = self.agent.provision_phone_number()
+        assert (number.incoming_call_action, number.incoming_call_webhook_url) == ("webhook", hook), number
+        assert rules.get(**mine) == made
+        call = {"remote_phone_number": "+15555550199", "call_id": str(uuid.uuid4())}
+        decision = self.post(f"/api/v1/phone/numbers/{number.id}/incoming-calls", call, 200)
+        assert decision["call_id"] == call["call_id"], decision
+        # The receiver here says "ok" to everything, which decides nothing.
+        assert (decision["action"], decision["reason"]) == ("reject", "invalid_body"), decision
+        path, headers, body = self.receiver.take()
+        secret = self.agent.create_signing_key().signing_key
+        assert path == "/calls" and not verify_webhook(payload=body, headers=headers, secret=secret)
+        assert json.loads(body)["phone_number_id"] == str(number.id), body
+        rows = wait_for("line in the log", lambda: self.admin.webhooks.deliveries.list(phone_number_id=number.id))
+        assert [(row.event_id, row.event_type) for row in rows] == [(call["call_id"], "phone.incoming_call")], rows
+        assert rows[0].webhook_subscription_id is None and not rows[0].replayable, rows
+        assert rows[0].request_payload == body.decode(), rows
+        expect(422, lambda: self.admin.webhooks.deliveries.replay(rows[0].id))
+        self.post(f"/api/v1/phone/numbers/{number.id}/incoming-calls", {"remote_phone_number": "+15555550199"}, 200)
+        path, headers, body = self.receiver.take()
+        assert verify_webhook(payload=body, headers=headers, secret=secret), "the key in force"
+        cleared = rules.set(incoming_call_action="auto_reject", **mine)
+        assert cleared.incoming_call_webhook_url is None, "left out is cleared"
+        assert self.admin.phone_numbers.get(number.id).incoming_call_webhook_url is None
+        changed = self.admin.phone_numbers.update(number.id, client_websocket_url="wss://agent.client.test/media")
+        assert rules.get(**mine).client_websocket_url == changed.client_websocket_url
+        self.agent.release_phone_number()
 
     def unauthorized(self):
         stranger = self.client("ApiKey_00000000-0000-4000-8000-000000000000.nobody-has-this-key")

@@ -6,6 +6,7 @@ mod accounts;
 mod alerts;
 mod architecture;
 mod auth;
+mod calls;
 mod cluster;
 mod command;
 mod contract;

@@ -26,9 +26,15 @@ impl Route {
         !self.path.starts_with("/api/")
     }
 
+    /// Answers with what there is, which may be nothing.
+    fn is_list(&self) -> bool {
+        self.method == "GET" && !self.path.contains('{') && self.path != "/api/v1/phone/incoming-call-action"
+    }
+
     /// Of the routes that an unclaimed key may not use.
     fn is_webhook(&self) -> bool {
-        ["/api/v1/webhooks/", "/api/v1/events"].iter().any(|prefix| self.path.starts_with(prefix))
+        let prefixes = ["/api/v1/webhooks/", "/api/v1/events", "/api/v1/phone/incoming-call-action"];
+        prefixes.iter().any(|prefix| self.path.starts_with(prefix)) || self.path.ends_with("/incoming-calls")
     }
 }
 

@@ -25,7 +25,9 @@ use axum::http::Method;
 use inkhook_egress::{Client, Limits, Policy, ResolverConfig, Roots};
 use inkhook_server::api;
 use inkhook_server::app::{ApiSettings, App};
+use inkhook_server::calls::{self, Calls};
 use inkhook_server::domain::api_key::KeyScope;
+use inkhook_server::domain::call::Bounds;
 use inkhook_server::domain::entropy::Entropy;
 use inkhook_server::domain::generations::Generations;
 use inkhook_server::domain::time::{Clock, TimeMs};
@@ -67,6 +69,8 @@ pub struct Setup {
     pub faults: Faults,
     /// What may be queued; whatever the disk of the tests has free is enough.
     pub limits: StoreLimits,
+    /// How many calls may be asked about.
+    pub call_bounds: Bounds,
 }
 
 /// The limits of a server, on a disk that may be as full as it likes.
@@ -84,6 +88,7 @@ impl Default for Setup {
             policy: Policy::loopback_dev(),
             faults: Faults::default(),
             limits: any_disk(),
+            call_bounds: Bounds::default(),
         }
     }
 }
@@ -95,6 +100,8 @@ pub struct TestServer {
     router: Router,
     _directory: tempfile::TempDir,
     books: Books,
+    /// Ends calls that are being decided.
+    pub cut_off: CancellationToken,
     leave_queued: bool,
 }
 
@@ -128,16 +135,25 @@ impl TestServer {
             delivers: true,
         };
         let store = store.expect("the store opens");
-        let egress = Client::new(
-            setup.policy,
-            Limits::default(),
-            Roots::Given(Vec::new()),
-            ResolverConfig::Nameservers(Vec::new()),
-        );
-        let egress = egress.expect("a client");
-        let app = App::new(store, setup.clock, entropy, Bells::default(), egress, settings);
+        let client = || {
+            let (limits, roots) = (Limits::default(), Roots::Given(Vec::new()));
+            let client =
+                Client::new(setup.policy.clone(), limits, roots, ResolverConfig::Nameservers(Vec::new()));
+            client.expect("a client")
+        };
+        let cut_off = CancellationToken::new();
+        let calls = Calls::new(calls::Parts {
+            store: store.clone(),
+            client: client(),
+            clock: setup.clock.clone(),
+            entropy: entropy.clone(),
+            bounds: setup.call_bounds,
+            keep_inside_bodies: true,
+            cut_off: cut_off.clone(),
+        });
+        let app = App::new(store, setup.clock, entropy, Bells::default(), client(), calls, settings);
         let router = api::router(app.clone());
-        Self { app, generations, router, _directory: directory, books, leave_queued: false }
+        Self { app, generations, router, _directory: directory, books, cut_off, leave_queued: false }
     }
 
     /// The test ends with work in the queue, on purpose.
@@ -198,6 +214,10 @@ impl TestServer {
 
     pub fn post(&self, path: &str) -> Request {
         self.request(Method::POST, path)
+    }
+
+    pub fn put(&self, path: &str) -> Request {
+        self.request(Method::PUT, path)
     }
 
     pub fn patch(&self, path: &str) -> Request {

@@ -4,16 +4,14 @@ use inkhook_egress::Policy;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+use super::call_fields::CallFields;
 use crate::api::body::Patch;
 use crate::api::error::{ApiError, quote};
 use crate::api::known;
-use crate::domain::identity::{CallAction, FilterMode, IncomingCall, NumberKind, Settings};
+use crate::domain::identity::{CallAction, DefaultAction, FilterMode, IncomingCall, NumberKind, Settings};
 use crate::domain::names;
 use crate::domain::phone_number;
 use crate::store::phone_numbers::{AddNumber, NewPhoneNumber, NumberChange};
-
-/// Characters of a URL at most.
-const URL_CHARS: usize = 2_048;
 
 /// A number for an identity that is there.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -49,6 +47,13 @@ pub(in crate::api) struct NestedBody {
     incoming_call_action: Option<CallAction>,
     client_websocket_url: Option<String>,
     incoming_call_webhook_url: Option<String>,
+    /// Asked when the webhook fails or is late.
+    incoming_call_fallback_url: Option<String>,
+    /// What becomes of a call when nobody gave a usable answer: `reject` when left out, or `answer`.
+    #[schema(value_type = Option<String>)]
+    incoming_call_default_action: Option<DefaultAction>,
+    /// How long all the asking may take: 500 to 15,000, 5,000 when left out.
+    incoming_call_timeout_ms: Option<u32>,
     forwarding_target_type: Option<String>,
     forwarding_phone_number: Option<String>,
     forwarding_sip_uri: Option<String>,
@@ -66,6 +71,19 @@ pub(super) struct PatchBody {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     incoming_call_webhook_url: Patch<String>,
+    /// Asked when the webhook fails or is late.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    incoming_call_fallback_url: Patch<String>,
+    /// What becomes of a call when nobody gave a usable answer: `reject`, or `answer`, which needs a
+    /// `client_websocket_url`. Null: `reject`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    incoming_call_default_action: Patch<DefaultAction>,
+    /// How long all the asking may take: 500 to 15,000. Null: 5,000.
+    #[serde(default)]
+    #[schema(value_type = Option<u32>)]
+    incoming_call_timeout_ms: Patch<u32>,
     /// Needs an admin key.
     #[schema(value_type = Option<String>)]
     filter_mode: Option<FilterMode>,
@@ -85,8 +103,7 @@ impl CreateBody {
     pub(super) fn checked(self) -> Result<(String, NewPhoneNumber), ApiError> {
         let handle = names::handle(&self.agent_handle);
         let handle = handle.map_err(|_| ApiError::not_found("agent identity"))?;
-        let call =
-            IncomingCall { action: CallAction::AutoReject, client_websocket_url: None, webhook_url: None };
+        let call = IncomingCall::default();
         let new = new_number(&[], self.kind, self.state, self.number, call, Settings::new())?;
         Ok((handle, new))
     }
@@ -95,27 +112,24 @@ impl CreateBody {
 impl NestedBody {
     /// The number to be made; `place` is where the object stands in the body.
     pub(in crate::api) fn checked(self, place: &[&str], policy: &Policy) -> Result<NewPhoneNumber, ApiError> {
-        let field = |name| [place, &[name]].concat();
-        if let Some(url) = &self.client_websocket_url {
-            check_websocket(&field("client_websocket_url"), url)?;
+        fn patch<T>(given: Option<T>) -> Patch<T> {
+            given.map_or(Patch::Keep, Patch::Set)
         }
-        if let Some(url) = &self.incoming_call_webhook_url {
-            check_webhook(&field("incoming_call_webhook_url"), url, policy)?;
-        }
-        let call = IncomingCall {
-            action: self.incoming_call_action.unwrap_or(CallAction::AutoReject),
-            client_websocket_url: self.client_websocket_url,
-            webhook_url: self.incoming_call_webhook_url,
+        let fields = CallFields {
+            action: self.incoming_call_action,
+            client_websocket_url: patch(self.client_websocket_url),
+            webhook_url: patch(self.incoming_call_webhook_url),
+            fallback_url: patch(self.incoming_call_fallback_url),
+            default_action: patch(self.incoming_call_default_action),
+            timeout_ms: patch(self.incoming_call_timeout_ms),
+            forwarding_target_type: patch(self.forwarding_target_type),
+            forwarding_phone_number: patch(self.forwarding_phone_number),
+            forwarding_sip_uri: patch(self.forwarding_sip_uri),
         };
+        let (change, settings) = fields.checked(place, policy)?;
+        let call = change.applied(IncomingCall::default());
         phone_number::check(&call)
-            .map_err(|lacks| known::at(&field(lacks.field()), lacks.to_string(), "invalid"))?;
-        let patch = |text: Option<String>| text.map_or(Patch::Keep, Patch::Set);
-        let settings = forwarding(
-            place,
-            patch(self.forwarding_target_type),
-            patch(self.forwarding_phone_number),
-            patch(self.forwarding_sip_uri),
-        )?;
+            .map_err(|lacks| known::at(&[place, &[lacks.field()]].concat(), lacks.to_string(), "invalid"))?;
         new_number(place, self.kind, self.state, self.number, call, settings)
     }
 }
@@ -128,25 +142,19 @@ impl PatchBody {
 
     /// The change.
     pub(super) fn checked(self, policy: &Policy) -> Result<NumberChange, ApiError> {
-        if let Patch::Set(url) = &self.client_websocket_url {
-            check_websocket(&["client_websocket_url"], url)?;
-        }
-        if let Patch::Set(url) = &self.incoming_call_webhook_url {
-            check_webhook(&["incoming_call_webhook_url"], url, policy)?;
-        }
-        let settings = forwarding(
-            &[],
-            self.forwarding_target_type,
-            self.forwarding_phone_number,
-            self.forwarding_sip_uri,
-        )?;
-        Ok(NumberChange {
+        let fields = CallFields {
             action: self.incoming_call_action,
-            client_websocket_url: self.client_websocket_url.into(),
-            webhook_url: self.incoming_call_webhook_url.into(),
-            filter_mode: self.filter_mode,
-            settings,
-        })
+            client_websocket_url: self.client_websocket_url,
+            webhook_url: self.incoming_call_webhook_url,
+            fallback_url: self.incoming_call_fallback_url,
+            default_action: self.incoming_call_default_action,
+            timeout_ms: self.incoming_call_timeout_ms,
+            forwarding_target_type: self.forwarding_target_type,
+            forwarding_phone_number: self.forwarding_phone_number,
+            forwarding_sip_uri: self.forwarding_sip_uri,
+        };
+        let (call, settings) = fields.checked(&[], policy)?;
+        Ok(NumberChange { call, filter_mode: self.filter_mode, settings })
     }
 }
 
@@ -168,45 +176,6 @@ fn new_number(
         return Err(known::at(&field("number"), msg, "invalid"));
     }
     Ok(NewPhoneNumber { number, kind: kind.unwrap_or(NumberKind::Local), state, incoming_call, settings })
-}
-
-fn check_websocket(path: &[&str], text: &str) -> Result<(), ApiError> {
-    known::column_text(path, text, URL_CHARS)?;
-    match url::Url::parse(text) {
-        Ok(url) if url.scheme() == "wss" && url.has_host() => Ok(()),
-        _ => Err(known::at(path, "must be a wss:// URL", "invalid")),
-    }
-}
-
-fn check_webhook(path: &[&str], text: &str, policy: &Policy) -> Result<(), ApiError> {
-    known::column_text(path, text, URL_CHARS)?;
-    policy.check_url(text).map_err(|error| known::at(path, error.to_string(), "invalid"))?;
-    Ok(())
-}
-
-fn forwarding(
-    place: &[&str],
-    target_type: Patch<String>,
-    phone: Patch<String>,
-    sip: Patch<String>,
-) -> Result<Settings, ApiError> {
-    let field = |name| [place, &[name]].concat();
-    if let Patch::Set(kind) = &target_type
-        && !["phone", "sip"].contains(&kind.as_str())
-    {
-        let msg = format!("{} is neither phone nor sip", quote(kind));
-        return Err(known::at(&field("forwarding_target_type"), msg, "invalid"));
-    }
-    for (name, text) in [("forwarding_phone_number", &phone), ("forwarding_sip_uri", &sip)] {
-        if let Patch::Set(text) = text {
-            known::at_most(&field(name), text, URL_CHARS)?;
-        }
-    }
-    let mut settings = Settings::new();
-    known::set(&mut settings, "forwarding_target_type", target_type);
-    known::set(&mut settings, "forwarding_phone_number", phone);
-    known::set(&mut settings, "forwarding_sip_uri", sip);
-    Ok(settings)
 }
 
 /// Why a number was not made.

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::sync::atomic::Ordering;
 
+use super::super::call::DecidedBy;
 use super::{Histogram, Metrics, Refusal, Swept};
 
 /// Names of `Recorded` and of the states that ended deliveries have, in the order of their counters.
@@ -23,6 +24,8 @@ pub fn render(metrics: &Metrics, oldest_due_seconds: Option<f64>) -> String {
     counter(&mut out, "inkhook_retries_total", "Deliveries put back after a failure.", metrics.retries.get());
     let refusals = Refusal::ALL.iter().map(|why| (why.name(), metrics.refusals(*why)));
     counters(&mut out, "inkhook_refused_total", "Publishes and mails not taken.", "reason", refusals);
+    let calls = DecidedBy::ALL.iter().map(|by| (by.name(), metrics.calls(*by)));
+    counters(&mut out, "inkhook_calls_total", "Incoming calls decided.", "decided_by", calls);
     let swept = Swept::ALL.iter().map(|what| (what.name(), metrics.swept(*what)));
     counters(&mut out, "inkhook_janitor_rows_total", "Rows removed because of their age.", "table", swept);
     let repairs = metrics.head_repairs.get();

@@ -6,6 +6,7 @@ use inkhook_wire::event::EventType;
 use inkhook_wire::sign::SigningKey;
 
 use super::*;
+use crate::domain::attempt::Recorded;
 use crate::domain::delivery::{ClaimedEvent, DeliveryTarget};
 use crate::domain::number::{DeliveryNo, OrganizationNo, Seq, SubscriptionNo, UrlNo};
 use crate::domain::subscription::Ordering;

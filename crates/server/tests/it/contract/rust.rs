@@ -6,8 +6,9 @@ use inkbox::Inkbox;
 use inkbox::agent_identity::AgentIdentity;
 use inkbox::error::InkboxError;
 use inkbox::identities::HandleUnavailableError;
+use inkbox::phone::types::IncomingCallAction;
 use inkbox::signing_keys::verify_webhook;
-use inkbox::webhooks::types::{MailWebhookPayload, TextWebhookPayload};
+use inkbox::webhooks::types::{MailWebhookPayload, PhoneIncomingCallWebhookPayload, TextWebhookPayload};
 use inkbox::webhooks::{WebhookSubscription, WebhookSubscriptionScope};
 use inkbox::whoami::types::{
     AUTH_SUBTYPE_API_KEY_ADMIN_SCOPED, AUTH_SUBTYPE_API_KEY_AGENT_SCOPED_CLAIMED,
@@ -262,6 +263,48 @@ fn a_phone_number_and_its_texts() {
 
     world.agent.release_phone_number().expect("released");
     refused(404, world.admin.webhooks().subscriptions().get(created.subscription.id));
+}
+
+#[test]
+fn what_happens_to_calls() {
+    let world = World::new();
+    let number = world.agent.provision_phone_number("local", None).expect("a number");
+    let (rules, id) = (world.admin.incoming_call_action(), world.agent.id().to_string());
+    let found = rules.get(Some(&id)).expect("a number has a rule");
+    assert_eq!(found.incoming_call_action, IncomingCallAction::AutoReject);
+    refused(422, rules.get(None));
+    let url = world.receiver.url("/calls");
+    let set = rules.set(IncomingCallAction::Webhook, Some(&id), None, Some(&url)).expect("set");
+    assert_eq!(
+        (set.agent_identity_id.to_string(), set.incoming_call_webhook_url),
+        (id.clone(), Some(url.clone()))
+    );
+    let secret = world.agent.create_signing_key().expect("rotated").signing_key;
+
+    let path = format!("/api/v1/phone/numbers/{}/incoming-calls", number.id);
+    let (status, decision) = world.server.post(&path, &json!({"remote_phone_number": "+15555550199"}));
+    assert_eq!((status, &decision["decided_by"]), (200, &json!("default_action")), "{decision}");
+    let asked = world.receiver.take();
+    assert_eq!(asked.path, "/calls");
+    assert_verifies(&asked, &secret);
+    let payload: PhoneIncomingCallWebhookPayload =
+        serde_json::from_slice(&asked.body).expect("the SDK's own type");
+    assert_eq!(json!(payload.id), decision["call_id"]);
+    let deliveries = world.admin.webhooks();
+    let deliveries = deliveries.deliveries();
+    let logged = wait_for("a line of the log", || {
+        deliveries.list(None, Some(number.id), None, None, None, None).expect("a list").pop()
+    });
+    assert_eq!((json!(logged.event_id), logged.url), (decision["call_id"].clone(), url));
+    assert_eq!((logged.webhook_subscription_id, logged.phone_number_id), (None, Some(number.id)));
+    assert_eq!((logged.request_payload.as_bytes(), logged.replayable), (asked.body.as_slice(), false));
+    refused(422, deliveries.replay(logged.id));
+
+    let forward = rules.set(IncomingCallAction::Forward, Some(&id), None, None).expect("stored");
+    assert_eq!(
+        (forward.incoming_call_action, forward.incoming_call_webhook_url),
+        (IncomingCallAction::Forward, None)
+    );
 }
 
 #[test]

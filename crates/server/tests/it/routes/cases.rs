@@ -62,6 +62,22 @@ pub(super) fn of(route: &Route, names: &Names) -> Vec<Case> {
             events(path, names).into_iter().map(in_batch).collect()
         }
         ("POST", "/api/v1/phone/numbers") => vec![case(path, json!({"agent_handle": names.handle}))],
+        ("GET", "/api/v1/phone/incoming-call-action") => {
+            vec![case(&format!("{path}?agent_identity_id={}", names.identity), Value::Null)]
+        }
+        ("PUT", "/api/v1/phone/incoming-call-action") => {
+            let identity = &names.identity;
+            // A rule is for those who can see the identity.
+            [
+                json!({"agent_identity_id": identity, "incoming_call_action": "auto_reject"}),
+                json!({"agent_identity_id": identity, "incoming_call_action": "webhook"}),
+                json!({"agent_identity_id": identity, "incoming_call_action": "webhook",
+                    "incoming_call_webhook_url": "ftp://mine"}),
+            ]
+            .into_iter()
+            .map(|body| case(path, body))
+            .collect()
+        }
         ("POST", "/api/v1/api-keys") => {
             vec![case(path, json!({"label": "x", "scoped_identity_id": names.identity}))]
         }
@@ -87,6 +103,11 @@ fn by_path(route: &Route, path: &str) -> Vec<Case> {
     if route.path.ends_with("/recover") && route.takes_body {
         let recover = json!({"since": "2026-05-28T00:00:00Z", "which": "all"});
         return vec![case(path, recover.clone()), case(&format!("{path}?dry_run=true"), recover)];
+    }
+    if route.path.ends_with("/incoming-calls") {
+        let call = json!({"remote_phone_number": "+12025550178"});
+        let known = json!({"remote_phone_number": "+12025550178", "call_id": super::NOTHING});
+        return vec![case(path, call), case(path, known)];
     }
     let mut cases = vec![case(path, if route.takes_body { json!({}) } else { Value::Null })];
     if route.method == Method::PATCH {

@@ -19,7 +19,7 @@ const REST: [(&str, &str); 6] = [
 ];
 
 /// Rows that must not exist, each as a query that finds them and a sentence that says what is wrong.
-const BROKEN: [(&str, &str); 16] = [
+const BROKEN: [(&str, &str); 18] = [
     (
         "a queue head is later than a delivery that nothing holds back, or missing",
         "SELECT q.no FROM queue q JOIN subscriptions s ON s.no = q.subscription AND s.status = 'active'
@@ -78,6 +78,18 @@ const BROKEN: [(&str, &str); 16] = [
         "SELECT delivery AS no FROM attempts GROUP BY delivery
          HAVING min(attempt_no) <> 1 OR max(attempt_no) <> count(*) OR count(DISTINCT attempt_no) <> count(*)
             OR count(DISTINCT claim_no) <> count(*)",
+    ),
+    (
+        "a line of the log about a call without the call or its number",
+        "SELECT a.no FROM attempts a LEFT JOIN calls c ON c.no = -a.delivery
+            AND c.organization_id = a.organization_id AND a.attempt_no <= c.attempts
+         LEFT JOIN call_lines l ON l.no = -a.subscription AND l.organization_id = a.organization_id
+         WHERE (a.delivery < 0 OR a.subscription < 0) AND (c.no IS NULL OR l.no IS NULL)",
+    ),
+    (
+        "a call whose last line of the log is gone",
+        "SELECT c.no FROM calls c LEFT JOIN attempts a ON a.delivery = -c.no AND a.attempt_no = c.attempts
+         WHERE a.no IS NULL",
     ),
     (
         "a delivery succeeded without an attempt that did",

@@ -3,7 +3,7 @@
 use inkhook_server::app::App;
 use inkhook_server::domain::api_key::KeyScope;
 use inkhook_server::domain::caller::Scope;
-use inkhook_server::domain::identity::{CallAction, IncomingCall, NumberKind};
+use inkhook_server::domain::identity::{IncomingCall, NumberKind};
 use inkhook_server::domain::number::OrganizationNo;
 use inkhook_server::store::api_keys::{MintKey, NewApiKey};
 use inkhook_server::store::identities::{CreateIdentity, NewIdentity};
@@ -53,11 +53,7 @@ impl Organization {
             number: None,
             kind: NumberKind::Local,
             state: None,
-            incoming_call: IncomingCall {
-                action: CallAction::AutoReject,
-                client_websocket_url: None,
-                webhook_url: None,
-            },
+            incoming_call: IncomingCall::default(),
             settings: serde_json::Map::new(),
         };
         self.make(handle, Some(number)).await

@@ -14,7 +14,7 @@ use inkhook_server::domain::caller::Scope;
 use inkhook_server::domain::delivery::{Claimed, End};
 use inkhook_server::domain::entropy::Entropy;
 use inkhook_server::domain::generations::Generations;
-use inkhook_server::domain::identity::{CallAction, IncomingCall, NumberKind};
+use inkhook_server::domain::identity::{IncomingCall, NumberKind};
 use inkhook_server::domain::number::{DeliveryNo, OrganizationNo};
 use inkhook_server::domain::owner::Owner;
 use inkhook_server::domain::slots::{Bounds, Slots};
@@ -202,8 +202,6 @@ impl StoreBench {
     }
 
     pub async fn agent_of(&self, organization: OrganizationNo, handle: &str) -> Agent {
-        let incoming_call =
-            IncomingCall { action: CallAction::AutoReject, client_websocket_url: None, webhook_url: None };
         let new = NewIdentity {
             organization,
             handle: handle.into(),
@@ -216,7 +214,7 @@ impl StoreBench {
                 number: None,
                 kind: NumberKind::Local,
                 state: None,
-                incoming_call,
+                incoming_call: IncomingCall::default(),
                 settings: serde_json::Map::new(),
             }),
         };

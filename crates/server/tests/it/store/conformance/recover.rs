@@ -121,7 +121,7 @@ async fn failed_is_what_ended_without_success_and_is_not_on_its_way() {
     // One that was replayed, once in vain and once not.
     let replayed = scene.settled(End::OutOfAttempts).await;
     let log = scene.bench.store().attempts(scene.help.admin(), page()).await.unwrap();
-    let line = log.iter().find(|line| line.event_id == replayed).unwrap().id;
+    let line = log.iter().find(|line| line.event_id() == Some(replayed)).unwrap().id;
     scene.bench.store().replay(scene.help.admin(), line).await.unwrap();
     assert_eq!(scene.recover(scene.ever(Which::Failed)).await, [exhausted, lost], "one is being replayed");
     assert!(scene.recover(scene.ever(Which::Failed)).await.is_empty(), "they have succeeded by now");

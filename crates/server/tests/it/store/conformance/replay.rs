@@ -37,7 +37,7 @@ async fn a_replay_is_a_delivery_of_its_own_and_can_be_replayed() {
     let (bench, help, _, first) = one_attempted().await;
     let mut attempt = first;
     let mut request_ids = Vec::new();
-    let event = bench.store().attempt(help.admin(), first).await.unwrap().unwrap().event_id;
+    let event = bench.store().attempt(help.admin(), first).await.unwrap().unwrap().event_id().unwrap();
     for _ in 0..2 {
         let replay = bench.store().replay(help.admin(), attempt).await.unwrap();
         let Replay::Queued(delivery, request_id) = replay else { panic!("{replay:?}") };
@@ -52,7 +52,7 @@ async fn a_replay_is_a_delivery_of_its_own_and_can_be_replayed() {
         let ManualEnd::Attempted(line) = ended else { panic!("{ended:?}") };
         assert!(
             line.by_hand == Some(ByHand::Replay)
-                && line.event_id == event
+                && line.event_id() == Some(event)
                 && line.recorded == Recorded::Failed
         );
         attempt = line.id;
