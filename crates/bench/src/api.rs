@@ -18,6 +18,9 @@ pub const SUBSCRIPTIONS: &str = "/api/v1/webhooks/subscriptions";
 /// The only event type that is measured.
 pub(crate) const EVENT_TYPE: &str = "message.received";
 
+/// A call from somebody.
+pub(crate) const CALL: &str = r#"{"remote_phone_number":"+12025550178"}"#;
+
 /// Where to ask, and as whom.
 #[derive(Debug, Clone)]
 pub struct Api {
@@ -90,6 +93,19 @@ impl Api {
         let (identity, mailbox) = (made["id"].clone(), made["mailbox"]["id"].clone());
         anyhow::ensure!(mailbox.is_string(), "an identity without a mailbox: {made}");
         Ok(Agent { handle: handle.into(), identity, mailbox })
+    }
+
+    /// Makes an identity with a number whose calls are decided by asking this URL; calls to it.
+    ///
+    /// # Errors
+    /// The server refuses.
+    pub fn called(&self, handle: &str, url: &str) -> anyhow::Result<Template> {
+        let number = json!({"incoming_call_action": "webhook", "incoming_call_webhook_url": url});
+        let identity = json!({"agent_handle": handle, "phone_number": number});
+        let made = self.call("POST", "/api/v1/identities", Some(&identity))?;
+        let number = made["phone_number"]["id"].as_str().context("an identity without a number")?;
+        let path = format!("/api/v1/phone/numbers/{number}/incoming-calls");
+        Template::post(self.address, &path, &self.headers, CALL)
     }
 
     /// Removes it again.

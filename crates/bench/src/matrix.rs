@@ -2,6 +2,7 @@
 //! the same run as the raw ceiling that it is compared with.
 
 mod backlog;
+mod calls;
 mod nodes;
 mod startup;
 mod throughput;
@@ -41,7 +42,7 @@ pub const ON_A_FILE: [&str; 1] = ["queue"];
 pub const ON_A_SERVER: [&str; 1] = ["nodes"];
 
 /// The parts that can be asked for.
-pub const PARTS: [&str; 11] = [
+pub const PARTS: [&str; 12] = [
     "single",
     "batch",
     "fan-out",
@@ -49,6 +50,7 @@ pub const PARTS: [&str; 11] = [
     "payload",
     "subscriptions",
     "commit-delay",
+    "calls",
     "start",
     "nodes",
     "queue",
@@ -107,6 +109,9 @@ pub fn run(plan: &Plan) -> anyhow::Result<Table> {
     measure_ceiling(plan, &mut table)?;
     for round in 0..plan.runs {
         throughput::round(plan, &mut table, round);
+        if plan.wants("calls") {
+            attempt(&mut table, "incoming calls", &mut |table| calls::all(plan, table));
+        }
         if plan.wants("nodes") {
             nodes::round(plan, &mut table, round);
         }

@@ -21,7 +21,7 @@ pub(super) struct ReceiveArgs {
     /// Where to listen for TLS, with a certificate that nobody trusts.
     #[arg(long, value_name = "ADDR")]
     tls_listen: Option<SocketAddr>,
-    /// What to do when a path's first segment names no mode: ok, slow-MS, hang, fail-PERCENT, reset, close, drip,
+    /// What to do when a path's first segment names no mode: ok, decline, slow-MS, hang, fail-PERCENT, reset, close, drip,
     /// flood, bomb, garbage, early, busy-SECONDS, redirect, status-CODE.
     #[arg(long, default_value = "ok")]
     mode: Mode,

@@ -15,6 +15,7 @@ use crate::clock::linger;
 use crate::http::Requests;
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+const DECLINE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 19\r\n\r\n{\"action\":\"reject\"}";
 /// Between two bytes of a body that drips.
 const DRIP_EVERY: Duration = Duration::from_millis(500);
 /// Bytes of a body that floods.
@@ -80,6 +81,7 @@ async fn answer(ledger: &Ledger, stream: &mut impl Stream, mode: Mode, group: &s
     };
     let bytes = match mode {
         Mode::Ok => OK.to_vec(),
+        Mode::Decline => DECLINE.to_vec(),
         Mode::Slow(millis) => {
             linger(Duration::from_millis(millis.into())).await;
             OK.to_vec()

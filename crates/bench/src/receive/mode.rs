@@ -8,6 +8,8 @@ use std::str::FromStr;
 pub enum Mode {
     /// `ok`: 200 at once.
     Ok,
+    /// `decline`: 200 at once, with a body that declines a call.
+    Decline,
     /// `slow-N`: 200 after so many milliseconds.
     Slow(u32),
     /// `hang`: no answer, until the sender gives up.
@@ -40,6 +42,7 @@ impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ok => f.write_str("ok"),
+            Self::Decline => f.write_str("decline"),
             Self::Slow(millis) => write!(f, "slow-{millis}"),
             Self::Hang => f.write_str("hang"),
             Self::Fail(percent) => write!(f, "fail-{percent}"),
@@ -67,7 +70,7 @@ impl fmt::Display for UnknownMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "'{}' is none of ok, slow-MS, hang, fail-PERCENT, reset, close, drip, flood, bomb, garbage, early, \
+            "'{}' is none of ok, decline, slow-MS, hang, fail-PERCENT, reset, close, drip, flood, bomb, garbage, early, \
              busy-SECONDS, redirect, status-CODE",
             self.0
         )
@@ -89,6 +92,7 @@ impl FromStr for Mode {
             ("status", Some(status @ 101..=599)) => Self::Status(status),
             _ => match text {
                 "ok" => Self::Ok,
+                "decline" => Self::Decline,
                 "hang" => Self::Hang,
                 "reset" => Self::Reset,
                 "close" => Self::Close,
@@ -112,10 +116,12 @@ mod tests {
     #[test]
     fn a_mode_reads_as_it_is_written() {
         use Mode::{
-            Bomb, Busy, Close, Drip, Early, Fail, Flood, Garbage, Hang, Ok, Redirect, Reset, Slow, Status,
+            Bomb, Busy, Close, Decline, Drip, Early, Fail, Flood, Garbage, Hang, Ok, Redirect, Reset, Slow,
+            Status,
         };
         let all = [
             Ok,
+            Decline,
             Slow(250),
             Hang,
             Fail(30),
