@@ -17,7 +17,7 @@ use crate::store::{Home, Store};
 /// The receiver's group that is measured.
 pub(crate) const MEASURED: &str = "measured";
 /// How long the last deliveries may take after the last publish was answered.
-const DRAIN: Duration = Duration::from_mins(1);
+pub(crate) const DRAIN: Duration = Duration::from_mins(1);
 
 /// Nodes that a measurement may have: beyond, the driver's connections and the machine are the measure.
 pub const MOST_NODES: usize = 8;

@@ -131,7 +131,7 @@ pub(super) struct MatrixArgs {
     /// Threads of the driver, and of the receiver.
     #[arg(long, default_value_t = 1)]
     threads: usize,
-    /// Only this part: single, batch, fan-out, latency, payload, subscriptions, commit-delay, start, nodes
+    /// Only this part: single, batch, fan-out, latency, payload, subscriptions, commit-delay, calls, start, nodes
     /// (Postgres only), queue (SQLite only), neighbours. May be given several times.
     #[arg(long)]
     only: Vec<String>,
