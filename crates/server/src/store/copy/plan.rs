@@ -10,7 +10,8 @@ pub(super) enum How {
     Same,
     /// An acceptance number, or a bound between two of them, becomes one of its day: see [`super::numbers`].
     Seq,
-    /// A delivery's number is its acceptance number's and a position. 0, "before all of them", stays.
+    /// A delivery's number is its acceptance number's and a position. 0, "before all of them", stays, and so does what
+    /// is below: a call.
     Delivery,
     /// An attempt's number becomes one of its day.
     Attempt,
@@ -69,7 +70,13 @@ pub(super) const TABLES: &[Table] = &[
     id, organization_id, identity_id, address, filter_mode, settings, created_ms, updated_ms },
     table! { phone_numbers by (id);
     id, organization_id, identity_id, number, type, state, incoming_call_action, client_websocket_url,
-    incoming_call_webhook_url, filter_mode, settings, created_ms, updated_ms },
+    incoming_call_webhook_url, filter_mode, settings, created_ms, updated_ms, incoming_call_fallback_url,
+    incoming_call_default_action, incoming_call_timeout_ms },
+    table! { call_rules by (identity_id);
+    identity_id, incoming_call_action, client_websocket_url, incoming_call_webhook_url,
+    incoming_call_fallback_url, incoming_call_default_action, incoming_call_timeout_ms, settings },
+    table! { call_lines by (no) [is_numbered true]; no, organization_id, phone_number_id, identity_id },
+    table! { calls by (no) [is_numbered true]; no, organization_id, id, attempts, payload },
     table! { allowed_numbers by (number); number, organization_id },
     table! { reserved_names by (kind, name); kind, name, organization_id, until_ms },
     table! { api_keys by (id);
