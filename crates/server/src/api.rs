@@ -30,6 +30,7 @@ mod owner;
 pub mod page;
 pub mod path;
 mod phone_numbers;
+pub mod read_first;
 mod recover;
 mod signing_keys;
 mod subscriptions;
@@ -92,6 +93,7 @@ fn serve(routes: OpenApiRouter<App>, app: App) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(no_such_route)
         .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .layer(axum::middleware::from_fn(read_first::read_first))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(TraceLayer::new_for_http().make_span_with(span))
         .with_state(app);

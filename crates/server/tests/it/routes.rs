@@ -2,6 +2,7 @@
 //! from its first day: a route that names somebody's rows in a new way fails here until its case is written.
 
 mod cases;
+mod connection;
 mod form;
 mod tenancy;
 
