@@ -45,6 +45,10 @@ pub(super) struct CreateBody {
     #[serde(default)]
     #[schema(value_type = Option<bool>)]
     claim_imessage_number: Given,
+    /// Not supported here.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    imessage_number_type: Given,
 }
 
 /// Its mailbox.
@@ -84,6 +88,7 @@ impl CreateBody {
         known::only_default(&["tunnel"], &self.tunnel, &[json!({}), json!({"tls_mode": "edge"})])?;
         known::only_default(&["vault_secret_ids"], &self.vault_secret_ids, &[json!([])])?;
         known::only_default(&["claim_imessage_number"], &self.claim_imessage_number, &[json!(false)])?;
+        known::only_default(&["imessage_number_type"], &self.imessage_number_type, &[])?;
         let local_part = match &self.mailbox {
             Some(mailbox) => mailbox.checked(mail_domain)?,
             None => None,
@@ -163,6 +168,10 @@ pub(super) struct PatchBody {
     #[serde(default)]
     #[schema(value_type = Option<uuid::Uuid>)]
     imessage_number_id: Given,
+    /// Not supported here.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    imessage_number_type: Given,
 }
 
 impl PatchBody {
@@ -190,6 +199,7 @@ impl PatchBody {
     /// The change.
     pub(super) fn checked(self) -> Result<IdentityChange, ApiError> {
         known::only_default(&["claim_imessage_number"], &self.claim_imessage_number, &[json!(false)])?;
+        known::only_default(&["imessage_number_type"], &self.imessage_number_type, &[])?;
         known::only_default(&["imessage_number_id"], &self.imessage_number_id, &[])?;
         for (name, text, most) in [
             ("display_name", &self.display_name, DISPLAY_NAME_CHARS),

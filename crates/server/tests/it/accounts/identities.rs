@@ -58,6 +58,7 @@ async fn everything_that_clients_can_send_is_known() {
         ("tunnel", json!({"tls_mode": "passthrough"}), vec!["body", "tunnel"]),
         ("vault_secret_ids", json!("*"), vec!["body", "vault_secret_ids"]),
         ("claim_imessage_number", json!(true), vec!["body", "claim_imessage_number"]),
+        ("imessage_number_type", json!("dedicated_inbound"), vec!["body", "imessage_number_type"]),
         ("mailbox", json!({"sending_domain": "mail.acme.test"}), vec!["body", "mailbox", "sending_domain"]),
     ] {
         let body = json!({"agent_handle": "other", field: value});
@@ -153,7 +154,7 @@ async fn left_out_null_and_value_are_three_things() {
     assert_eq!(patch(json!({"contact_sharing_enabled": false})).await["contact_sharing_enabled"], false);
     let bad = server.patch(&one("help")).by_agent(&help).json(json!({"status": "gone"})).send().await;
     bad.invalid(&["body", "status"], "invalid");
-    for field in ["claim_imessage_number", "imessage_number_id"] {
+    for field in ["claim_imessage_number", "imessage_number_id", "imessage_number_type"] {
         let reply = server.patch(&one("help")).by(&acme).json(json!({field: "x"})).send().await;
         reply.invalid(&["body", field], "unsupported");
         server.patch(&one("help")).by(&acme).json(json!({field: null})).send().await.expect(200);
