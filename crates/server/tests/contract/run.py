@@ -1,32 +1,35 @@
-"""Lets an unmodified Inkbox SDK do a day's work against a running server.
+"""Lets an unmodified Inkbox SDK make every call about webhooks that it has, against a running server.
 
-Run by `tests/it/contract/python.rs` with the interpreter of the environment that holds the SDK:
+Run by `tests/it/contract/python.rs` with an interpreter that finds the SDK:
 
-    target/venv-inkbox-0.7.20/bin/python run.py --base-url http://127.0.0.1:8080 --admin-key KEY \
-        --unclaimed-key KEY --mode 0.7.20
+    PYTHONPATH=target/inkbox-0.7.20 target/venv-inkbox/bin/python run.py --base-url http://127.0.0.1:8080 \
+        --admin-key KEY --unclaimed-key KEY --version 0.7.20 --openapi openapi.json --report report.json
 
-Only the SDK talks to the server, but for two calls that no SDK has: publishing an event, and putting a phone call.
-One line a step;
-"skipped" names a step that this version of the SDK has no call for. The first failure ends the run.
+Only the SDK talks to the server, but for two calls that no SDK has: publishing an event, and putting a phone call. What a version has is
+asked of the SDK itself, by the names of calls and of their parameters (`sdk.py`), never by the version's number.
+One line a step; the first failure ends the run. At the end each call must have been made, each of its parameters
+passed, and each route must have refused something.
 """
 
 import argparse
 import http.client
 import importlib.metadata
 import json
-import queue
-import threading
 import time
 import urllib.parse
 import uuid
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import inkbox
-from inkbox import Inkbox, InkboxAPIError, verify_webhook
 from inkbox.identities.exceptions import HandleUnavailableError
+from inkbox.identities.types import IdentityPhoneNumberCreateOptions, IdentityTunnelCreateOptions
 
-DEADLINE_S = 30
+from receiver import DEADLINE_S, Receiver
+from sdk import Sdk, make_client
+
 SUBSCRIPTION_LIMIT = 20
+CREATE, LIST = "webhooks.subscriptions.create", "webhooks.subscriptions.list"
+GET, UPDATE, DELETE = "webhooks.subscriptions.get", "webhooks.subscriptions.update", "webhooks.subscriptions.delete"
+LOG, REPLAY = "webhooks.deliveries.list", "webhooks.deliveries.replay"
 
 MAIL = {
     "id": "0b9c6f1e-5b1a-4c9e-8a53-3d0f5e1a1001",
@@ -43,39 +46,6 @@ MAIL = {
 }
 
 
-class Receiver:
-    """Answers 200 to every POST and keeps what it read."""
-
-    def __init__(self):
-        self.requests = requests = queue.Queue()
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                requests.put((self.path, headers, body))
-                self.send_response(200)
-                self.send_header("Content-Length", "2")
-                self.end_headers()
-                self.wfile.write(b"ok")
-
-            def log_message(self, *_):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def take(self):
-        try:
-            return self.requests.get(timeout=DEADLINE_S)
-        except queue.Empty:
-            raise AssertionError(f"no POST arrived within {DEADLINE_S} s") from None
-
-    def assert_quiet(self):
-        assert self.requests.empty(), f"an unexpected POST: {self.requests.get()}"
-
-
 def wait_for(what, look):
     """Asks until there is an answer; the one place that waits for something that gives no sign."""
     deadline = time.monotonic() + DEADLINE_S
@@ -86,28 +56,22 @@ def wait_for(what, look):
     raise AssertionError(f"no {what} within {DEADLINE_S} s")
 
 
-def expect(status, call, kind=InkboxAPIError):
-    """The SDK raises `kind` with this status and a detail worth reading."""
-    try:
-        answer = call()
-    except InkboxAPIError as error:
-        assert type(error) is kind, f"expected {kind.__name__}, got {type(error).__name__}: {error}"
-        assert error.status_code == status, f"expected {status}, got {error}"
-        assert error.detail, "the error has a detail"
-        return error.detail if isinstance(error.detail, str) else json.dumps(error.detail)
-    raise AssertionError(f"expected {status}, got the answer {answer!r}")
-
-
 class Run:
     def __init__(self, options):
         self.options = options
-        self.old = options.mode == "0.4.6"
-        self.admin = self.client(options.admin_key)
+        routes = [
+            f"{method.upper()} {path}"
+            for path, item in json.load(open(options.openapi))["paths"].items()
+            for method in item
+        ]
+        self.sdk = Sdk(self.client(options.admin_key), routes)
+        self.stranger = self.client("ApiKey_00000000-0000-4000-8000-000000000000.nobody-has-this-key")
+        self.unclaimed = self.client(options.unclaimed_key)
         self.receiver = Receiver()
-        self.steps = 0
+        self.agents_have_keys = self.sdk.has("signing_keys.create_or_rotate")
 
     def client(self, key):
-        return Inkbox(api_key=key, base_url=self.options.base_url)
+        return make_client(key, self.options.base_url)
 
     def publish(self, event):
         return self.post("/api/v1/events", event, 202)
@@ -124,18 +88,24 @@ class Run:
         return json.loads(text)
 
     def all(self):
+        print(f"calls of inkbox {self.options.version} that are about webhooks: {', '.join(sorted(self.sdk.calls))}")
         for step in (
             self.whoami,
             self.identity,
+            self.more_identities,
+            self.mailboxes,
             self.subscription,
             self.lists,
             self.changes,
             self.delivery,
             self.log,
             self.replay,
+            self.signing_keys,
             self.scoped_key,
             self.phone,
+            self.incoming_calls,
             self.calls,
+            self.signup,
             self.unauthorized,
             self.forbidden,
             self.not_found,
@@ -143,96 +113,212 @@ class Run:
             self.invalid,
             self.deletes,
         ):
-            skipped = step()
-            print(f"skipped {step.__name__}: {skipped}" if skipped else f"ok {step.__name__}", flush=True)
-            self.steps += not skipped
+            step()
+            print(f"ok {step.__name__}", flush=True)
         self.receiver.assert_quiet()
-        print(f"{self.steps} steps of inkbox {self.options.mode} passed")
+        faults = list(self.sdk.faults())
+        assert not faults, "\n".join(["the run is not complete:", *faults])
+        with open(self.options.report, "w") as report:
+            json.dump(self.sdk.report(), report)
+        print(f"{len(self.sdk.calls)} calls of inkbox {self.options.version} made")
 
     def whoami(self):
-        me = self.admin.whoami()
+        me = self.sdk("whoami")
         assert me.auth_type == "api_key", me
         assert me.auth_subtype == inkbox.AUTH_SUBTYPE_API_KEY_ADMIN_SCOPED, me
         assert me.organization_id, me
         self.organization = me.organization_id
+        if self.sdk.has("with_response_metadata"):
+            # The scoped client is another object, so its call is part of this one.
+            answer = self.sdk("with_response_metadata", lambda scoped: scoped.whoami())
+            assert (answer.data.organization_id, answer.notices) == (self.organization, None), answer
 
     def identity(self):
-        self.agent = self.admin.create_identity("help-desk", display_name="Help", description=None)
+        sdk = self.sdk
+        self.agent = sdk("create_identity", "help-desk", display_name="Help", description=None)
         assert self.agent.agent_handle == "help-desk"
         assert self.agent.display_name == "Help"
         self.mailbox = self.agent.mailbox
         assert self.mailbox.email_address.startswith("help-desk@"), self.mailbox
         assert self.agent.email_address == self.mailbox.email_address
-        again = self.admin.get_identity("help-desk")
+        again = sdk("get_identity", "help-desk")
         assert (again.id, again.mailbox.id) == (self.agent.id, self.mailbox.id)
-        assert "help-desk" in [agent.agent_handle for agent in self.admin.list_identities()]
-        assert self.mailbox.id in [mailbox.id for mailbox in self.admin.mailboxes.list()]
+        assert "help-desk" in [agent.agent_handle for agent in sdk("list_identities")]
+
+    def more_identities(self):
+        """The other settings of an identity: those that are kept, and those that have no function here."""
+        sdk = self.sdk
+        number = IdentityPhoneNumberCreateOptions(
+            type="local", incoming_call_action="webhook", incoming_call_webhook_url=f"{self.receiver.url}/call"
+        )
+        settings = sdk.known("create_identity", imessage_enabled=True, contact_sharing_enabled=False)
+        front = sdk(
+            "create_identity", "front-desk", email_local_part="front", sending_domain=None,
+            tunnel=IdentityTunnelCreateOptions(tls_mode="edge"), phone_number=number, **settings,
+        )
+        assert front.email_address.startswith("front@"), front
+        assert front.phone_number.incoming_call_webhook_url == f"{self.receiver.url}/call", front.phone_number
+        assert sdk("get_identity", "front-desk").phone_number.incoming_call_action == "webhook"
+        sdk.refused(422, "create_identity", "vault-desk", vault_secret_ids=[uuid.uuid4()])
+        for asked in ({"claim_imessage_number": True}, {"imessage_number_type": "dedicated_inbound"}):
+            if asked := sdk.known("create_identity", **asked):
+                detail = sdk.refused(422, "create_identity", "line-desk", imessage_enabled=True, **asked)
+                assert "is not supported by this server" in detail, detail
+
+        self.change_identity("identity.update", (), front)
+        if sdk.has("identity.update", "new_handle"):
+            sdk("identity.update", on=front, new_handle="front-office")
+            assert sdk("get_identity", "front-office").id == front.id
+        sdk("identity.delete", on=front)
+        if sdk.has("identities.create"):
+            self.identities_resource()
+
+    def change_identity(self, update, values, identity):
+        """Changes every setting that this version of the call has. `values` come before the settings."""
+        sdk = self.sdk
+        on = identity if update.startswith("identity.") else None
+        sdk(update, *values, on=on, display_name="Front", description="Where people come in")
+        kept = sdk("get_identity", identity.agent_handle)
+        assert (kept.display_name, kept.description) == ("Front", "Where people come in"), kept
+        sdk(update, *values, on=on, display_name=None, description=None)
+        assert sdk("get_identity", identity.agent_handle).description is None
+        for mode in ("imessage", "mail", "phone", "slack"):
+            for setting in (f"{mode}_filter_mode", f"{mode}_inbound_filter_mode", f"{mode}_outbound_filter_mode"):
+                if asked := sdk.known(update, **{setting: "whitelist"}):
+                    sdk(update, *values, on=on, **asked)
+                    kept = getattr(sdk("get_identity", identity.agent_handle), setting)
+                    # Since modes have directions, the SDK itself shows the phone's mode as iMessage's, too.
+                    shared = setting == "imessage_filter_mode" and sdk.has(update, "phone_inbound_filter_mode")
+                    assert shared or kept == "whitelist", (setting, kept)
+        asked = sdk.known(update, imessage_enabled=True, contact_sharing_enabled=False, status="active")
+        if asked:
+            sdk(update, *values, on=on, **asked)
+        if sdk.has(update, "imessage_enabled"):
+            assert sdk("get_identity", identity.agent_handle).imessage_enabled is True
+        for name, value in (
+            ("imessage_number_id", uuid.uuid4()),
+            ("claim_imessage_number", True),
+            ("imessage_number_type", "dedicated_inbound"),
+        ):
+            if asked := sdk.known(update, **{name: value}):
+                if name != "imessage_number_id":
+                    asked |= sdk.known(update, idempotency_key="once")
+                detail = sdk.refused(422, update, *values, on=on, **asked)
+                assert "is not supported by this server" in detail, detail
+
+    def identities_resource(self):
+        sdk = self.sdk
+        made = sdk("identities.create", agent_handle="side-desk", display_name="Side", description=None,
+                   imessage_enabled=False, contact_sharing_enabled=False,
+                   mailbox=inkbox.IdentityMailboxCreateOptions(email_local_part="side"),
+                   tunnel=IdentityTunnelCreateOptions(tls_mode="edge"),
+                   phone_number=IdentityPhoneNumberCreateOptions(type="local"))
+        assert made.agent_handle == "side-desk", made
+        sdk.refused(422, "identities.create", agent_handle="vault-desk", vault_secret_ids=[uuid.uuid4()])
+        sdk.refused(422, "identities.create", agent_handle="line-desk", imessage_enabled=True,
+                    claim_imessage_number=True)
+        found = sdk("identities.get", "side-desk")
+        assert (found.id, found.mailbox.email_address.split("@")[0]) == (made.id, "side"), found
+        assert "side-desk" in [identity.agent_handle for identity in sdk("identities.list")]
+        self.change_identity("identities.update", ("side-desk",), made)
+        sdk("identities.release_phone_number", "side-desk")
+        sdk.refused(404, "identities.release_phone_number", "side-desk")
+        sdk("identities.delete", "side-desk")
+        sdk.refused(404, "identities.get", "side-desk")
+
+    def mailboxes(self):
+        sdk = self.sdk
+        address = self.mailbox.email_address
+        assert self.mailbox.id in [mailbox.id for mailbox in sdk("mailboxes.list")]
+        assert sdk("mailboxes.get", address).id == self.mailbox.id
+        assert sdk("mailboxes.update", address, filter_mode="whitelist").filter_mode == "whitelist"
+        assert sdk("mailboxes.update", address, filter_mode="blacklist").filter_mode == "blacklist"
+        signature = sdk.known(
+            "mailboxes.update", signature_html="<b>Help</b>", signature_text="Help", signature_enabled=True
+        )
+        if signature:
+            changed = sdk("mailboxes.update", address, **signature)
+            assert {name: getattr(changed, name) for name in signature} == signature, changed
+        sdk.refused(422, "mailboxes.update", address, filter_mode="greylist")
+        sdk.refused(404, "mailboxes.get", "nobody@client.test")
 
     def subscription(self):
-        subscriptions = self.admin.webhooks.subscriptions
+        sdk = self.sdk
         self.url = f"{self.receiver.url}/hook"
-        if self.old:
-            # This SDK knows only the organisation's key, and a create answer has none for it.
-            self.secret = self.admin.create_signing_key().signing_key
-        options = dict(url=self.url, event_types=["message.received", "message.bounced"], mailbox_id=self.mailbox.id)
-        if not self.old:
-            options["auth_token"] = "token-1"
-        self.hook = subscriptions.create(**options)
+        if not self.agents_have_keys:
+            # Such an SDK knows only the organisation's key, and a create answer has none for it.
+            self.secret = sdk("create_signing_key").signing_key
+        options = sdk.known(CREATE, auth_token="token-1", context_config={"email": {"mode": "window", "hours": 24}})
+        self.hook = sdk(
+            CREATE, url=self.url, event_types=["message.received", "message.bounced"], mailbox_id=self.mailbox.id,
+            **options,
+        )
         assert self.hook.url == self.url
         assert self.hook.event_types == ["message.received", "message.bounced"]
         assert self.hook.mailbox_id == self.mailbox.id
         assert self.hook.status == "active"
         assert self.hook.organization_id == self.organization
-        if not self.old:
-            assert self.hook.signing_key, "the first create shows the key that it made"
+        if "auth_token" in options:
             assert self.hook.has_auth_token and self.hook.auth_token == "token-1", self.hook
+        if "context_config" in options:
+            assert self.hook.context_config["email"] == options["context_config"]["email"], self.hook
+        if self.agents_have_keys:
+            assert self.hook.signing_key, "the first create shows the key that it made"
             self.secret = self.hook.signing_key
-            status = self.admin.signing_keys.get_status("help-desk")
-            assert status.configured and status.created_at, status
-            second = subscriptions.create(
-                url=f"{self.receiver.url}/second", event_types=["message.sent"], agent_identity_id=self.agent.id
-            )
-            assert second.signing_key is None, "the key is shown once"
-            assert second.agent_identity_id == self.agent.id
-            subscriptions.delete(second.id)
+        if sdk.has(CREATE, "agent_identity_id"):
+            for event_type in ("imessage.received", *(["message.sent"] if sdk.has(LIST, "scope") else [])):
+                other = sdk(CREATE, url=f"{self.receiver.url}/x", event_types=[event_type],
+                            agent_identity_id=self.agent.id)
+                assert other.agent_identity_id == self.agent.id
+                assert getattr(other, "signing_key", None) is None, "the key is shown once"
+                assert [row.id for row in sdk(LIST, agent_identity_id=self.agent.id)] == [other.id]
+                sdk(DELETE, other.id)
+
+    def ids(self, **filters):
+        return [row.id for row in self.sdk(LIST, **filters)]
 
     def lists(self):
-        subscriptions = self.admin.webhooks.subscriptions
-        other = subscriptions.create(
-            url=f"{self.receiver.url}/other", event_types=["message.failed"], mailbox_id=self.mailbox.id
-        )
-
-        def ids(**filters):
-            return [row.id for row in subscriptions.list(**filters)]
-
-        assert ids() == [other.id, self.hook.id], "newest first"
-        assert ids(mailbox_id=self.mailbox.id) == [other.id, self.hook.id]
-        assert ids(url=self.url) == [self.hook.id]
-        assert ids(event_type="message.failed") == [other.id]
-        assert ids(mailbox_id=self.mailbox.id, event_type="message.bounced") == [self.hook.id]
+        sdk, ids, old = self.sdk, self.ids, self.hook.id
+        new = sdk(
+            CREATE, url=f"{self.receiver.url}/other", event_types=["message.failed"], mailbox_id=self.mailbox.id
+        ).id
+        assert ids() == [new, old], "newest first"
+        assert ids(mailbox_id=self.mailbox.id) == [new, old]
+        assert ids(url=self.url) == [old]
+        assert ids(event_type="message.failed") == [new]
+        assert ids(mailbox_id=self.mailbox.id, event_type="message.bounced") == [old]
         assert ids(event_type="message.sent") == []
         assert ids(mailbox_id=uuid.uuid4()) == []
-        if not self.old:
-            assert ids(agent_identity_id=self.agent.id, scope="identity") == [other.id, self.hook.id]
-        subscriptions.delete(other.id)
-        assert ids() == [self.hook.id], "a deleted one is not listed"
+        if sdk.has(LIST, "scope"):
+            assert ids(agent_identity_id=self.agent.id, scope="identity") == [new, old]
+            sdk.refused(401, LIST, on=self.stranger, scope="identity")
+        sdk(DELETE, new)
+        assert ids() == [old], "a deleted one is not listed"
 
     def changes(self):
-        subscriptions = self.admin.webhooks.subscriptions
-        assert subscriptions.get(self.hook.id).url == self.url
-        changed = subscriptions.update(self.hook.id, event_types=["message.received"])
+        sdk, hook = self.sdk, self.hook.id
+        assert sdk(GET, hook).url == self.url
+        changed = sdk(UPDATE, hook, event_types=["message.received"])
         assert (changed.event_types, changed.url) == (["message.received"], self.url)
         self.url = f"{self.receiver.url}/moved"
-        assert subscriptions.update(self.hook.id, url=self.url).url == self.url
-        assert subscriptions.update(self.hook.id).url == self.url, "an empty change changes nothing"
-        if not self.old:
+        assert sdk(UPDATE, hook, url=self.url).url == self.url
+        assert sdk(UPDATE, hook).url == self.url, "an empty change changes nothing"
+        if sdk.has(UPDATE, "context_config"):
             config = {"email": {"mode": "count", "count": 5}}
-            changed = subscriptions.update(self.hook.id, context_config=config, auth_token=None)
+            changed = sdk(UPDATE, hook, context_config=config)
             assert changed.context_config["email"] == config["email"], changed
+            assert not sdk(UPDATE, hook, context_config=None).context_config
+        if sdk.has(UPDATE, "auth_token"):
+            changed = sdk(UPDATE, hook, auth_token=None)
             assert not changed.has_auth_token and changed.auth_token is None, changed
-            assert not subscriptions.update(self.hook.id, context_config=None).context_config
-            assert subscriptions.update(self.hook.id, auth_token="token-2").has_auth_token
-        stored = subscriptions.get(self.hook.id)
+            assert sdk(UPDATE, hook, auth_token="token-2").has_auth_token
+        if sdk.has(UPDATE, "scope"):
+            mixed = sdk(CREATE, url=f"{self.receiver.url}/x", event_types=["message.sent", "text.sent"],
+                        agent_identity_id=self.agent.id)
+            changed = sdk(UPDATE, mixed.id, event_types=["text.sent", "call.ended"], scope="identity")
+            assert changed.event_types == ["text.sent", "call.ended"], changed
+            sdk(DELETE, mixed.id, scope="identity")
+        stored = sdk(GET, hook)
         assert (stored.url, stored.event_types) == (self.url, ["message.received"])
 
     def delivery(self):
@@ -240,225 +326,329 @@ class Run:
         event = {"event_type": "message.received", "mailbox_id": str(self.mailbox.id), "data": {"message": message}}
         published = self.publish(event)
         assert published["deliveries"] == 1 and published["duplicate"] is False, published
-        path, headers, body = self.receiver.take()
-        self.verify(path, headers, body)
+        headers, body = self.receive(self.secret)
         envelope = json.loads(body)
         assert envelope["id"] == published["id"]
         assert envelope["event_type"] == "message.received"
         assert envelope["data"]["message"]["body"] == MAIL["body"]
         assert envelope["data"]["message"]["email_address"] == self.mailbox.email_address
         assert envelope["data"]["contacts"] == [] and envelope["data"]["agent_identities"] == []
+        if self.sdk.has(UPDATE, "auth_token"):
+            assert headers["authorization"] == "Bearer token-2", "the token in force"
         self.event_id, self.first = published["id"], (headers["x-inkbox-request-id"], body)
 
-    def verify(self, path, headers, body):
-        """The SDK's own function accepts what arrived, and nothing else."""
+    def receive(self, secret):
+        """The next POST, which the SDK's own function accepts, and nothing else."""
+        path, headers, body = self.receiver.take()
         assert path == "/moved", path
-        assert verify_webhook(payload=body, headers=headers, secret=self.secret), headers
-        assert verify_webhook(payload=body, headers=headers, secret=self.secret.removeprefix("whsec_"))
-        assert not verify_webhook(payload=body + b" ", headers=headers, secret=self.secret)
-        assert not verify_webhook(payload=body, headers=headers, secret=self.secret + "x")
+
+        def verify(payload=body, headers=headers, secret=secret):
+            return self.sdk("inkbox.verify_webhook", payload=payload, headers=headers, secret=secret)
+
+        assert verify(), headers
+        assert verify(secret=secret.removeprefix("whsec_"))
+        assert not verify(payload=body + b" ")
+        assert not verify(secret=secret + "x")
         timestamp = int(headers["x-inkbox-timestamp"])
-        later = {**headers, "x-inkbox-timestamp": str(timestamp + 1)}
-        assert not verify_webhook(payload=body, headers=later, secret=self.secret)
+        assert not verify(headers={**headers, "x-inkbox-timestamp": str(timestamp + 1)})
         assert abs(timestamp - time.time()) < 300, "receivers refuse more"
         assert headers["content-type"].startswith("application/json"), headers
-        if not self.old:
-            assert headers["authorization"] == "Bearer token-2", "the token in force"
+        return headers, body
 
     def log(self):
-        if self.old:
-            return "inkbox 0.4.6 has no call for /webhooks/deliveries"
-        deliveries = self.admin.webhooks.deliveries
-        [row] = wait_for("logged attempt", lambda: deliveries.list(subscription_id=self.hook.id))
+        if not self.sdk.has(LOG):
+            return
+        log = lambda **filters: self.sdk(LOG, **filters)
+        [row] = wait_for("logged attempt", lambda: log(subscription_id=self.hook.id))
         assert (row.event_id, row.event_type, row.url) == (self.event_id, "message.received", self.url), row
         assert row.request_payload.encode() == self.first[1], "the log holds the bytes that were sent"
         assert (row.response_status, row.response_body, row.error_detail) == (200, "ok", None), row
         assert row.duration_ms is not None and row.webhook_subscription_id == self.hook.id, row
-        assert row.is_replay is False and row.replayable is True, row
-        assert [r.id for r in deliveries.list(event_type="message.received", success=True)] == [row.id]
-        assert deliveries.list(subscription_id=self.hook.id, success=False) == []
-        assert deliveries.list(event_type="message.sent") == []
-        assert deliveries.list(subscription_id=self.hook.id, limit=1, offset=1) == []
+        assert row.is_replay is False and getattr(row, "replayable", True) is True, row
+        assert [r.id for r in log(event_type="message.received", success=True)] == [row.id]
+        assert log(subscription_id=self.hook.id, success=False) == []
+        assert log(event_type="message.sent") == []
+        assert log(phone_number_id=uuid.uuid4()) == [], "no incoming call was asked about"
+        assert log(subscription_id=self.hook.id, limit=1, offset=1) == []
         self.logged = row
 
     def replay(self):
-        if self.old:
-            return "inkbox 0.4.6 has no call for a replay"
-        deliveries = self.admin.webhooks.deliveries
-        again = deliveries.replay(self.logged.id)
+        if not self.sdk.has(REPLAY):
+            return
+        again = self.sdk(REPLAY, self.logged.id)
         assert again.is_replay and again.id != self.logged.id, again
         assert (again.event_id, again.response_status) == (self.event_id, 200), again
-        path, headers, body = self.receiver.take()
-        self.verify(path, headers, body)
+        headers, body = self.receive(self.secret)
         assert body == self.first[1], "the same event, byte for byte"
         assert headers["x-inkbox-request-id"] != self.first[0], "under a fresh request id"
-        assert [row.id for row in deliveries.list(subscription_id=self.hook.id)] == [again.id, self.logged.id]
+        rows = self.sdk(LOG, subscription_id=self.hook.id)
+        assert [row.id for row in rows] == [again.id, self.logged.id]
+
+    def signing_keys(self):
+        sdk = self.sdk
+        sdk.refused(403, "create_signing_key", on=self.unclaimed)
+        if not self.agents_have_keys:
+            return
+        status = sdk("signing_keys.get_status", "help-desk")
+        assert status.configured and status.created_at, status
+        assert sdk("identity.get_signing_key_status", on=self.agent).created_at == status.created_at
+        assert sdk("signing_keys.get_status").configured is True
+        for rotate in (
+            lambda: sdk("signing_keys.create_or_rotate", "help-desk"),
+            lambda: sdk("identity.create_signing_key", on=self.agent),
+        ):
+            old, self.secret = self.secret, rotate().signing_key
+            sdk(REPLAY, self.logged.id)
+            headers, body = self.receive(self.secret)
+            assert not sdk("inkbox.verify_webhook", payload=body, headers=headers, secret=old), "the old key is out"
+        # The organisation's key, which is for identities without their own.
+        assert sdk("create_signing_key").signing_key != self.secret
+        assert sdk("signing_keys.create_or_rotate").signing_key
+        sdk(REPLAY, self.logged.id)
+        self.receive(self.secret)
+        for name in ("signing_keys.create_or_rotate", "signing_keys.get_status"):
+            sdk.refused(404, name, "nobody")
+            sdk.refused(403, name, "unclaimed", on=self.unclaimed)
+            sdk.refused(401, name, on=self.stranger)
 
     def scoped_key(self):
-        other = self.admin.create_identity("night-desk")
-        created = self.admin.api_keys.create(label="night desk", scoped_identity_id=other.id)
+        sdk = self.sdk
+        other = sdk("create_identity", "night-desk")
+        created = sdk("api_keys.create", label="night desk", description="At night", scoped_identity_id=other.id)
         assert created.record.scoped_identity_id == other.id
         agent = self.client(created.api_key)
-        me = agent.whoami()
+        me = sdk("whoami", on=agent)
         assert me.auth_subtype == inkbox.AUTH_SUBTYPE_API_KEY_AGENT_SCOPED_CLAIMED, me
-        assert agent.webhooks.subscriptions.list() == [], "another identity's subscriptions are not shown"
-        expect(404, lambda: agent.webhooks.subscriptions.get(self.hook.id))
-        expect(404, lambda: agent.webhooks.subscriptions.delete(self.hook.id))
-        own = agent.webhooks.subscriptions.create(
-            url=f"{self.receiver.url}/night", event_types=["message.received"], mailbox_id=other.mailbox.id
-        )
-        assert [row.id for row in agent.webhooks.subscriptions.list()] == [own.id]
-        expect(403, lambda: agent.api_keys.create(label="x", scoped_identity_id=other.id))
-        other.delete()
-        expect(401, agent.whoami)
+        assert sdk(LIST, on=agent) == [], "another identity's subscriptions are not shown"
+        sdk.refused(404, GET, self.hook.id, on=agent)
+        sdk.refused(404, UPDATE, self.hook.id, on=agent, url=self.url)
+        sdk.refused(404, DELETE, self.hook.id, on=agent)
+        sdk.refused(404, CREATE, on=agent, url=self.url, event_types=["message.sent"], mailbox_id=self.mailbox.id)
+        assert [identity.agent_handle for identity in sdk("list_identities", on=agent)] == ["night-desk"]
+        own = sdk(CREATE, on=agent, url=f"{self.receiver.url}/night", event_types=["message.received"],
+                  mailbox_id=other.mailbox.id)
+        assert [row.id for row in sdk(LIST, on=agent)] == [own.id]
+        sdk.refused(403, "api_keys.create", on=agent, label="x", scoped_identity_id=other.id)
+        sdk.refused(403, "mailboxes.update", other.mailbox.email_address, on=agent, filter_mode="whitelist")
+        sdk("create_signing_key", on=agent)
+        sdk("identity.delete", on=other)
+        sdk.refused(401, "whoami", on=agent)
 
     def phone(self):
-        number = self.agent.provision_phone_number()
+        sdk, agent = self.sdk, self.agent
+        number = sdk("identity.provision_phone_number", on=agent)
         assert number.number.startswith("+1"), number
-        hook = self.admin.webhooks.subscriptions.create(
-            url=f"{self.receiver.url}/texts", event_types=["text.received"], phone_number_id=number.id
-        )
+        hook = sdk(CREATE, url=f"{self.receiver.url}/texts", event_types=["text.received"], phone_number_id=number.id)
         assert hook.phone_number_id == number.id
-        listed = self.admin.webhooks.subscriptions.list(phone_number_id=number.id)
-        assert [row.id for row in listed] == [hook.id]
-        assert number.id in [row.id for row in self.admin.phone_numbers.list()]
-        self.agent.release_phone_number()
-        expect(404, lambda: self.admin.webhooks.subscriptions.get(hook.id))
+        assert self.ids(phone_number_id=number.id) == [hook.id]
+        assert number.id in [row.id for row in sdk("phone_numbers.list")]
+        assert sdk("phone_numbers.get", number.id).number == number.number
+        self.change_number(number.id)
+        sdk("identity.release_phone_number", on=agent)
+        sdk.refused(404, GET, hook.id)
+        sdk.refused(404, "phone_numbers.get", number.id)
+        again = sdk("identity.provision_phone_number", on=agent, type="local", state="NY")
+        sdk.refused(409, "identity.provision_phone_number", on=agent)
+        assert sdk("identity.refresh", on=agent).phone_number.id == again.id
+        sdk("phone_numbers.release", again.id)
+        sdk.refused(404, "phone_numbers.release", again.id)
+        sdk.refused(404, "identity.release_phone_number", on=agent)
+        bare = sdk("phone_numbers.provision", agent_handle="help-desk", type="local", state="CA")
+        sdk.refused(409, "phone_numbers.provision", agent_handle="help-desk")
+        sdk.refused(404, "phone_numbers.provision", agent_handle="nobody")
+        sdk("phone_numbers.release", bare.id)
+        sdk("identity.refresh", on=agent)
+
+    def change_number(self, number):
+        sdk, url = self.sdk, f"{self.receiver.url}/call"
+        sdk.refused(422, "phone_numbers.update", number, incoming_call_action="webhook")
+        sdk.refused(404, "phone_numbers.update", uuid.uuid4(), incoming_call_action="auto_reject")
+        changed = sdk("phone_numbers.update", number, incoming_call_action="webhook", incoming_call_webhook_url=url)
+        assert (changed.incoming_call_action, changed.incoming_call_webhook_url) == ("webhook", url), changed
+        media = "wss://client.test/media"
+        changed = sdk("phone_numbers.update", number, incoming_call_action="auto_accept", client_websocket_url=media)
+        assert (changed.client_websocket_url, changed.incoming_call_webhook_url) == (media, url), changed
+        changed = sdk("phone_numbers.update", number, incoming_call_action="auto_reject", client_websocket_url=None,
+                      incoming_call_webhook_url=None)
+        assert (changed.client_websocket_url, changed.incoming_call_webhook_url) == (None, None), changed
+        assert sdk("phone_numbers.update", number, filter_mode="whitelist").filter_mode == "whitelist"
+        target = sdk.known("phone_numbers.update", forwarding_target_type="sip",
+                           forwarding_phone_number=None, forwarding_sip_uri="sip:desk@client.test")
+        if target:
+            changed = sdk("phone_numbers.update", number, **target)
+            assert changed.forwarding_sip_uri == "sip:desk@client.test", changed
+
+    def incoming_calls(self):
+        """The call action as a resource of its own."""
+        sdk, read, write = self.sdk, "incoming_call_action.get", "incoming_call_action.set"
+        own_read, own_write = "identity.get_incoming_call_action", "identity.set_incoming_call_action"
+        if not sdk.has(read):
+            return
+        agent, url, media = self.agent.id, f"{self.receiver.url}/call", "wss://client.test/media"
+        if sdk.served("PUT", "/api/v1/phone/incoming-call-action") is None:
+            sdk.unserved(read, agent_identity_id=agent)
+            sdk.unserved(write, agent_identity_id=agent, incoming_call_action="auto_reject")
+            sdk.unserved(own_read, on=self.agent)
+            sdk.unserved(own_write, on=self.agent, incoming_call_action="auto_reject")
+            return
+        sdk.refused(422, read)
+        sdk.refused(404, read, agent_identity_id=uuid.uuid4())
+        sdk.refused(404, read, agent_identity_id=agent)
+        sdk.refused(422, write, agent_identity_id=agent, incoming_call_action="webhook")
+        sdk.refused(404, write, agent_identity_id=uuid.uuid4(), incoming_call_action="auto_reject")
+        sdk.refused(401, write, on=self.stranger, agent_identity_id=agent, incoming_call_action="auto_reject")
+        for get, put, on, whose in (
+            (read, write, None, {"agent_identity_id": agent}),
+            (own_read, own_write, self.agent, {}),
+        ):
+            done = sdk(put, on=on, **whose, incoming_call_action="webhook", incoming_call_webhook_url=url)
+            assert (done.agent_identity_id, done.incoming_call_action) == (agent, "webhook"), done
+            assert sdk(get, on=on, **whose).incoming_call_webhook_url == url
+            done = sdk(put, on=on, **whose, incoming_call_action="auto_accept", client_websocket_url=media)
+            assert done.client_websocket_url == media, done
+            target = sdk.known(put, forwarding_target_type="sip", forwarding_phone_number=None,
+                               forwarding_sip_uri="sip:desk@client.test")
+            if target:
+                done = sdk(put, on=on, **whose, incoming_call_action="forward", **target)
+                assert done.forwarding_sip_uri == "sip:desk@client.test", done
+            sdk(put, on=on, **whose, incoming_call_action="auto_reject")
+            assert sdk(get, on=on, **whose).incoming_call_action == "auto_reject"
+
+    def signup(self):
+        """Always told where to sign up: these calls know neither the client's address nor the environment's."""
+        base_url, key = self.options.base_url, self.options.admin_key
+        more = self.sdk.known("signup", harness="tests", invitation_token="a2ai_" + 43 * "x")
+        self.sdk.unserved("signup", "ana@client.test", note_to_human="Hello", display_name="Desk",
+                          agent_handle="new-desk", email_local_part="new", base_url=base_url, **more)
+        self.sdk.unserved("verify_signup", key, "123456", base_url=base_url)
+        self.sdk.unserved("resend_signup_verification", key, base_url=base_url)
+        self.sdk.unserved("get_signup_status", key, base_url=base_url)
 
     def calls(self):
         """An identity says what happens to its calls before it has a number; the number then says the same."""
-        if self.old:
-            return "this version has no incoming_call_action"
-        rules, mine = self.admin.incoming_call_action, {"agent_identity_id": self.agent.id}
-        expect(404, lambda: rules.get(**mine))
-        expect(422, lambda: rules.get())
-        expect(404, lambda: rules.get(agent_identity_id=uuid.uuid4()))
-        expect(422, lambda: rules.set(incoming_call_action="webhook", **mine))
-        hook = f"{self.receiver.url}/calls"
-        made = rules.set(incoming_call_action="webhook", incoming_call_webhook_url=hook, **mine)
-        assert (made.agent_identity_id, made.incoming_call_action) == (self.agent.id, "webhook"), made
-        number = self.agent.provision_phone_number()
+        sdk, write = self.sdk, "incoming_call_action.set"
+        if not sdk.has(write):
+            return
+        mine, hook = {"agent_identity_id": self.agent.id}, f"{self.receiver.url}/calls"
+        made = sdk(write, incoming_call_action="webhook", incoming_call_webhook_url=hook, **mine)
+        number = sdk("identity.provision_phone_number", on=self.agent)
         assert (number.incoming_call_action, number.incoming_call_webhook_url) == ("webhook", hook), number
-        assert rules.get(**mine) == made
+        assert sdk("incoming_call_action.get", **mine) == made
         call = {"remote_phone_number": "+15555550199", "call_id": str(uuid.uuid4())}
-        decision = self.post(f"/api/v1/phone/numbers/{number.id}/incoming-calls", call, 200)
+        path = f"/api/v1/phone/numbers/{number.id}/incoming-calls"
+        decision = self.post(path, call, 200)
         assert decision["call_id"] == call["call_id"], decision
         # The receiver here says "ok" to everything, which decides nothing.
         assert (decision["action"], decision["reason"]) == ("reject", "invalid_body"), decision
-        path, headers, body = self.receiver.take()
-        secret = self.agent.create_signing_key().signing_key
-        assert path == "/calls" and not verify_webhook(payload=body, headers=headers, secret=secret)
-        assert json.loads(body)["phone_number_id"] == str(number.id), body
-        rows = wait_for("line in the log", lambda: self.admin.webhooks.deliveries.list(phone_number_id=number.id))
+        asked, headers, body = self.receiver.take()
+        assert asked == "/calls" and json.loads(body)["phone_number_id"] == str(number.id), body
+        assert sdk("inkbox.verify_webhook", payload=body, headers=headers, secret=self.secret), "the key in force"
+        rows = wait_for("line in the log", lambda: sdk(LOG, phone_number_id=number.id))
         assert [(row.event_id, row.event_type) for row in rows] == [(call["call_id"], "phone.incoming_call")], rows
         assert rows[0].webhook_subscription_id is None and not rows[0].replayable, rows
         assert rows[0].request_payload == body.decode(), rows
-        expect(422, lambda: self.admin.webhooks.deliveries.replay(rows[0].id))
-        self.post(f"/api/v1/phone/numbers/{number.id}/incoming-calls", {"remote_phone_number": "+15555550199"}, 200)
-        path, headers, body = self.receiver.take()
-        assert verify_webhook(payload=body, headers=headers, secret=secret), "the key in force"
-        cleared = rules.set(incoming_call_action="auto_reject", **mine)
+        sdk.refused(422, REPLAY, rows[0].id)
+        cleared = sdk(write, incoming_call_action="auto_reject", **mine)
         assert cleared.incoming_call_webhook_url is None, "left out is cleared"
-        assert self.admin.phone_numbers.get(number.id).incoming_call_webhook_url is None
-        changed = self.admin.phone_numbers.update(number.id, client_websocket_url="wss://agent.client.test/media")
-        assert rules.get(**mine).client_websocket_url == changed.client_websocket_url
-        self.agent.release_phone_number()
+        assert sdk("phone_numbers.get", number.id).incoming_call_webhook_url is None
+        changed = sdk("phone_numbers.update", number.id, client_websocket_url="wss://agent.client.test/media")
+        assert sdk("incoming_call_action.get", **mine).client_websocket_url == changed.client_websocket_url
+        sdk("identity.release_phone_number", on=self.agent)
+        sdk("identity.refresh", on=self.agent)
 
     def unauthorized(self):
-        stranger = self.client("ApiKey_00000000-0000-4000-8000-000000000000.nobody-has-this-key")
-        expect(401, stranger.whoami)
-        expect(401, stranger.webhooks.subscriptions.list)
-        expect(401, lambda: stranger.create_identity("nobody"))
+        sdk, on = self.sdk, self.stranger
+        sdk.refused(401, "whoami", on=on)
+        sdk.refused(401, LIST, on=on)
+        sdk.refused(401, "create_identity", "nobody", on=on)
+        sdk.refused(401, "list_identities", on=on)
+        sdk.refused(401, "mailboxes.list", on=on)
+        sdk.refused(401, "phone_numbers.list", on=on)
+        sdk.refused(401, "api_keys.create", on=on, label="x")
 
     def forbidden(self):
-        unclaimed = self.client(self.options.unclaimed_key)
-        me = unclaimed.whoami()
+        sdk, on = self.sdk, self.unclaimed
+        me = sdk("whoami", on=on)
         assert me.auth_subtype == inkbox.AUTH_SUBTYPE_API_KEY_AGENT_SCOPED_UNCLAIMED, me
-        expect(403, unclaimed.webhooks.subscriptions.list)
-        expect(403, lambda: unclaimed.webhooks.subscriptions.get(self.hook.id))
-        expect(403, lambda: unclaimed.webhooks.subscriptions.delete(self.hook.id))
-        if not self.old:
-            expect(403, unclaimed.webhooks.deliveries.list)
-        expect(403, lambda: self.admin.api_keys.create(label="another admin"))
+        sdk.refused(403, LIST, on=on)
+        sdk.refused(403, GET, self.hook.id, on=on)
+        sdk.refused(403, DELETE, self.hook.id, on=on)
+        sdk.refused(403, CREATE, on=on, url=self.url, event_types=["message.sent"], mailbox_id=self.mailbox.id)
+        if sdk.has(LOG):
+            sdk.refused(403, LOG, on=on)
+            sdk.refused(403, REPLAY, self.logged.id, on=on)
+        sdk.refused(403, "api_keys.create", label="another admin")
 
     def not_found(self):
-        nobody = uuid.uuid4()
-        subscriptions = self.admin.webhooks.subscriptions
-        expect(404, lambda: subscriptions.get(nobody))
-        expect(404, lambda: subscriptions.update(nobody, url=self.url))
-        expect(404, lambda: subscriptions.delete(nobody))
-        create = dict(url=self.url, event_types=["message.received"])
-        expect(404, lambda: subscriptions.create(mailbox_id=nobody, **create))
-        expect(404, lambda: self.admin.get_identity("nobody"))
-        if not self.old:
-            expect(404, lambda: self.admin.webhooks.deliveries.replay(nobody))
+        sdk, nobody = self.sdk, uuid.uuid4()
+        sdk.refused(404, GET, nobody)
+        sdk.refused(404, UPDATE, nobody, url=self.url)
+        sdk.refused(404, DELETE, nobody)
+        sdk.refused(404, CREATE, url=self.url, event_types=["message.received"], mailbox_id=nobody)
+        sdk.refused(404, "get_identity", "nobody")
+        if sdk.has(REPLAY):
+            sdk.refused(404, REPLAY, nobody)
 
     def conflicts(self):
-        subscriptions = self.admin.webhooks.subscriptions
-        detail = expect(
-            409,
-            lambda: subscriptions.create(
-                url=self.url, event_types=["message.received"], mailbox_id=self.mailbox.id
-            ),
-        ).lower()
+        sdk = self.sdk
+        detail = sdk.refused(
+            409, CREATE, url=self.url, event_types=["message.received"], mailbox_id=self.mailbox.id
+        )
         assert "active subscription" in detail and "url" in detail, detail
-        expect(409, lambda: self.admin.create_identity("help-desk"), HandleUnavailableError)
+        sdk.refused(409, "create_identity", "help-desk", kind=HandleUnavailableError)
+        if sdk.has("identity.update", "new_handle"):
+            sdk.refused(409, "identity.update", on=self.agent, new_handle="unclaimed", kind=HandleUnavailableError)
 
-        crowd = self.admin.create_identity("crowd")
-
-        def one(n):
-            return subscriptions.create(
-                url=f"{self.receiver.url}/{n}", event_types=["message.received"], mailbox_id=crowd.mailbox.id
-            )
-
+        crowd = sdk("create_identity", "crowd")
+        options = dict(event_types=["message.received"], mailbox_id=crowd.mailbox.id)
         for n in range(SUBSCRIPTION_LIMIT):
-            one(n)
-        detail = expect(409, lambda: one(SUBSCRIPTION_LIMIT)).lower()
+            last = sdk(CREATE, url=f"{self.receiver.url}/{n}", **options)
+        detail = sdk.refused(409, CREATE, url=f"{self.receiver.url}/one-more", **options)
         assert "subscription" in detail and "max" in detail and "url" not in detail, detail
-        assert len(subscriptions.list(mailbox_id=crowd.mailbox.id)) == SUBSCRIPTION_LIMIT
-        crowd.delete()
+        detail = sdk.refused(409, UPDATE, last.id, url=f"{self.receiver.url}/0")
+        assert "active subscription" in detail and "url" in detail, detail
+        assert len(self.ids(mailbox_id=crowd.mailbox.id)) == SUBSCRIPTION_LIMIT
+        sdk("identity.delete", on=crowd)
 
     def invalid(self):
-        subscriptions = self.admin.webhooks.subscriptions
+        sdk = self.sdk
 
-        def create(url, *event_types):
-            return lambda: subscriptions.create(
-                url=url, event_types=list(event_types), mailbox_id=self.mailbox.id
-            )
+        def refused(url, *event_types):
+            return sdk.refused(422, CREATE, url=url, event_types=list(event_types), mailbox_id=self.mailbox.id)
 
         fresh = f"{self.receiver.url}/fresh"
-        assert "message.typo" in expect(422, create(fresh, "message.typo")), "the detail names the culprit"
-        expect(422, create("not a url", "message.received"))
-        expect(422, create("ftp://client.test/in", "message.received"))
-        expect(422, create("https://user:secret@client.test/in", "message.received"))
-        expect(422, lambda: subscriptions.update(self.hook.id, event_types=["message.typo"]))
-        if not self.old:
-            expect(422, lambda: subscriptions.update(self.hook.id, auth_token="two\r\nlines"))
-        assert [row.id for row in subscriptions.list()] == [self.hook.id], "nothing was half done"
+        assert "message.typo" in refused(fresh, "message.typo"), "the detail names the culprit"
+        for url in ("not a url", "ftp://client.test/in", "https://user:secret@client.test/in"):
+            assert "secret" not in refused(url, "message.received"), "user info is not echoed"
+        sdk.refused(422, UPDATE, self.hook.id, event_types=["message.typo"])
+        if sdk.has(UPDATE, "auth_token"):
+            sdk.refused(422, UPDATE, self.hook.id, auth_token="two\r\nlines")
+        assert self.ids() == [self.hook.id], "nothing was half done"
 
     def deletes(self):
-        subscriptions = self.admin.webhooks.subscriptions
-        subscriptions.delete(self.hook.id)
-        expect(404, lambda: subscriptions.get(self.hook.id))
-        expect(404, lambda: subscriptions.delete(self.hook.id))
-        assert subscriptions.list() == []
-        if not self.old:
-            expect(409, lambda: self.admin.webhooks.deliveries.replay(self.logged.id))
-            kept = self.admin.webhooks.deliveries.list(subscription_id=self.hook.id)
-            assert len(kept) == 2 and not any(row.replayable for row in kept), "history outlives its subscription"
-        self.agent.delete()
-        expect(404, lambda: self.admin.get_identity("help-desk"))
+        sdk = self.sdk
+        sdk(DELETE, self.hook.id)
+        sdk.refused(404, GET, self.hook.id)
+        sdk.refused(404, DELETE, self.hook.id)
+        assert self.ids() == []
+        if sdk.has(REPLAY):
+            sdk.refused(409, REPLAY, self.logged.id)
+            kept = sdk(LOG, subscription_id=self.hook.id)
+            assert len(kept) >= 2, "history outlives its subscription"
+            assert not any(getattr(row, "replayable", False) for row in kept), kept
+        sdk("identity.delete", on=self.agent)
+        sdk.refused(404, "get_identity", "help-desk")
+        sdk.refused(404, "identity.refresh", on=self.agent)
+        sdk.refused(404, "identity.delete", on=self.agent)
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--base-url", required=True)
-    parser.add_argument("--admin-key", required=True)
-    parser.add_argument("--unclaimed-key", required=True)
-    parser.add_argument("--mode", required=True, choices=["0.4.6", "0.7.20"])
+    for option in ("base-url", "admin-key", "unclaimed-key", "version", "openapi", "report"):
+        parser.add_argument(f"--{option}", required=True)
     options = parser.parse_args()
     installed = importlib.metadata.version("inkbox")
-    assert installed == options.mode, f"this environment has inkbox {installed}"
+    assert installed == options.version, f"this is inkbox {installed}"
     Run(options).all()
 
 

@@ -5,7 +5,7 @@
 //! sample, and with every row and key that there can be.
 
 use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use inkbox::Inkbox;
 use inkbox::webhooks::types::{
@@ -19,7 +19,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::python::interpreter;
+use super::python::{interpreter, script};
 use super::receiver::Receiver;
 use crate::support::running::RunningServer;
 
@@ -232,11 +232,8 @@ fn lost(ours: &Value, theirs: Option<&Value>, path: &str, out: &mut Vec<String>)
 
 /// What the Python SDK's declarations have against these bodies, and the event types it has none for.
 fn typed_dicts(bodies: &[(EventType, Value)]) -> Option<(Vec<String>, Vec<String>)> {
-    let python = interpreter("0.7.20")?;
-    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/contract/payloads.py");
-    let mut child = Command::new(python)
-        .arg("-B")
-        .arg(script)
+    let mut child = interpreter("0.7.20")?
+        .arg(script("payloads.py"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
