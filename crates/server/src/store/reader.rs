@@ -32,7 +32,12 @@ impl Readers {
     }
 
     /// So many readers of a server, or of its replica; each connects when it is first used.
-    pub(super) fn connect(server: &Server, role: Role, watch: Watch, count: usize) -> Result<Self, StoreError> {
+    pub(super) fn connect(
+        server: &Server,
+        role: Role,
+        watch: Watch,
+        count: usize,
+    ) -> Result<Self, StoreError> {
         let open = || Ok(Connection::Postgres(Box::new(Session::closed(server.clone(), role)?)));
         Ok(Self::new((0..count).map(|_| open()).collect::<Result<_, StoreError>>()?, watch))
     }

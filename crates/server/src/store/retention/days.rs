@@ -116,7 +116,7 @@ impl Store {
     /// The database could not be reached.
     pub async fn expire_days(&self, cutoff: TimeMs) -> Result<Option<TimeMs>, StoreError> {
         let Some(shared) = &self.shared else { return Ok(None) };
-        let client = shared.server.connect(Role::Keeper).await.map_err(sql::Error::from)?;
+        let client = shared.server.connect(Role::Keeper).await?;
         let days = Days { client, cutoff };
         let tables = days.tables().await?;
         let large = days.large(&tables).await?;

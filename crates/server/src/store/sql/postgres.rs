@@ -266,7 +266,7 @@ impl Session {
         match self.transaction.get() {
             Transaction::None => self.connected()?,
             Transaction::Begins(_) => {
-                self.exchange(&[], &async |_: &Client, _: &[Statement]| Ok(()), None)?
+                self.exchange(&[], &async |_: &Client, _: &[Statement]| Ok(()), None)?;
             }
             Transaction::Open | Transaction::Failed => {}
         }
