@@ -222,6 +222,8 @@ mod tests {
             ("cancellations.no", "a note's own number"),
             ("recover_jobs.no", "a job's own number"),
             ("alerts.no", "an alert's own number"),
+            ("call_lines.no", "a line's own number"),
+            ("calls.no", "a call's own number"),
             ("queue.claim_no", "counts the claims of one delivery"),
             ("attempts.claim_no", "the same"),
             ("attempts.attempt_no", "counts the attempts of one delivery"),

@@ -209,7 +209,12 @@ impl Days {
         if young > 0 {
             return Ok(0);
         }
-        self.at_once(&format!("ALTER TABLE attempts DETACH PARTITION {name}; DROP TABLE {name}")).await?;
+        // A call goes with the last line about it.
+        let calls = format!(
+            "DELETE FROM calls c USING {name} a WHERE a.delivery < 0 AND c.no = -a.delivery AND c.attempts = a.attempt_no"
+        );
+        let drop = format!("ALTER TABLE attempts DETACH PARTITION {name}; DROP TABLE {name}");
+        self.at_once(&format!("{calls}; {drop}")).await?;
         Ok(usize::try_from(all).unwrap_or(0))
     }
 

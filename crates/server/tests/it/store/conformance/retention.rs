@@ -249,13 +249,32 @@ async fn reserved_names_end() {
     assert_eq!(reserved(), 0);
 }
 
-/// Adds so many events to the day of the newest; what its tables are called by.
+/// Looks again and again: a table that somebody is using at that moment is left for the next look.
+async fn keep_until(bench: &StoreBench, is_done: impl Fn() -> bool) {
+    for _ in 0..20 {
+        keep(bench, 30).await;
+        if is_done() {
+            return;
+        }
+    }
+    panic!("tables are in use for ever");
+}
+
+/// Adds so many events to the day of the newest, and a call; what its tables are called by.
 fn fill_the_day(bench: &StoreBench, filling: i64) -> String {
     bench.books.run(&format!(
         "INSERT INTO events SELECT seq + n, randomblob(16), organization_id, event_type, owner_kind, owner_id,
             identity_id, accepted_ms, expires_ms, 0, payload
         FROM events, generate_series(1, {filling}) n WHERE seq = (SELECT max(seq) FROM events)"
     ));
+    bench.books.run(
+        "INSERT INTO calls (organization_id, id, attempts, payload) SELECT 1, randomblob(16), 1, randomblob(16);
+        INSERT INTO attempts (no, id, organization_id, delivery, subscription, event_seq, event_type, attempt_no,
+            claim_no, url, is_replay, outcome, started_ms, created_ms)
+        SELECT a.no + 1, randomblob(16), a.organization_id, -c.no, -1, 0, a.event_type, 1, 0, a.url, 0, 1,
+            a.started_ms, a.created_ms
+        FROM attempts a, calls c WHERE a.no = (SELECT max(no) FROM attempts)",
+    );
     let days =
         bench.rows("SELECT relname FROM pg_class WHERE relname ~ '^events_[0-9]{8}$' ORDER BY relname");
     match &days[0][0] {
@@ -302,7 +321,7 @@ async fn a_large_day_goes_with_its_tables() {
     let replay = bench.store().replay(help.admin(), attempt).await.unwrap();
     assert!(matches!(replay, Replay::Queued(..)), "{replay:?}");
     keep(&bench, 30).await;
-    assert_eq!(kept(&bench), [FILLING + 3, 2, 3], "the day is not over for long enough");
+    assert_eq!(kept(&bench), [FILLING + 3, 2, 4], "the day is not over for long enough");
 
     bench.clock.advance(DAY + Duration::from_hours(1));
     beat().await;
@@ -314,9 +333,10 @@ async fn a_large_day_goes_with_its_tables() {
     assert_eq!(kept(&bench)[0], FILLING + 3);
     assert_eq!((there("events", ""), there("events", "_kept")), (true, false));
     reads.batch_execute("COMMIT").await.expect("it has read");
-    keep(&bench, 30).await;
+    keep_until(&bench, || parts("") == [false; 3] && parts("_old") == [false; 3]).await;
     assert_eq!(kept(&bench), [2, 1, 0], "the replayed one with its first delivery, and the one that waits");
     assert_eq!((parts(""), parts("_old")), ([false; 3], [false; 3]));
+    assert_eq!(bench.number("SELECT count(*) FROM calls"), 0, "a call goes with its lines");
     assert_eq!(parts("_kept"), [true, true, false]);
     assert_eq!(bench.store().metrics().swept(Swept::Events), u64::try_from(FILLING).unwrap() + 1);
     let again = async |event: &NewEvent| match bench.store().accept(event.clone()).await.unwrap() {
@@ -333,9 +353,7 @@ async fn a_large_day_goes_with_its_tables() {
     }
     bench.clock.advance(31 * DAY);
     beat().await;
-    keep(&bench, 30).await;
-    keep(&bench, 30).await;
+    keep_until(&bench, || parts("_kept") == [false; 3]).await;
     assert_eq!(kept(&bench), [0, 0, 0]);
-    assert_eq!(parts("_kept"), [false; 3]);
     invariants::check_at_rest(&bench);
 }
