@@ -265,6 +265,7 @@ impl Running {
         let store = parts.store.clone();
         let pump = Pump::new(parts.clone(), hard.clone());
         let delivers = self.app.settings.delivers;
+        let mut noticed_after = Duration::ZERO;
         if store.is_shared() {
             let node = Node {
                 store: store.clone(),
@@ -273,7 +274,7 @@ impl Running {
                 name: system::host_name(),
                 delivers,
             };
-            node.join().await;
+            noticed_after = node.join().await;
             self.lifecycle.spawn("nodes", node.run(soft.clone()));
             let bells = nodes::pass_on_bells(store.clone(), self.app.bells.clone(), soft.clone());
             self.lifecycle.spawn("bells", bells);
@@ -282,7 +283,7 @@ impl Running {
             self.lifecycle.spawn("clock", engine::clock::follow_wall(clock, soft.clone()));
         }
         if delivers {
-            self.spawn_engine(parts, pump, rules);
+            self.spawn_engine(parts, (pump, noticed_after), rules);
         }
         if let Some(smtp) = smtp {
             let (soft, hard) = (soft.clone(), hard.clone());
@@ -305,7 +306,8 @@ impl Running {
     }
 
     /// What delivers, and keeps house.
-    fn spawn_engine(&self, parts: Parts, pump: Pump, rules: Rules) {
+    /// The pump begins after a while, where others have to notice first that there is one more.
+    fn spawn_engine(&self, parts: Parts, (pump, after): (Pump, Duration), rules: Rules) {
         let Lifecycle { soft, hard, .. } = self.lifecycle.clone();
         let (store, bells) = (parts.store.clone(), parts.bells.clone());
         let janitor = janitor::run(store.clone(), parts.clock.clone(), rules, bells.clone(), soft.clone());
@@ -313,7 +315,7 @@ impl Running {
         self.lifecycle.spawn("alerts", Alerts::new(parts, hard).run(soft.clone()));
         self.lifecycle.spawn("order", order::run(store.clone(), bells.clone(), soft.clone()));
         self.lifecycle.spawn("recover", recover::run(store, bells, soft.clone()));
-        self.lifecycle.spawn("pump", pump.run(soft));
+        self.lifecycle.spawn("pump", pump.run_after(after, soft));
     }
 
     /// Stops: nothing new is taken, what is under way ends, the rest is cut off after the deadline or when

@@ -13,6 +13,8 @@ use crate::wake::Bells;
 
 /// How often it says so. Cached API keys that were revoked elsewhere are refused after so long at the latest.
 const EVERY: Duration = Duration::from_millis(500);
+/// Others have noticed a node after so long: their next beat, and the time that it takes.
+const NOTICED_AFTER: Duration = Duration::from_millis(600);
 /// Other nodes hear a bell this often at most.
 const RING_EVERY: Duration = Duration::from_millis(20);
 /// After so many beats it looks for lost attempts, and counts what waits.
@@ -36,9 +38,11 @@ pub struct Node {
 impl Node {
     /// Says for the first time that it is there. Until that has worked nothing is claimed: a node that does not know
     /// whether its clock is right must not take other nodes' leases for over.
-    pub async fn join(&self) {
+    /// Tells how long the others may take to notice: until then what they have under way is more than their part.
+    pub async fn join(&self) -> Duration {
         self.store.claim_nothing();
         self.beat().await;
+        if self.slots.shared_among() > 1 { NOTICED_AFTER } else { Duration::ZERO }
     }
 
     /// Says that it is there until the soft stop, and then that it has gone.

@@ -76,6 +76,15 @@ impl Pump {
         }
     }
 
+    /// [`Pump::run`], after this time.
+    pub async fn run_after(self, time: Duration, soft: CancellationToken) {
+        tokio::select! {
+            () = soft.cancelled() => {}
+            () = pause(time) => {}
+        }
+        self.run(soft).await;
+    }
+
     /// Claims until the soft stop, then waits for what is under way.
     pub async fn run(self, soft: CancellationToken) {
         let mut bell = self.parts.bells.queued.listen();

@@ -51,11 +51,17 @@ async fn a_full_disk_refuses_publishes_and_claims_keeps_settles_and_goes_on_by_i
     let refused = bench.store().accept(bench.mail(help)).await;
     assert!(matches!(refused, Err(StoreError::Full)), "{refused:?}");
     // The settle is tried with what comes after it, and must wait for the third commit from here.
-    let (settled, claims, accepted) = join!(
-        bench.succeed(&claimed),
-        bench.store().claim_due(bench.claim_request()),
-        bench.store().accept(bench.mail(help))
-    );
+    let blocked = block_writer(&bench.faults);
+    let mut all = Box::pin(async {
+        join!(
+            bench.succeed(&claimed),
+            bench.store().claim_due(bench.claim_request()),
+            bench.store().accept(bench.mail(help))
+        )
+    });
+    assert!(poll!(&mut all).is_pending());
+    drop(blocked);
+    let (settled, claims, accepted) = all.await;
     assert!(bench.faults.is_spent());
     assert_eq!(settled, Settled::Done);
     assert!(matches!(claims, Err(StoreError::Full)), "{claims:?}");
