@@ -57,7 +57,7 @@ impl Readers {
         self.run(read).await.map_err(|error| match error.trouble() {
             Some(Trouble::CutOff) => StoreError::TooSlow,
             // Who asks again is answered.
-            Some(Trouble::Away | Trouble::Conflict) => StoreError::Away,
+            Some(Trouble::Away | Trouble::Conflict | Trouble::Held) => StoreError::Away,
             _ => error,
         })
     }

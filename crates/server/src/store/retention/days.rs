@@ -134,7 +134,7 @@ impl Store {
             for table in tables.iter().filter(|one| one.parent == parent).filter(is_over) {
                 match days.expire(table).await {
                     Ok(removed) => self.metrics.sweep(swept(table), removed),
-                    Err(error) if error.trouble() == Trouble::Conflict => {
+                    Err(error) if matches!(error.trouble(), Trouble::Conflict | Trouble::Held) => {
                         tracing::debug!(table = table.name, "in use: tried again at the next round");
                         if table.part == Part::Day {
                             from = from.into_iter().chain([starts(table.day)]).min();

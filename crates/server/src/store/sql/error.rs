@@ -39,6 +39,8 @@ pub enum Trouble {
     Full,
     /// The same transaction may succeed when it is run again.
     Conflict,
+    /// A lock was not free in time: whoever has it hangs, as a commit does whose standby does not answer.
+    Held,
     /// The disk refused to write or to sync: nothing can be promised any more.
     Disk,
     /// It took too long and was cut off.
@@ -92,9 +94,11 @@ fn of_state(state: &SqlState) -> Trouble {
     match state.code() {
         // disk_full, and out of memory or of connections: there is room again later.
         "53100" => Trouble::Full,
-        // serialization_failure, deadlock_detected, lock_not_available; unique_violation: another node was there
-        // first, and whoever looks again sees it.
-        "40001" | "40P01" | "55P03" | "23505" | OUTDATED => Trouble::Conflict,
+        // serialization_failure, deadlock_detected; unique_violation: another node was there first, and whoever looks
+        // again sees it.
+        "40001" | "40P01" | "23505" | OUTDATED => Trouble::Conflict,
+        // lock_not_available.
+        "55P03" => Trouble::Held,
         "57014" => Trouble::CutOff,
         // read_only_sql_transaction: after a failover the old primary may still be there, as a standby.
         "25006" => Trouble::Away,
@@ -135,7 +139,8 @@ mod tests {
     fn states_lead_where_they_should() {
         let led = |code: &str| of_state(&SqlState::from_code(code));
         assert_eq!(led("53100"), Trouble::Full);
-        for conflict in ["40001", "40P01", "55P03", "23505"] {
+        assert_eq!(led("55P03"), Trouble::Held);
+        for conflict in ["40001", "40P01", "23505"] {
             assert_eq!(led(conflict), Trouble::Conflict, "{conflict}");
         }
         assert_eq!(led("57014"), Trouble::CutOff);

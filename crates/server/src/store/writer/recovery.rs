@@ -5,7 +5,7 @@
 //! | a statement's | run one by one; only the culprit fails | again without body and error text |
 //! | conflict | the whole group once more, then as above | the same |
 //! | disk full, or its quota used up | answered [`StoreError::Full`] | kept, tried again every second |
-//! | the database server is away | answered [`StoreError::Away`] | the same |
+//! | the database server is away, or a lock is held for long | answered [`StoreError::Away`] | the same |
 //! | commit's result unknown | answered [`StoreError::UnknownCommit`] | run again: fenced, so twice is once |
 //! | the disk refuses a write or a sync | [`StoreError::Closed`]; the writer ends and says so | the same |
 
@@ -81,7 +81,7 @@ impl Worker {
     fn lack(&self, error: &StoreError) -> Option<Lack> {
         match error.trouble()? {
             Trouble::Full => Some(Lack::Room),
-            Trouble::Away => Some(Lack::Server),
+            Trouble::Away | Trouble::Held => Some(Lack::Server),
             Trouble::Disk => keeper::has_no_room(&self.data_dir).then_some(Lack::Room),
             _ => None,
         }

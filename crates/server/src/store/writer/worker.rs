@@ -72,7 +72,11 @@ impl Worker {
         for _ in 0..START_TRIES {
             // A server may still be about the last transaction of the process that is gone.
             group = match group {
-                Group::Failed(ops, error) if error.trouble() == Some(Trouble::Conflict) => self.again(ops),
+                Group::Failed(ops, error)
+                    if matches!(error.trouble(), Some(Trouble::Conflict | Trouble::Held)) =>
+                {
+                    self.again(ops)
+                }
                 group => group,
             };
         }

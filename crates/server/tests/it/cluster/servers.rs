@@ -70,7 +70,8 @@ async fn the_database_has_no_room_and_then_has() {
             // The log needs a new file, and its server cannot go on without.
             drop(block_in_place(|| cluster.pair().primary().ask("SELECT pg_switch_wal()")));
         }
-        more.extend(until_refused(&cluster, round).await);
+        let (accepted, in_doubt) = until_refused(&cluster, round).await;
+        more.extend(accepted);
         pass(CALM).await;
         let said = std::fs::read_to_string(log).expect("the server's log");
         assert!(said.contains("No space left on device"), "{said}");
@@ -79,15 +80,26 @@ async fn the_database_has_no_room_and_then_has() {
         block_in_place(|| cluster.pair().revive()).expect("they start");
         publishers.go_on().await;
         cluster.all_are_ready().await;
+        // It may have been committed all the same: whoever asks again is told.
+        let (status, answer) = publish(&cluster, &in_doubt).await;
+        assert_eq!(status, 202, "{answer}");
+        more.push(event_of(&answer));
     }
     let accepted = [publishers.stop().await, more].concat();
     cluster.check(&accepted).await;
 }
 
-/// Publishes until that is refused as it should be; what was accepted before.
-async fn until_refused(cluster: &Cluster, round: usize) -> Vec<String> {
+/// Publishes one event under a key of its own.
+async fn publish(cluster: &Cluster, subject: &str) -> (u16, serde_json::Value) {
+    let body = mail_event(&cluster.mailbox, "message.received", subject);
+    let headers = [("Idempotency-Key", subject)];
+    cluster.apis()[0].ask("POST", "/api/v1/events", &headers, Some(&body)).await.expect("it answers")
+}
+
+/// Publishes until that is refused as it should be; what was accepted before, and what was refused.
+async fn until_refused(cluster: &Cluster, round: usize) -> (Vec<String>, String) {
     let (api, mut accepted) = (&cluster.apis()[0], Vec::new());
-    until("publishes to be refused", DRAIN, async || {
+    let refused = until("publishes to be refused", DRAIN, async || {
         let subject = format!("more-{round}-{}", accepted.len());
         let headers = [("Idempotency-Key", subject.as_str())];
         let body = mail_event(&cluster.mailbox, "message.received", &subject);
@@ -97,12 +109,12 @@ async fn until_refused(cluster: &Cluster, round: usize) -> Vec<String> {
             (503, _, retry_after) => {
                 let seconds = retry_after.expect("it says when");
                 assert!(seconds.parse().is_ok_and(|seconds: u32| seconds > 0), "{seconds}");
-                return Some(());
+                return Some(subject);
             }
             other => panic!("{other:?}"),
         }
         None
     })
     .await;
-    accepted
+    (accepted, refused)
 }
