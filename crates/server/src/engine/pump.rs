@@ -90,17 +90,19 @@ impl Pump {
         let mut bell = self.parts.bells.queued.listen();
         let mut handed = self.take_seat();
         'claim: while !soft.is_cancelled() {
-            let wait = match self.turn_of(true).await {
-                Ok(turn) => self.wait_until(turn.next_due),
-                Err(StoreError::Closed) => break,
-                Err(error) => {
-                    tracing::error!(error = &error as &dyn std::error::Error, "claiming failed");
-                    CLAIM_ERROR_WAIT
-                }
-            };
+            let wait =
+                match handed.start_beside(self.turn_of(true), |leased| self.start_all(leased, true)).await {
+                    Ok(turn) => self.wait_until(turn.next_due),
+                    Err(StoreError::Closed) => break,
+                    Err(error) => {
+                        tracing::error!(error = &error as &dyn std::error::Error, "claiming failed");
+                        CLAIM_ERROR_WAIT
+                    }
+                };
             let mut wait = std::pin::pin!(pause(wait));
             loop {
                 tokio::select! {
+                    biased;
                     // What was handed over is not looked for.
                     Some(leased) = handed.next() => self.start_all(leased, true),
                     () = soft.cancelled() => break 'claim,

@@ -78,6 +78,23 @@ impl HandedOver {
         self.receiver.recv().await
     }
 
+    /// What `other` comes to; whatever commits bring meanwhile is started. It is leased already, and where a bell
+    /// rings without end it would otherwise wait for one look at the queue after the other.
+    pub async fn start_beside<T>(
+        &mut self,
+        other: impl Future<Output = T>,
+        mut start: impl FnMut(Vec<Leased>),
+    ) -> T {
+        let mut other = std::pin::pin!(other);
+        loop {
+            tokio::select! {
+                biased;
+                Some(leased) = self.next() => start(leased),
+                done = &mut other => return done,
+            }
+        }
+    }
+
     /// Takes nothing more; what has been brought already can still be had.
     pub fn close(&mut self) {
         self.receiver.close();
@@ -105,5 +122,45 @@ impl Store {
         self.writer.seats().set(None);
         // A writer that is gone brings nothing.
         drop(self.change(|_| Ok(())).await);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_handed_over_does_not_wait_for_a_look_at_the_queue() {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let mut handed = HandedOver { receiver };
+        let (looked, look) = oneshot::channel();
+        let mut looked = Some(looked);
+        sender.send(Vec::new()).expect("somebody listens");
+        sender.send(Vec::new()).expect("somebody listens");
+
+        // The look ends only after both were started.
+        let mut started = 0;
+        let start = |_| {
+            started += 1;
+            if started == 2 {
+                looked.take().map(|looked| looked.send("what was due"));
+            }
+        };
+        let found = handed.start_beside(look, start).await;
+
+        assert_eq!(found.as_deref(), Ok("what was due"));
+    }
+
+    #[tokio::test]
+    async fn a_look_at_the_queue_ends_when_nothing_is_handed_over_any_more() {
+        let (_, receiver) = mpsc::unbounded_channel();
+        let mut handed = HandedOver { receiver };
+
+        let found =
+            handed.start_beside(async { "what was due" }, |_| panic!("nothing was handed over")).await;
+
+        assert_eq!(found, "what was due");
     }
 }
