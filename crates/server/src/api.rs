@@ -30,6 +30,7 @@ mod owner;
 pub mod page;
 pub mod path;
 mod phone_numbers;
+mod public_keys;
 pub mod read_first;
 mod recover;
 mod signing_keys;
@@ -71,6 +72,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(organization_alerts::routes())
         .merge(metrics::routes())
         .merge(phone_numbers::routes())
+        .merge(public_keys::routes())
         .merge(recover::routes())
         .merge(signing_keys::routes())
         .merge(subscriptions::routes())

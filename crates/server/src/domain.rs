@@ -28,6 +28,7 @@ pub mod recover;
 pub mod retention;
 pub mod retry;
 pub mod secret;
+pub mod signing;
 pub mod slots;
 pub mod stats;
 pub mod subscription;

@@ -57,6 +57,7 @@ pub mod retention;
 mod rows;
 pub mod seal;
 pub mod settle;
+mod signer;
 pub mod signing_keys;
 pub mod space;
 mod sql;

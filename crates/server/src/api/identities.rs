@@ -55,7 +55,9 @@ async fn create(
     let new = body.checked(caller.organization, &app.settings.mail_domain, app.egress.policy())?;
     let (handle, address) = (new.handle.clone(), new.address.clone());
     match app.store.create_identity(new).await? {
-        CreateIdentity::Created(identity) => Ok((StatusCode::CREATED, Json(IdentityBody::from(*identity)))),
+        CreateIdentity::Created(identity) => {
+            Ok((StatusCode::CREATED, Json(IdentityBody::new(*identity, app.clock.wall()))))
+        }
         CreateIdentity::HandleTaken => Err(handle_taken(&handle)),
         CreateIdentity::AddressTaken if names_its_address => {
             Err(ApiError::conflict(format!("the address {} is taken", quote(&address))))
@@ -76,7 +78,8 @@ async fn create(
     responses((status = 200, body = Vec<IdentityBody>)))]
 async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Vec<IdentityBody>>, ApiError> {
     let identities = app.store.identities(caller.scope()).await?;
-    Ok(Json(identities.into_iter().map(IdentityBody::from).collect()))
+    let now = app.clock.wall();
+    Ok(Json(identities.into_iter().map(|identity| IdentityBody::new(identity, now)).collect()))
 }
 
 /// One identity, by its handle.
@@ -89,7 +92,7 @@ async fn get(
     PathPart(handle): PathPart<String>,
 ) -> Result<Json<IdentityBody>, ApiError> {
     let identity = app.store.identity(caller.scope(), handle_in_path(&handle)?).await?;
-    identity.map(|identity| Json(IdentityBody::from(identity))).ok_or_else(not_found)
+    identity.map(|identity| Json(IdentityBody::new(identity, app.clock.wall()))).ok_or_else(not_found)
 }
 
 /// Changes an identity. A new handle leaves its address as it is.
@@ -119,7 +122,7 @@ async fn patch(
     };
     let new_handle = change.handle.clone().unwrap_or_default();
     match app.store.change_identity(caller.scope(), handle, change).await? {
-        ChangeIdentity::Changed(identity) => Ok(Json(IdentityBody::from(*identity))),
+        ChangeIdentity::Changed(identity) => Ok(Json(IdentityBody::new(*identity, app.clock.wall()))),
         ChangeIdentity::NotFound => Err(not_found()),
         ChangeIdentity::HandleTaken => Err(handle_taken(&new_handle)),
         ChangeIdentity::NoPhoneNumber => {

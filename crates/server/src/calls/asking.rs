@@ -70,7 +70,7 @@ impl Asking<'_> {
     }
 
     async fn ask(&mut self, url: &str, another_follows: bool) -> Result<Verdict, Reason> {
-        let Some(signing_key) = &self.callee.signing_key else { return Err(Reason::NoSigningKey) };
+        let Some(signer) = &self.callee.signer else { return Err(Reason::NoSigningKey) };
         let left = self.left();
         if left < LEAST_TIME {
             return Err(Reason::Timeout);
@@ -79,7 +79,7 @@ impl Asking<'_> {
         let question = Question {
             organization: self.callee.organization,
             url: url.to_owned(),
-            signing_key: signing_key.clone(),
+            signer: signer.clone(),
             call_id: self.call.id,
             request_id: parts.entropy.uuid().into(),
             body: self.payload.clone(),

@@ -103,7 +103,7 @@ mod tests {
             number: "+12025550143".into(),
             identity: IdentityId::from(Uuid::from_u128(1)),
             rule: IncomingCall::default(),
-            signing_key: None,
+            signer: None,
             caller: None,
         }
     }

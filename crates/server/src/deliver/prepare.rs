@@ -6,12 +6,13 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use inkhook_egress::{Policy, Request, UrlError};
 use inkhook_wire::id::RequestId;
-use inkhook_wire::sign::{self, SigningKey};
+use inkhook_wire::sign::{self, asymmetric};
 use uuid::Uuid;
 
 use crate::domain::alert::ClaimedAlert;
 use crate::domain::call::Question;
 use crate::domain::delivery::Claimed;
+use crate::domain::signing::Signer;
 use crate::domain::time::TimeMs;
 
 /// How receivers see us.
@@ -74,7 +75,7 @@ pub fn prepare_alert(
     trace: Uuid,
 ) -> Result<Request, PrepareError> {
     let stamp = Stamp {
-        key: &alert.signing_key,
+        signer: &alert.signer,
         body: &alert.payload,
         request_id: alert.request_id,
         message_id: alert.id.to_string(),
@@ -102,7 +103,7 @@ pub fn prepare_question(
     trace: Uuid,
 ) -> Result<Request, PrepareError> {
     let stamp = Stamp {
-        key: &question.signing_key,
+        signer: &question.signer,
         body: &question.body,
         request_id: question.request_id,
         message_id: question.call_id.to_string(),
@@ -120,7 +121,7 @@ pub fn prepare_question(
 
 fn headers(claimed: &Claimed, now: TimeMs, trace: Uuid) -> Result<HeaderMap, PrepareError> {
     let stamp = Stamp {
-        key: &claimed.target.signing_key,
+        signer: &claimed.target.signer,
         body: &claimed.event.payload,
         request_id: claimed.request_id,
         message_id: claimed.event.id.to_string(),
@@ -144,7 +145,7 @@ fn headers(claimed: &Claimed, now: TimeMs, trace: Uuid) -> Result<HeaderMap, Pre
 
 /// What every POST carries, whatever it is about.
 struct Stamp<'a> {
-    key: &'a SigningKey,
+    signer: &'a Signer,
     body: &'a [u8],
     request_id: RequestId,
     /// What it is about: the same whenever that is sent.
@@ -154,16 +155,16 @@ struct Stamp<'a> {
 }
 
 fn stamped(stamp: &Stamp<'_>, now: TimeMs, trace: Uuid) -> Result<HeaderMap, PrepareError> {
-    let Stamp { key, body, message_id, .. } = stamp;
+    let Stamp { signer, body, message_id, .. } = stamp;
     let request_id = stamp.request_id.to_string();
     let seconds = now.unix_seconds();
     let mut headers = HeaderMap::with_capacity(14);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(USER_AGENT, HeaderValue::from_static(USER_AGENT_VALUE));
-    headers.insert(SIGNATURE.clone(), text(&sign::sign_inkbox(key, &request_id, seconds, body))?);
+    headers.insert(SIGNATURE.clone(), text(&sign::sign_inkbox(signer.key(now), &request_id, seconds, body))?);
     headers.insert(REQUEST_ID.clone(), text(&request_id)?);
     headers.insert(TIMESTAMP.clone(), HeaderValue::from(seconds));
-    headers.insert(STANDARD_SIGNATURE.clone(), text(&sign::sign_standard(key, message_id, seconds, body))?);
+    headers.insert(STANDARD_SIGNATURE.clone(), text(&standard_signatures(stamp, now))?);
     headers.insert(STANDARD_ID.clone(), text(message_id)?);
     headers.insert(STANDARD_TIMESTAMP.clone(), HeaderValue::from(seconds));
     headers.insert(ATTEMPT.clone(), HeaderValue::from(stamp.attempt_no));
@@ -172,6 +173,23 @@ fn stamped(stamp: &Stamp<'_>, now: TimeMs, trace: Uuid) -> Result<HeaderMap, Pre
         headers.insert(POSSIBLE_DUPLICATE.clone(), HeaderValue::from_static("true"));
     }
     Ok(headers)
+}
+
+/// One of the key that signs; one of the key that will sign next, so that a receiver may change over before or after
+/// we do; and one for those who know the public key only.
+fn standard_signatures(stamp: &Stamp<'_>, now: TimeMs) -> String {
+    let Stamp { signer, body, message_id, .. } = stamp;
+    let seconds = now.unix_seconds();
+    let mut all = sign::sign_standard(signer.key(now), message_id, seconds, body);
+    if let Some(pending) = signer.pending(now) {
+        all.push(' ');
+        all.push_str(&sign::sign_standard(pending, message_id, seconds, body));
+    }
+    if let Some(key) = signer.asymmetric(now) {
+        all.push(' ');
+        all.push_str(&asymmetric::sign(key, message_id, seconds, body));
+    }
+    all
 }
 
 fn text(value: &str) -> Result<HeaderValue, PrepareError> {
@@ -190,6 +208,8 @@ mod tests {
 
     use bytes::Bytes;
     use inkhook_wire::event::EventType;
+    use inkhook_wire::sign::SigningKey;
+    use inkhook_wire::sign::asymmetric::SecretKey;
 
     use super::*;
     use crate::domain::delivery::{ClaimedEvent, Class, DeliveryTarget};
@@ -226,7 +246,7 @@ mod tests {
                 url: "https://hooks.client.com/in".into(),
                 url_no: UrlNo(1),
                 auth_token: None,
-                signing_key: Arc::new(SigningKey::new("whsec_demo-secret")),
+                signer: Arc::new(Signer::new(SigningKey::new("whsec_demo-secret"))),
                 timeout: Duration::from_secs(30),
                 host: 0,
                 server_timeout: Duration::from_secs(30),
@@ -262,7 +282,7 @@ mod tests {
         let question = Question {
             organization: OrganizationNo(4),
             url: "https://hooks.client.com/calls".into(),
-            signing_key: Arc::new(SigningKey::new("whsec_demo-secret")),
+            signer: Arc::new(Signer::new(SigningKey::new("whsec_demo-secret"))),
             call_id: Uuid::from_u128(9),
             request_id: Uuid::from_u128(7).into(),
             body: Bytes::from_static(b"{}"),
@@ -282,6 +302,59 @@ mod tests {
         );
         assert_eq!(tenant, 4);
         assert!(!headers.contains_key("authorization"));
+    }
+
+    #[test]
+    fn while_a_key_is_to_follow_both_are_listed_and_the_first_one_signs() {
+        let mut claimed = claimed();
+        let signer =
+            Signer::new(SigningKey::new("whsec_old")).then(TimeMs(1_780_000_001_000), SigningKey::new("new"));
+        let sign_with = |claimed: &mut Claimed, signer: Signer| {
+            let target = DeliveryTarget { signer: Arc::new(signer), ..(*claimed.target).clone() };
+            claimed.target = Arc::new(target);
+        };
+        sign_with(&mut claimed, signer.clone());
+        let prepared_at = |claimed: &Claimed, now: i64| {
+            let second = Duration::from_secs(1);
+            prepare(claimed, &Policy::default(), TimeMs(now), second, Uuid::from_u128(1)).unwrap()
+        };
+        let verifies = |request: &Request, key: &str| {
+            let now = Some(1_780_000_000);
+            let (inkbox, standard) = (
+                sign::verify_inkbox(key, &request.headers, &request.body, now),
+                sign::verify_standard(key, &request.headers, &request.body, now),
+            );
+            (inkbox.is_ok(), standard.is_ok())
+        };
+
+        let before = prepared_at(&claimed, 1_780_000_000_999);
+        assert_eq!((verifies(&before, "old"), verifies(&before, "new")), ((true, true), (false, true)));
+        let after = prepared_at(&claimed, 1_780_000_001_000);
+        assert_eq!((verifies(&after, "old"), verifies(&after, "new")), ((false, false), (true, true)));
+    }
+
+    #[test]
+    fn a_public_key_verifies_from_its_time_on_beside_the_secret_ones() {
+        let mut claimed = claimed();
+        let pairs = [1, 2].map(|seed| Arc::new(SecretKey::from_random_bytes([seed; 32])));
+        let signer = Signer::new(SigningKey::new("whsec_demo-secret"))
+            .then_asymmetric(TimeMs::ZERO, pairs[0].clone())
+            .then_asymmetric(TimeMs(1_780_000_001_000), pairs[1].clone());
+        let target = DeliveryTarget { signer: Arc::new(signer), ..(*claimed.target).clone() };
+        claimed.target = Arc::new(target);
+        for (now, good) in [(1_780_000_000_500, 0), (1_780_000_001_000, 1)] {
+            let second = Duration::from_secs(1);
+            let trace = Uuid::from_u128(1);
+            let request = prepare(&claimed, &Policy::default(), TimeMs(now), second, trace).unwrap();
+            let seconds = Some(1_780_000_000);
+            for (place, pair) in pairs.iter().enumerate() {
+                let verdict =
+                    asymmetric::verify(&pair.public_key(), &request.headers, &request.body, seconds);
+                assert_eq!(verdict.is_ok(), place == good, "at {now}, key {place}");
+            }
+            sign::verify_standard("demo-secret", &request.headers, &request.body, seconds)
+                .expect("still there");
+        }
     }
 
     #[test]

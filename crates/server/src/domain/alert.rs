@@ -7,10 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use inkhook_wire::event::EventType;
 use inkhook_wire::id::{EventId, OrganizationId, RequestId, SubscriptionId};
-use inkhook_wire::sign::SigningKey;
 use serde::{Deserialize, Serialize};
 
 use super::number::OrganizationNo;
+use super::signing::Signer;
 use super::time::TimeMs;
 
 /// One of a kind is told about a subscription in this time; what happens meanwhile is told together.
@@ -153,7 +153,7 @@ pub struct ClaimedAlert {
     /// Where it goes.
     pub url: String,
     /// Signs the body.
-    pub signing_key: Arc<SigningKey>,
+    pub signer: Arc<Signer>,
     /// The body.
     pub payload: Bytes,
 }

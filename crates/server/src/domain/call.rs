@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use inkhook_wire::id::{IdentityId, PhoneNumberId, RequestId};
-use inkhook_wire::sign::SigningKey;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -16,6 +15,7 @@ use super::identity::{CallAction, DefaultAction, IncomingCall};
 use super::number::OrganizationNo;
 use super::owner::KnownAgent;
 use super::phone_number::is_websocket_url;
+use super::signing::Signer;
 
 /// How long all the asking may take, unless the number says otherwise.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
@@ -74,7 +74,7 @@ pub struct Callee {
     /// What it says of its calls.
     pub rule: IncomingCall,
     /// Signs what is asked. Without one nothing is asked.
-    pub signing_key: Option<Arc<SigningKey>>,
+    pub signer: Option<Arc<Signer>>,
     /// The caller, when that is an agent of the same organisation.
     pub caller: Option<KnownAgent>,
 }
@@ -120,7 +120,7 @@ pub struct Question {
     /// Who is asked.
     pub url: String,
     /// Signs it.
-    pub signing_key: Arc<SigningKey>,
+    pub signer: Arc<Signer>,
     /// The call.
     pub call_id: Uuid,
     /// This question alone: whoever keeps request ids to know repeats by does not take the second for one.

@@ -6,11 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use inkhook_wire::event::EventType;
 use inkhook_wire::id::{EventId, RequestId, SubscriptionId};
-use inkhook_wire::sign::SigningKey;
 
 use super::number::{DeliveryNo, OrganizationNo, Seq, SubscriptionNo, UrlNo};
 use super::retry::RetrySchedule;
 use super::secret::Secret;
+use super::signing::Signer;
 use super::slots::Slot;
 use super::subscription::Ordering;
 use super::time::TimeMs;
@@ -233,7 +233,7 @@ pub struct DeliveryTarget {
     /// Sent as `Authorization: Bearer`.
     pub auth_token: Option<Secret>,
     /// Signs the body.
-    pub signing_key: Arc<SigningKey>,
+    pub signer: Arc<Signer>,
     /// The whole attempt's limit.
     pub timeout: Duration,
     /// The host, as [`super::slots::host_key`] numbers it.

@@ -3,6 +3,7 @@
 use inkhook_wire::id::{IdentityId, MailboxId, OrganizationId, PhoneNumberId};
 use serde_json::{Map, Value};
 
+use super::signing::KeyDates;
 use super::time::TimeMs;
 
 /// Fields that clients know and that have no function here: kept and given back.
@@ -27,8 +28,8 @@ pub struct Identity {
     pub imessage_enabled: bool,
     /// What clients set beyond that.
     pub settings: Settings,
-    /// Since when it has its own signing key.
-    pub signing_key_created_at: Option<TimeMs>,
+    /// Its own signing keys.
+    pub signing_key: KeyDates,
     /// When it was made.
     pub created_at: TimeMs,
     /// When it was changed last.

@@ -64,6 +64,7 @@ mod tests {
 
     use super::*;
     use crate::domain::number::OrganizationNo;
+    use crate::domain::signing::Signer;
 
     const NOW: TimeMs = TimeMs(1_000_000);
 
@@ -96,7 +97,7 @@ mod tests {
             organization: OrganizationNo(1),
             generation: 1,
             url: "https://ops.client.com/".into(),
-            signing_key: Arc::new(SigningKey::new("whsec_demo-secret")),
+            signer: Arc::new(Signer::new(SigningKey::new("whsec_demo-secret"))),
             payload: Bytes::new(),
         };
         let schedule = RetrySchedule::new(vec![Duration::from_secs(5), Duration::from_secs(30)]);

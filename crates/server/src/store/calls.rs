@@ -9,20 +9,21 @@ use std::sync::Arc;
 use bytes::Bytes;
 use inkhook_wire::event::EventType;
 use inkhook_wire::id::{IdentityId, PhoneNumberId};
-use inkhook_wire::sign::SigningKey;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::error::StoreError;
 use super::facts::{self, Names};
-use super::seal::{Place, Sealer};
+use super::seal::Sealer;
 use super::settle::{About, AttemptRow, write_line};
+use super::signer::{self, identity_signer};
 use super::sql::{Connection, Row, params};
 use super::writer::{Kind, Op, Tx};
 use super::{Store, call_rules, rows, urls};
 use crate::domain::call::Callee;
 use crate::domain::caller::Scope;
 use crate::domain::number::OrganizationNo;
+use crate::domain::signing::Signer;
 
 /// What was asked about a call, to be written into the log.
 #[derive(Debug, Clone)]
@@ -41,12 +42,16 @@ pub struct CallLog {
     pub asked: Vec<(String, AttemptRow)>,
 }
 
-const CALLEE: &str = "SELECT n.identity_id, n.number, n.incoming_call_action, n.client_websocket_url,
+const CALLEE: &str = concat!(
+    "SELECT n.identity_id, n.number, n.incoming_call_action, n.client_websocket_url,
     n.incoming_call_webhook_url, n.incoming_call_fallback_url, n.incoming_call_default_action,
-    n.incoming_call_timeout_ms, i.signing_key AS identity_key, o.signing_key AS organization_key
+    n.incoming_call_timeout_ms, ",
+    identity_signer!(),
+    "
     FROM phone_numbers n JOIN identities i ON i.id = n.identity_id
     JOIN organizations o ON o.no = n.organization_id
-    WHERE n.id = $1 AND n.organization_id = $2 AND (n.identity_id = $3 OR $3 IS NULL)";
+    WHERE n.id = $1 AND n.organization_id = $2 AND (n.identity_id = $3 OR $3 IS NULL)"
+);
 const LOGGED: &str = "SELECT 1 FROM attempts WHERE id = $1";
 const LINE: &str = "SELECT no FROM call_lines WHERE phone_number_id = $1";
 const ADD_LINE: &str = "INSERT INTO call_lines (organization_id, phone_number_id, identity_id)
@@ -93,7 +98,7 @@ fn callee(
             number: row.get("number")?,
             identity,
             rule: call_rules::read_rule(row)?,
-            signing_key: signing_key(sealer, row, scope.organization, identity)?,
+            signer: signer(sealer, row, scope.organization, identity)?,
             caller: None,
         })
     })?;
@@ -103,27 +108,21 @@ fn callee(
     Ok(Some(found))
 }
 
-/// The identity's own key, or its organisation's. One that does not open is said in our log and counts as none:
-/// the call is decided all the same.
-fn signing_key(
+/// The identity's own keys, or its organisation's. Those that do not open are said in our log and count as none: the
+/// call is decided all the same.
+fn signer(
     sealer: &Sealer,
     row: &Row<'_>,
     organization: OrganizationNo,
     identity: IdentityId,
-) -> Result<Option<Arc<SigningKey>>, StoreError> {
-    let own: Option<Vec<u8>> = row.get("identity_key")?;
-    let shared: Option<Vec<u8>> = row.get("organization_key")?;
-    let opened = match (own, shared) {
-        (Some(own), _) => sealer.open(Place::identity_key(organization, identity.as_uuid()), &own),
-        (None, Some(shared)) => sealer.open(Place::organization_key(organization), &shared),
-        (None, None) => return Ok(None),
-    };
-    match opened {
-        Ok(key) => Ok(Some(Arc::new(SigningKey::new(key.expose())))),
-        Err(error) => {
+) -> Result<Option<Arc<Signer>>, StoreError> {
+    match signer::of_identity(sealer, row, organization, identity.as_uuid()) {
+        Ok(signer) => Ok(signer.map(Arc::new)),
+        Err(StoreError::Seal(error)) => {
             tracing::error!(%identity, %error, "a signing key does not open: nobody is asked about calls");
             Ok(None)
         }
+        Err(error) => Err(error),
     }
 }
 

@@ -9,7 +9,7 @@ use super::names::{self, NameKind};
 use super::phone_numbers::{self, AddNumber, NewPhoneNumber};
 use super::sql::{Connection, Row, params};
 use super::writer::Tx;
-use super::{Store, api_keys, conversations, mailboxes, rows, subscriptions};
+use super::{Store, api_keys, conversations, mailboxes, rows, signing_keys, subscriptions};
 use crate::domain::caller::Scope;
 use crate::domain::identity::{FilterMode, Identity, IdentityStatus, Settings};
 use crate::domain::number::OrganizationNo;
@@ -86,8 +86,7 @@ pub enum ChangeIdentity {
 }
 
 const COLUMNS: &str = "i.id, o.id AS organization_id, i.handle, i.display_name, i.description, i.status,
-    i.imessage_enabled, i.settings, CASE WHEN i.signing_key IS NOT NULL THEN i.signing_key_created_ms END AS key_ms,
-    i.created_ms, i.updated_ms,
+    i.imessage_enabled, i.settings, i.signing_key_created_ms, i.next_key_created_ms, i.next_key_from_ms, i.created_ms, i.updated_ms,
     m.id AS mailbox_id, m.address, m.filter_mode AS mailbox_filter_mode, m.settings AS mailbox_settings,
     m.created_ms AS mailbox_created_ms, m.updated_ms AS mailbox_updated_ms,
     n.id AS number_id, n.number, n.type, n.state, n.incoming_call_action, n.client_websocket_url,
@@ -296,7 +295,7 @@ fn read(row: &Row<'_>) -> Result<Identity, StoreError> {
         status: IdentityStatus::parse(&status).ok_or(StoreError::Corrupt("an identity's status"))?,
         imessage_enabled: row.get("imessage_enabled")?,
         settings: rows::settings(row, "settings")?,
-        signing_key_created_at: rows::optional_time(row, "key_ms")?,
+        signing_key: signing_keys::read_dates(row, signing_keys::KEY_DATES)?,
         created_at: rows::time(row, "created_ms")?,
         updated_at: rows::time(row, "updated_ms")?,
         mailbox: mailboxes::read_joined(row, id)?,

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use hmac::{Hmac, Mac};
+use inkhook_wire::sign::asymmetric::SecretKey;
 use sha2::Sha256;
 use uuid::Uuid;
 
@@ -48,6 +49,26 @@ impl Place {
     /// An organisation's signing key.
     pub(super) fn organization_key(organization: OrganizationNo) -> Self {
         Self { column: "organizations.signing_key", organization, row: Uuid::nil() }
+    }
+
+    /// The key that follows an identity's.
+    pub(super) fn next_identity_key(organization: OrganizationNo, identity: Uuid) -> Self {
+        Self { column: "identities.next_key", organization, row: identity }
+    }
+
+    /// The key that follows an organisation's.
+    pub(super) fn next_organization_key(organization: OrganizationNo) -> Self {
+        Self { column: "organizations.next_key", organization, row: Uuid::nil() }
+    }
+
+    /// An organisation's key pair.
+    pub(super) fn asymmetric_key(organization: OrganizationNo) -> Self {
+        Self { column: "organizations.asymmetric_key", organization, row: Uuid::nil() }
+    }
+
+    /// The key pair that follows an organisation's.
+    pub(super) fn next_asymmetric_key(organization: OrganizationNo) -> Self {
+        Self { column: "organizations.next_asymmetric_key", organization, row: Uuid::nil() }
     }
 
     /// A subscription's auth token.
@@ -118,6 +139,11 @@ impl Sealer {
         let opened = self.0.cipher.decrypt(&XNonce::from(*nonce), payload);
         let text = String::from_utf8(opened.map_err(|_| SealError::DoesNotOpen)?);
         text.map(Secret::new).map_err(|_| SealError::DoesNotOpen)
+    }
+
+    /// The same for a key pair; what is none was not sealed by us.
+    pub(super) fn open_pair(&self, place: Place, sealed: &[u8]) -> Result<SecretKey, SealError> {
+        self.open(place, sealed)?.expose().parse().map_err(|_| SealError::DoesNotOpen)
     }
 }
 

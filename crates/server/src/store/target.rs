@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use inkhook_wire::event::EventType;
-use inkhook_wire::sign::SigningKey;
 
 use super::error::StoreError;
 use super::health::{self, Standing};
 use super::seal::Place;
+use super::signer::{self, identity_signer};
 use super::writer::{Context, Tx};
 use super::{rows, subscriptions};
 use crate::domain::delivery::DeliveryTarget;
@@ -27,8 +27,9 @@ macro_rules! select {
             "SELECT ",
             $($columns)*,
             ", s.id, s.organization_id, s.identity_id, s.status, s.generation, s.not_before_ms, s.url AS url_no,
-    u.url, s.auth_token, s.delivery, i.signing_key AS identity_key, o.signing_key AS organization_key,
-    s.ordering_since_seq IS NOT NULL AS was_ordered
+    u.url, s.auth_token, s.delivery, s.ordering_since_seq IS NOT NULL AS was_ordered, ",
+            identity_signer!(),
+            "
     FROM subscriptions s JOIN urls u ON u.no = s.url JOIN organizations o ON o.no = s.organization_id
     LEFT JOIN identities i ON i.id = s.identity_id WHERE ",
             $condition
@@ -146,13 +147,8 @@ fn read_row(
     let auth_token: Option<Vec<u8>> = row.get("auth_token")?;
     let auth_token =
         auth_token.map(|token| sealer.open(Place::auth_token(organization, id), &token)).transpose()?;
-    let identity_key: Option<Vec<u8>> = row.get("identity_key")?;
-    let organization_key: Option<Vec<u8>> = row.get("organization_key")?;
-    let key = match (identity_key, organization_key) {
-        (Some(own), _) => sealer.open(Place::identity_key(organization, identity), &own)?,
-        (None, Some(shared)) => sealer.open(Place::organization_key(organization), &shared)?,
-        (None, None) => return Err(StoreError::Corrupt("a subscription without a signing key")),
-    };
+    let signer = signer::of_identity(sealer, row, organization, identity)?
+        .ok_or(StoreError::Corrupt("a subscription without a signing key"))?;
     let paused = rows::optional_time(row, "paused_ms")?;
     let held_until = if paused.is_some() { TimeMs::NEVER } else { rows::time(row, "not_before_ms")? };
     let settings = subscriptions::read_delivery(row)?;
@@ -166,7 +162,7 @@ fn read_row(
         url,
         url_no: UrlNo(row.get("url_no")?),
         auth_token,
-        signing_key: Arc::new(SigningKey::new(key.expose())),
+        signer: Arc::new(signer),
         timeout: settings.timeout().unwrap_or(timeout),
         server_timeout: timeout,
         retry_schedule: settings.retry_schedule(),

@@ -13,6 +13,7 @@ mod rate;
 mod recover;
 mod retries;
 mod settings;
+mod signing;
 
 use serde_json::{Value, json};
 

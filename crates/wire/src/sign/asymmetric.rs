@@ -99,6 +99,13 @@ impl fmt::Debug for SecretKey {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PublicKey([u8; KEY_BYTES]);
 
+impl PublicKey {
+    /// Its bytes, as RFC 8032 writes them.
+    pub fn as_bytes(&self) -> &[u8; KEY_BYTES] {
+        &self.0
+    }
+}
+
 impl FromStr for PublicKey {
     type Err = ParseKeyError;
 

@@ -65,8 +65,10 @@ pub(super) struct IdentityBody {
     updated_at: TimeMs,
 }
 
-impl From<Identity> for IdentityBody {
-    fn from(identity: Identity) -> Self {
+impl IdentityBody {
+    /// As it is now.
+    pub(super) fn new(identity: Identity, now: TimeMs) -> Self {
+        let signing_key = identity.signing_key.at(now);
         let setting = |name: &str| identity.settings.get(name).and_then(Value::as_str);
         let mode =
             |name: &str, shared: FilterMode| setting(name).and_then(FilterMode::parse).unwrap_or(shared);
@@ -92,8 +94,8 @@ impl From<Identity> for IdentityBody {
             slack_filter_mode: slack,
             slack_inbound_filter_mode: mode("slack_inbound_filter_mode", slack),
             slack_outbound_filter_mode: mode("slack_outbound_filter_mode", slack),
-            signing_key_configured: identity.signing_key_created_at.is_some(),
-            signing_key_created_at: identity.signing_key_created_at,
+            signing_key_configured: signing_key.created_at.is_some(),
+            signing_key_created_at: signing_key.created_at,
             agent_handle: identity.handle,
             display_name: identity.display_name,
             description: identity.description,

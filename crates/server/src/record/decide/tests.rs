@@ -9,6 +9,7 @@ use super::*;
 use crate::domain::attempt::Recorded;
 use crate::domain::delivery::{ClaimedEvent, DeliveryTarget};
 use crate::domain::number::{DeliveryNo, OrganizationNo, Seq, SubscriptionNo, UrlNo};
+use crate::domain::signing::Signer;
 use crate::domain::subscription::Ordering;
 
 const NOW: TimeMs = TimeMs(1_000_000);
@@ -42,7 +43,7 @@ fn claimed(failures: u32, class: Class) -> Claimed {
             url: "https://hooks.client.com/".into(),
             url_no: UrlNo(1),
             auth_token: None,
-            signing_key: Arc::new(SigningKey::new("whsec_x")),
+            signer: Arc::new(Signer::new(SigningKey::new("whsec_x"))),
             timeout: Duration::from_secs(30),
             host: 0,
             server_timeout: Duration::from_secs(30),

@@ -9,17 +9,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use inkhook_wire::id::{EventId, OrganizationId, SubscriptionId};
-use inkhook_wire::sign::SigningKey;
 use uuid::Uuid;
 
 use super::settle::end_waiting;
 use crate::domain::alert::{AlertData, AlertDetail, AlertKind, AlertPayload, ClaimedAlert};
 use crate::domain::number::OrganizationNo;
-use crate::domain::secret::Secret;
 use crate::domain::time::TimeMs;
 use crate::store::claim::LEASE_SKEW;
 use crate::store::error::StoreError;
-use crate::store::seal::Place;
+use crate::store::signer::{self, organization_signer};
 use crate::store::sql::{Connection, Row, params};
 use crate::store::writer::Tx;
 use crate::store::{Store, rows};
@@ -49,7 +47,11 @@ const NEXT_ORGANIZATION: &str = "SELECT organization_id FROM alerts WHERE state 
     ORDER BY organization_id LIMIT 1";
 const FIRST_DUE: &str =
     "SELECT 1 FROM alerts WHERE state = 1 AND organization_id = $1 AND due_ms <= $2 LIMIT 1";
-const TARGET: &str = "SELECT id, alerts_url, alerts_generation, signing_key FROM organizations WHERE no = $1";
+const TARGET: &str = concat!(
+    "SELECT o.id, o.alerts_url, o.alerts_generation, ",
+    organization_signer!(),
+    " FROM organizations o WHERE o.no = $1"
+);
 const FIRST: &str = "SELECT * FROM alerts
     WHERE state = 1 AND organization_id = $1 AND due_ms <= $2 ORDER BY due_ms LIMIT 1 /*pg FOR UPDATE SKIP LOCKED */";
 const LEASE: &str = "UPDATE alerts SET due_ms = $2, claim_no = claim_no + 1, attempts = attempts + 1,
@@ -144,15 +146,19 @@ fn claim(
     // An organisation that is gone has taken everything along.
     let target = rows::optional(tx, TARGET, params![organization.0], |row| {
         let url: Option<String> = row.get("alerts_url")?;
-        let key: Option<Vec<u8>> = row.get("signing_key")?;
-        Ok((rows::id::<OrganizationId>(row, "id")?, url, row.get("alerts_generation")?, key))
+        // Without a URL nobody signs anything.
+        let signer = match &url {
+            Some(_) => signer::of_organization(&tx.context.sealer, row, organization)?,
+            None => None,
+        };
+        Ok((rows::id::<OrganizationId>(row, "id")?, url, row.get("alerts_generation")?, signer))
     })?;
-    let Some((organization_id, url, generation, key)) = target else { return Ok(None) };
+    let Some((organization_id, url, generation, signer)) = target else { return Ok(None) };
     let Some(url) = url else {
         end_waiting(tx, organization)?;
         return Ok(None);
     };
-    let key = open_key(tx, organization, key)?;
+    let signer = signer.ok_or(StoreError::Corrupt("alerts without a signing key"))?;
     let row = rows::optional(tx, FIRST, params![organization.0, now.0], |row| {
         Ok((read(row)?, body(row, organization_id)?, row.get::<_, bool>("maybe_received")?))
     })?;
@@ -175,14 +181,9 @@ fn claim(
         organization,
         generation,
         url,
-        signing_key: Arc::new(SigningKey::new(key.expose())),
+        signer: Arc::new(signer),
         payload,
     }))
-}
-
-fn open_key(tx: &Tx<'_>, organization: OrganizationNo, key: Option<Vec<u8>>) -> Result<Secret, StoreError> {
-    let key = key.ok_or(StoreError::Corrupt("alerts without a signing key"))?;
-    Ok(tx.context.sealer.open(Place::organization_key(organization), &key)?)
 }
 
 struct Alert {

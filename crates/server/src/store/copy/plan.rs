@@ -62,10 +62,12 @@ pub(super) const TABLES: &[Table] = &[
     table! { meta by (key) [only NOT_ITS_OWN]; key, value },
     table! { organizations by (no) [is_numbered true];
     no, id, name, signing_key, signing_key_created_ms, created_ms, alerts_url, alerts_generation,
-    retention_days, publish_per_second, max_queued },
+    retention_days, publish_per_second, max_queued, next_key, next_key_created_ms, next_key_from_ms,
+    asymmetric_key, asymmetric_key_created_ms, next_asymmetric_key, next_asymmetric_key_created_ms,
+    next_asymmetric_key_from_ms },
     table! { identities by (id);
     id, organization_id, handle, display_name, description, status, imessage_enabled, settings, signing_key,
-    signing_key_created_ms, created_ms, updated_ms },
+    signing_key_created_ms, created_ms, updated_ms, next_key, next_key_created_ms, next_key_from_ms },
     table! { mailboxes by (id);
     id, organization_id, identity_id, address, filter_mode, settings, created_ms, updated_ms },
     table! { phone_numbers by (id);

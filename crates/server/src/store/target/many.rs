@@ -10,7 +10,7 @@ use inkhook_wire::event::EventType;
 use tokio_postgres::Row as ServerRow;
 use tokio_postgres::types::ToSql;
 
-use super::{Selected, read_status, select};
+use super::{Selected, identity_signer, read_status, select};
 use crate::domain::delivery::Class;
 use crate::domain::number::{Seq, SubscriptionNo};
 use crate::domain::time::TimeMs;

@@ -42,6 +42,21 @@ impl Received {
         inkhook_wire::sign::verify_standard(secret, headers(), &self.body, None)
             .expect("and by the standard");
     }
+
+    /// Whether the Inkbox signature verifies, and whether the standard one does.
+    pub fn verdicts(&self, secret: &str) -> (bool, bool) {
+        let headers = || self.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        let inkbox = inkhook_wire::sign::verify_inkbox(secret, headers(), &self.body, None);
+        let standard = inkhook_wire::sign::verify_standard(secret, headers(), &self.body, None);
+        (inkbox.is_ok(), standard.is_ok())
+    }
+
+    /// Whether the signature verifies for which a receiver needs a public key only.
+    pub fn verifies_by_public_key(&self, key: &str) -> bool {
+        let headers = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        let key = key.parse().expect("a public key");
+        inkhook_wire::sign::asymmetric::verify(&key, headers, &self.body, None).is_ok()
+    }
 }
 
 /// What to answer.

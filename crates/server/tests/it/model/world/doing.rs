@@ -228,7 +228,8 @@ impl World<'_> {
     }
 
     pub(super) fn new_key(&mut self) -> Result<(), Breach> {
-        let rotated = self.ask(self.life().store.rotate_identity_key(self.admin(), HANDLE.into()))?;
+        let rotated =
+            self.ask(self.life().store.rotate_identity_key(self.admin(), HANDLE.into(), Duration::ZERO))?;
         let rotated = rotated.ok_or("the identity is not there")?;
         self.bench.receiver.set_key(rotated.key.expose());
         Ok(())
