@@ -4,6 +4,8 @@
 //! taker wrote; a settle whose delivery was cancelled meanwhile writes its attempt and leaves the state,
 //! except that an answered 2xx makes it `succeeded`. Settling twice is settling once.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use inkhook_wire::event::EventType;
 use tokio::sync::oneshot;
@@ -157,6 +159,10 @@ static ADD_ATTEMPT: Many = Many {
     SELECT * FROM unnest(CAST($1 AS BYTEA[]), CAST($2 AS BIGINT[]), CAST($3 AS BIGINT[]), CAST($4 AS BIGINT[]), CAST($5 AS BIGINT[]), CAST($6 AS SMALLINT[]), CAST($7 AS BIGINT[]), CAST($8 AS BIGINT[]), CAST($9 AS BIGINT[]), CAST($10 AS SMALLINT[]), CAST($11 AS SMALLINT[]), CAST($12 AS SMALLINT[]), CAST($13 AS TEXT[]), CAST($14 AS BYTEA[]), CAST($15 AS BIGINT[]), CAST($16 AS BIGINT[]), CAST($17 AS BIGINT[]), CAST($18 AS BIGINT[]), CAST($19 AS BIGINT[]))",
     columns: &[Holds::Bytes, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int2, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int2, Holds::Int2, Holds::Int2, Holds::Text, Holds::Bytes, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int8],
 };
+/// Whoever says what it will look at runs so much later at most, as a rule. When the second is over meanwhile for which
+/// a success is only counted, the group is rolled back and run again.
+const RUNS_WITHIN: Duration = Duration::from_millis(20);
+
 const COMPLETE_LOST: &str = "UPDATE attempts SET outcome = $3, status = $4, error = $5, response_body = $6,
     response_bytes = $7, duration_ms = $8 WHERE delivery = $1 AND claim_no = $2 AND outcome = 3";
 /// Back into the queue, if the claim stands.
@@ -218,7 +224,7 @@ impl Op for SettleOp {
             && self.settlement.next == Next::End(End::Succeeded)
             && self.settlement.hold_until.is_none()
             && !context.ordered.has(subscription)
-            && !context.health.is_to_be_written(subscription, context.clock.schedule());
+            && !context.health.is_to_be_written(subscription, context.clock.schedule().after(RUNS_WITHIN));
         let mut wants = Wants::default();
         wants.hold(subscription, if is_plain { Hold::Shared } else { Hold::Alone });
         if let Some(next) = self.next {
