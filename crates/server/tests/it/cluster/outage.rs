@@ -161,6 +161,8 @@ async fn what_became_due_in_an_hour_is_no_stampede() {
     let sql = "SELECT count(*) FROM attempts WHERE outcome <> 1";
     let failed: Vec<i64> = block_in_place(|| first.books().column(sql));
     judge(&counter, deliveries, took, usize::try_from(failed[0]).expect("few"));
+    // The tables have become others since anybody counted what is in them.
+    block_in_place(|| first.books().run("ANALYZE"));
     assert_eq!(block_in_place(|| invariants::breach(first.books())), None);
     assert_eq!(block_in_place(|| invariants::left_over(first.books())), None);
 }
