@@ -93,8 +93,8 @@ const BROKEN: [(&str, &str); 18] = [
     ),
     (
         "a delivery succeeded without an attempt that did",
-        "SELECT no FROM deliveries WHERE state = 1
-         AND no NOT IN (SELECT delivery FROM attempts WHERE outcome = 1)",
+        "SELECT d.no FROM deliveries d WHERE d.state = 1
+         AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.delivery = d.no AND a.outcome = 1)",
     ),
     (
         "a line of the log belongs to another event or subscription than its delivery",
