@@ -125,6 +125,10 @@ ids! {
     MailboxId = "", hyphenated, HYPHENATED, "a UUID";
     /// A phone number: a bare UUID.
     PhoneNumberId = "", hyphenated, HYPHENATED, "a UUID";
+    /// Somebody in an organisation's address book: a bare UUID.
+    ContactId = "", hyphenated, HYPHENATED, "a UUID";
+    /// Something that is remembered of a contact: a bare UUID.
+    ContactFactId = "", hyphenated, HYPHENATED, "a UUID";
     /// An event, the same over retries, replays and restarts: `evt_` and a UUID.
     EventId = "evt_", hyphenated, HYPHENATED, "`evt_` and a UUID";
     /// A delivery on the wire, the same over its automatic retries: `req_` and a UUID.

@@ -20,7 +20,7 @@
 //! | call | `call.`: `id` (fresh), `created_at`, `updated_at`; `local_phone_number` when its `origin` is `dedicated_number` |
 //! | Slack | `identity_id` |
 //! | WhatsApp | `message.`, `reaction.`: `id` (fresh), `agent_identity_id`, `created_at`, `updated_at` |
-//! | all but A2A and Slack | `contacts` (`[]`), `agent_identities` (what the caller found, else `[]`) |
+//! | all but A2A and Slack | `contacts`, `agent_identities` (what the caller found, else `[]`) |
 //!
 //! The checks read a flat index of the text, made in one pass; no tree of values is built.
 
@@ -61,8 +61,10 @@ pub struct OwnerFacts<'a> {
     pub now: &'a str,
     /// Makes a fresh id; called once for each id that is filled in.
     pub fresh_id: &'a mut dyn FnMut() -> Uuid,
-    /// The JSON list for `agent_identities`, for data that leaves the key out; `[]` if `None`.
-    /// See [`ParsedData::mail_participants`] for whom to look up.
+    /// The JSON list for `contacts`, for data that leaves the key out; `[]` if `None`.
+    /// See [`ParsedData::mail_participants`] and [`ParsedData::numbers`] for whom to look up.
+    pub contacts_json: Option<String>,
+    /// The same for `agent_identities`.
     pub agent_identities_json: Option<String>,
 }
 
@@ -117,6 +119,20 @@ impl<'a> ParsedData<'a> {
     /// Lenient like [`ParsedData::mail_participants`].
     pub fn text_participants(&self) -> Result<TextParticipants, DataError> {
         participants::text(&self.index)
+    }
+
+    /// The distinct numbers at the other end of whatever is not a mail, in order of appearance. An
+    /// iMessage may have mail addresses among them. Lenient like [`ParsedData::mail_participants`].
+    pub fn numbers(&self, event_type: EventType) -> Result<Vec<String>, DataError> {
+        participants::numbers(&self.index, event_type.channel())
+    }
+
+    /// Whether the data says who takes part, so that nobody has to be looked up: it has both
+    /// `contacts` and `agent_identities`.
+    pub fn names_everybody(&self) -> bool {
+        ["contacts", "agent_identities"]
+            .iter()
+            .all(|key| self.index.member(index::Index::ROOT, key).is_some())
     }
 
     /// Checks the data against the shape of `event_type` and fills in what was left out.

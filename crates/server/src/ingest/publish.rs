@@ -163,6 +163,7 @@ fn wire_facts<'a>(
         phone_number: facts.phone_number.as_ref().map(|(id, number)| (*id, &**number)),
         now,
         fresh_id,
+        contacts_json: None,
         agent_identities_json,
     }
 }

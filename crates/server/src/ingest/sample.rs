@@ -150,6 +150,7 @@ mod tests {
                 phone_number: facts.phone_number.as_ref().map(|(id, number)| (*id, &**number)),
                 now: NOW,
                 fresh_id: &mut || Uuid::nil(),
+                contacts_json: None,
                 agent_identities_json: None,
             };
             let valid = validate_data(*event_type, &raw, &mut owner);

@@ -30,6 +30,7 @@ impl Filler<'_, '_, '_, '_> {
             Fill::UserInitiated => out.push_str("\"user_initiated\""),
             Fill::FreshId => push_uuid(out, (self.owner.fresh_id)()),
             Fill::Now => push_string(out, self.owner.now),
+            Fill::Contacts => out.push_str(self.owner.contacts_json.as_deref().unwrap_or("[]")),
             Fill::AgentIdentities => {
                 out.push_str(self.owner.agent_identities_json.as_deref().unwrap_or("[]"));
             }

@@ -1,13 +1,15 @@
 //! Whom an event names: the addresses and numbers that the server looks up before it fills in
-//! `agent_identities`.
+//! `contacts` and `agent_identities`.
 
 use super::error::{DataError, DataErrorKind, Fault};
 use super::index::{Index, NodeId};
 use super::{MailParticipants, TextParticipants};
+use crate::event::Channel;
 use crate::payload::Direction;
 use crate::payload::mail::Bucket;
 
-/// Most addresses that one mail event may name, over from, to, cc and bcc.
+/// Most addresses that one mail event may name, over from, to, cc and bcc; and most numbers that any
+/// other one may.
 pub const MAX_ADDRESSES: usize = 1_000;
 
 pub(super) fn mail(index: &Index<'_>) -> Result<MailParticipants, DataError> {
@@ -51,6 +53,43 @@ pub(super) fn text(index: &Index<'_>) -> Result<TextParticipants, DataError> {
         return Err(fault.at("text_message").into());
     }
     Ok((direction(index, message), numbers))
+}
+
+/// The distinct numbers at the other end, whatever the channel.
+pub(super) fn numbers(index: &Index<'_>, channel: Channel) -> Result<Vec<String>, DataError> {
+    let part = |key| index.member(Index::ROOT, key).map(|part| (key, part));
+    let found = match channel {
+        Channel::Text => return Ok(text(index)?.1),
+        Channel::IMessage | Channel::WhatsApp => {
+            part("message").filter(|(_, it)| !index.is_null(*it)).or_else(|| part("reaction"))
+        }
+        Channel::Call => part("call"),
+        Channel::Mail | Channel::A2a | Channel::Slack => None,
+    };
+    let Some((key, message)) = found else { return Ok(Vec::new()) };
+    let numbers = others(index, message);
+    if numbers.len() > MAX_ADDRESSES {
+        let text = format!("names more than {MAX_ADDRESSES} numbers");
+        return Err(Fault::new(DataErrorKind::TooMany, text).at(key).into());
+    }
+    Ok(numbers)
+}
+
+/// The numbers of an iMessage, a WhatsApp message, a reaction or a call that are not the owner's.
+fn others(index: &Index<'_>, message: NodeId) -> Vec<String> {
+    let own = ["local_number", "local_phone_number"];
+    let own: Vec<_> = own.iter().filter_map(|key| index.string(index.member(message, key)?)).collect();
+    let single = ["remote_number", "remote_phone_number", "sender_number"];
+    let single = single.iter().flat_map(|key| addresses(index, message, key));
+    let recipients = index.member(message, "recipients").into_iter().flat_map(|list| index.children(list));
+    let recipients = recipients.flat_map(|row| addresses(index, row, "remote_number"));
+    let mut seen = std::collections::HashSet::new();
+    single
+        .chain(addresses(index, message, "participants"))
+        .chain(recipients)
+        .filter(|number| !own.iter().any(|own| own == number))
+        .filter(|number| seen.insert(number.clone()))
+        .collect()
 }
 
 /// The distinct numbers at the other end of a text, in order of appearance.

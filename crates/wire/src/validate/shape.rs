@@ -58,6 +58,7 @@ pub(super) enum Fill {
     UserInitiated,
     FreshId,
     Now,
+    Contacts,
     AgentIdentities,
     /// The same for the same identity and numbers.
     Conversation,

@@ -52,7 +52,7 @@ const IS_READ: Field = filled("is_read", Bool, Fill::False);
 const MEMORIES: Field = optional("memories", List(&Text));
 const CONTEXT: Field = optional("context", Object(context::CONTEXT_DATA));
 
-const CONTACTS: Field = filled("contacts", List(&Object(CONTACT)), Fill::EmptyList);
+const CONTACTS: Field = filled("contacts", List(&Object(CONTACT)), Fill::Contacts);
 const CONTACT: &[Field] = &[required("id", Uuid), nullable("name", Text), MEMORIES];
 
 const AGENT_IDENTITIES: Field =

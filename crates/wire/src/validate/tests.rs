@@ -40,6 +40,7 @@ fn with_owner<T>(change: impl FnOnce(&mut OwnerFacts<'_>), act: impl FnOnce(&mut
         phone_number: Some((NUMBER_ID.parse().unwrap(), NUMBER)),
         now: NOW,
         fresh_id: &mut fresh_id,
+        contacts_json: None,
         agent_identities_json: None,
     };
     change(&mut owner);
@@ -146,4 +147,42 @@ fn text_participants_are_the_numbers_at_the_other_end() {
     let (direction, numbers) = text_participants(&raw(&data.to_string())).unwrap();
     assert_eq!(direction, Some(Direction::Outbound));
     assert_eq!(numbers, ["+12025550178", "+12025550126"]);
+}
+
+#[test]
+fn every_other_channel_says_its_numbers_once_and_not_the_owners() {
+    let numbers = |event_type: EventType, data: &Value| {
+        ParsedData::parse(&raw(&data.to_string())).unwrap().numbers(event_type)
+    };
+    let (a, b, c) = ("+12025550178", "+12025550126", "Ana@example.org");
+    let message = json!({"message": {"remote_number": a, "sender_number": b, "local_number": NUMBER,
+        "participants": [NUMBER, b, c, 7], "recipients": [{"remote_number": a}, {}]}});
+    for event_type in [EventType::IMessageSent, EventType::WhatsAppReceived] {
+        assert_eq!(numbers(event_type, &message).unwrap(), [a, b, c]);
+    }
+    let reaction = json!({"message": null, "reaction": {"remote_number": a}});
+    assert_eq!(numbers(EventType::IMessageReactionReceived, &reaction).unwrap(), [a]);
+    let call = json!({"call": {"remote_phone_number": a, "local_phone_number": NUMBER}});
+    assert_eq!(numbers(EventType::CallEnded, &call).unwrap(), [a]);
+    for event_type in [EventType::A2aTaskCreated, EventType::SlackDmReceived, EventType::MessageSent] {
+        assert_eq!(numbers(event_type, &message).unwrap(), [""; 0]);
+    }
+    for odd in [json!([]), json!({}), json!({"message": 7}), json!({"call": null})] {
+        assert_eq!(numbers(EventType::IMessageSent, &odd).unwrap(), [""; 0]);
+        assert_eq!(numbers(EventType::CallEnded, &odd).unwrap(), [""; 0]);
+    }
+    let crowd = |count: usize| {
+        let numbers: Vec<String> = (0..count).map(|n| format!("+1202555{n:04}")).collect();
+        json!({"message": {"participants": numbers}})
+    };
+    assert_eq!(numbers(EventType::IMessageSent, &crowd(MAX_ADDRESSES)).unwrap().len(), MAX_ADDRESSES);
+    let error = numbers(EventType::IMessageSent, &crowd(MAX_ADDRESSES + 1)).unwrap_err();
+    assert_eq!((error.kind, error.loc), (DataErrorKind::TooMany, vec!["data".into(), "message".into()]));
+}
+
+#[test]
+fn whoever_names_everybody_has_nobody_looked_up() {
+    let says = |data: &str| ParsedData::parse(&raw(data)).unwrap().names_everybody();
+    assert!(says(r#"{"contacts":[],"agent_identities":[]}"#));
+    assert!(!says(r#"{"contacts":[]}"#) && !says("{}") && !says("[]"));
 }

@@ -7,7 +7,7 @@ use crate::validate::shape::{Field, Fill, filled, nullable, required};
 
 pub(in crate::validate) const MAIL_DATA: &[Field] = &[
     required("message", Object(MAIL_MESSAGE)),
-    filled("contacts", List(&Object(MAIL_CONTACT)), Fill::EmptyList),
+    filled("contacts", List(&Object(MAIL_CONTACT)), Fill::Contacts),
     filled("agent_identities", List(&Object(MAIL_AGENT_IDENTITY)), Fill::AgentIdentities),
     CONTEXT,
 ];

@@ -162,6 +162,27 @@ fn agent_identities_come_from_the_caller_when_left_out() {
 }
 
 #[test]
+fn contacts_come_from_the_caller_when_left_out() {
+    let rows = json!([{"id": IDENTITY, "name": null, "memories": ["x"]}]);
+    for event_type in EventType::SUBSCRIBABLE {
+        let mut data = event_type.sample();
+        let had_any = data.as_object_mut().unwrap().remove("contacts").is_some();
+        let mail = event_type.channel() == crate::event::Channel::Mail;
+        let mut rows = rows.clone();
+        if mail {
+            (rows[0]["bucket"], rows[0]["address"]) = (json!("from"), json!("noor@example.org"));
+        }
+        let data = raw(&data.to_string());
+        let valid = with_owner(
+            |owner| owner.contacts_json = Some(rows.to_string()),
+            |owner| validate_data(*event_type, &data, owner).unwrap(),
+        );
+        let valid: Value = serde_json::from_str(&valid.data).unwrap();
+        assert_eq!(valid.get("contacts"), had_any.then_some(&rows), "{event_type}");
+    }
+}
+
+#[test]
 fn other_channels_get_what_is_known() {
     let without = |event_type: EventType, keys: &[&str]| {
         let mut data = event_type.sample();
