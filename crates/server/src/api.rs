@@ -12,6 +12,7 @@ mod api_keys;
 pub mod auth;
 pub mod body;
 mod catalog;
+mod contacts;
 mod deliveries;
 pub mod error;
 mod events;
@@ -61,6 +62,7 @@ fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(openapi::frame())
         .merge(api_keys::routes())
         .merge(catalog::routes())
+        .merge(contacts::routes())
         .merge(deliveries::routes())
         .merge(events::routes())
         .merge(health::routes())

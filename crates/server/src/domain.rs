@@ -9,6 +9,7 @@ pub mod api_key;
 pub mod attempt;
 pub mod call;
 pub mod caller;
+pub mod contact;
 pub mod conversation;
 pub mod delivery;
 pub mod entropy;

@@ -17,6 +17,7 @@ pub mod call_rules;
 pub mod calls;
 pub mod cancel;
 pub mod claim;
+pub mod contacts;
 pub mod conversations;
 pub mod copy;
 mod effects;

@@ -9,6 +9,7 @@ mod auth;
 mod calls;
 mod cluster;
 mod command;
+mod contacts;
 mod contract;
 mod copy;
 mod crash;

@@ -14,6 +14,9 @@ use crate::support::{Identity, Organization, Receiver, Reply, Setup, TestServer}
 /// A UUID that names nothing.
 const NOTHING: &str = "0b9c6f1e-5b1a-4c9e-8a53-3d0f5e1a1001";
 
+/// Where the address book is.
+const CONTACTS: &str = "/api/v1/contacts";
+
 /// A route of the document.
 #[derive(Debug, Clone)]
 struct Route {
@@ -34,8 +37,14 @@ impl Route {
 
     /// Of the routes that an unclaimed key may not use.
     fn is_webhook(&self) -> bool {
-        let prefixes = ["/api/v1/webhooks/", "/api/v1/events", "/api/v1/phone/incoming-call-action"];
+        let prefixes =
+            ["/api/v1/webhooks/", "/api/v1/events", "/api/v1/phone/incoming-call-action", CONTACTS];
         prefixes.iter().any(|prefix| self.path.starts_with(prefix)) || self.path.ends_with("/incoming-calls")
+    }
+
+    /// Of those whose rows all agents of an organisation share.
+    fn is_shared(&self) -> bool {
+        self.path.starts_with(CONTACTS)
     }
 }
 
@@ -67,6 +76,9 @@ struct Names {
     event: String,
     attempt: String,
     job: String,
+    contact: String,
+    contact_address: String,
+    fact: String,
 }
 
 impl Names {
@@ -84,6 +96,9 @@ impl Names {
             event: format!("evt_{NOTHING}"),
             attempt: nothing(),
             job: nothing(),
+            contact: nothing(),
+            contact_address: "nobody@client.test".into(),
+            fact: nothing(),
         }
     }
 
@@ -98,6 +113,8 @@ impl Names {
             ("{event_id}", &self.event),
             ("{delivery_id}", &self.attempt),
             ("{job_id}", &self.job),
+            ("{contact_id}", &self.contact),
+            ("{fact_id}", &self.fact),
         ]
         .iter()
         .fold(path.to_owned(), |path, (variable, value)| path.replace(variable, value));
@@ -141,6 +158,14 @@ impl World {
         let recover = format!("/api/v1/webhooks/subscriptions/{subscription}/recover");
         let body = json!({"since": "2026-05-28T00:00:00Z", "which": "failed"});
         let job = server.post(&recover).by(&acme).json(body).send().await.expect(202).text("id");
+        let (mut contact, mut fact) = (String::new(), String::new());
+        for (organization, name) in [(&globex, "theirs"), (&acme, "ours-alone")] {
+            let body = json!({"preferred_name": name, "emails": [{"value": format!("{name}@client.test")}]});
+            contact = server.post(CONTACTS).by(organization).json(body).send().await.expect(201).text("id");
+            let body = json!({"content": name, "kind": "profile"});
+            let facts = format!("{CONTACTS}/{contact}/facts");
+            fact = server.post(&facts).by(organization).json(body).send().await.expect(201).text("id");
+        }
         let attempts = server.get("/api/v1/webhooks/deliveries").by(&acme).send().await.expect(200);
         let names = Names {
             handle: help.handle.clone(),
@@ -153,6 +178,9 @@ impl World {
             event,
             attempt: attempts.json["deliveries"][0]["id"].as_str().expect("one attempt").to_owned(),
             job,
+            contact,
+            contact_address: "ours-alone@client.test".into(),
+            fact,
         };
         Self { server, acme, help, sales, globex, spy, names }
     }

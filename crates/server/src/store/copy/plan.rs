@@ -132,6 +132,11 @@ pub(super) const TABLES: &[Table] = &[
     table! { forgotten_mailboxes by (mailbox_id); mailbox_id },
     table! { retention_places by (organization_id); organization_id, after_seq => Seq },
     table! { retention_late by (event_seq); event_seq => Seq, organization_id, look_ms },
+    table! { contacts by (no) [is_numbered true];
+    no, id, organization_id, created_by, name, sort_key, searched, card, memories, created_ms, updated_ms },
+    table! { contact_points by (organization_id, value); organization_id, value, kind, contact },
+    table! { contact_facts by (no) [is_numbered true];
+    no, id, organization_id, contact, kind, content, created_ms, updated_ms },
 ];
 
 /// What only a server has: its nodes.
@@ -226,6 +231,8 @@ mod tests {
             ("alerts.no", "an alert's own number"),
             ("call_lines.no", "a line's own number"),
             ("calls.no", "a call's own number"),
+            ("contacts.no", "a contact's own number"),
+            ("contact_facts.no", "a fact's own number"),
             ("queue.claim_no", "counts the claims of one delivery"),
             ("attempts.claim_no", "the same"),
             ("attempts.attempt_no", "counts the attempts of one delivery"),

@@ -148,6 +148,11 @@ async fn own(api: &Api, help: &Mailbox, good: &Receiver) {
         "limits": {"publish_per_second": 100_000}});
     api.must(200, "PATCH", "/api/v1/organization", Some(settings)).await;
     assert!(!help.id.is_empty());
+    let ana = json!({"preferred_name": "Ana", "notes": "a\tb", "emails": [{"value": "Ana@Client.test"}],
+        "phones": [{"value_e164": "+12025550178"}]});
+    let ana = api.must(201, "POST", "/api/v1/contacts", Some(ana)).await;
+    let facts = format!("/api/v1/contacts/{}/facts", ana["id"].as_str().expect("an id"));
+    api.must(201, "POST", &facts, Some(json!({"content": "Likes tea", "kind": "preference"}))).await;
 }
 
 /// One that works, one that fails, one that is paused, one in order, one that hangs, one of a number, one of an

@@ -24,6 +24,8 @@ pub async fn everything(api: &Api) -> Seen {
         "/api/v1/identities",
         "/api/v1/mail/mailboxes",
         "/api/v1/phone/numbers",
+        "/api/v1/contacts",
+        "/api/v1/contacts/lookup?email=ana@client.test",
         "/api/v1/api-keys",
         "/api/v1/signing-keys",
         "/api/v1/webhooks/catalog",
@@ -34,6 +36,9 @@ pub async fn everything(api: &Api) -> Seen {
         let handle = text(&identity, "agent_handle");
         look(api, &mut seen, &format!("/api/v1/identities/{handle}")).await;
         look(api, &mut seen, &format!("/api/v1/identities/{handle}/signing-key")).await;
+    }
+    for contact in rows(&seen["/api/v1/contacts"]).to_vec() {
+        look(api, &mut seen, &format!("/api/v1/contacts/{}/facts", text(&contact, "id"))).await;
     }
     let subscriptions = rows(&look(api, &mut seen, "/api/v1/webhooks/subscriptions").await).to_vec();
     for subscription in subscriptions {

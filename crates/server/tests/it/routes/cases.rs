@@ -33,8 +33,8 @@ pub(super) fn of(route: &Route, names: &Names) -> Vec<Case> {
         let filters = filters.iter().map(|filter| case(&format!("{path}?{filter}"), Value::Null));
         filters.chain([case(path, Value::Null)]).collect()
     };
-    if route.path.contains('{') {
-        return by_path(route, path);
+    if route.path.contains('{') || route.is_shared() {
+        return by_path(route, path, names);
     }
     let owners = [
         format!("mailbox_id={}", names.mailbox),
@@ -99,7 +99,19 @@ pub(super) fn of(route: &Route, names: &Names) -> Vec<Case> {
     }
 }
 
-fn by_path(route: &Route, path: &str) -> Vec<Case> {
+fn contacts(route: &Route, path: &str, names: &Names) -> Vec<Case> {
+    match (route.method.as_str(), path) {
+        ("GET", super::CONTACTS) => vec![case(path, Value::Null)],
+        ("GET", _) => vec![case(&format!("{path}?email={}", names.contact_address), Value::Null)],
+        // Nobody is named by making somebody.
+        _ => Vec::new(),
+    }
+}
+
+fn by_path(route: &Route, path: &str, names: &Names) -> Vec<Case> {
+    if !route.path.contains('{') {
+        return contacts(route, path, names);
+    }
     if route.path.ends_with("/recover") && route.takes_body {
         let recover = json!({"since": "2026-05-28T00:00:00Z", "which": "all"});
         return vec![case(path, recover.clone()), case(&format!("{path}?dry_run=true"), recover)];
@@ -109,6 +121,11 @@ fn by_path(route: &Route, path: &str) -> Vec<Case> {
         let known = json!({"remote_phone_number": "+12025550178", "call_id": super::NOTHING});
         return vec![case(path, call), case(path, known)];
     }
+    if route.path.ends_with("/facts") && route.takes_body {
+        let rules =
+            [json!({"content": "mine", "kind": "profile"}), json!({"content": " ", "kind": "profile"})];
+        return rules.into_iter().map(|body| case(path, body)).collect();
+    }
     let mut cases = vec![case(path, if route.takes_body { json!({}) } else { Value::Null })];
     if route.method == Method::PATCH {
         // One that keeps the rules and one that does not: a rule is for those who can see the row.
@@ -116,6 +133,10 @@ fn by_path(route: &Route, path: &str) -> Vec<Case> {
             [json!({"url": "https://127.0.0.1/mine"}), json!({"url": "ftp://mine"})]
         } else if path.contains("/mailboxes/") {
             [json!({"signature_text": "mine"}), json!({"signature_text": "x".repeat(200_000)})]
+        } else if path.contains("/facts/") {
+            [json!({"content": "mine"}), json!({"content": " "})]
+        } else if path.contains("/contacts/") {
+            [json!({"notes": "mine"}), json!({"emails": [{"value": "no address"}]})]
         } else if path.contains("/numbers/") {
             [json!({"client_websocket_url": "wss://a.example.com"}), json!({"client_websocket_url": "mine"})]
         } else {
