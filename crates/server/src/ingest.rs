@@ -5,6 +5,7 @@
 //! and ring the engine's bell.
 
 pub mod mail;
+mod people;
 pub mod publish;
 pub mod receive;
 pub mod sample;

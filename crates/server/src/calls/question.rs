@@ -1,11 +1,12 @@
 //! The body of a question: the call as whoever is asked sees it. Flat, without an envelope.
 
 use bytes::Bytes;
-use inkhook_wire::payload::AgentIdentity;
 use inkhook_wire::payload::call::CallStatus;
 use inkhook_wire::payload::incoming_call::{Incoming, IncomingCall};
+use inkhook_wire::payload::{AgentIdentity, Contact};
 
 use crate::domain::call::{Call, Callee};
+use crate::domain::contact::KnownContact;
 use crate::domain::owner::KnownAgent;
 use crate::domain::time::TimeMs;
 
@@ -29,10 +30,14 @@ pub(super) fn body(callee: &Callee, call: &Call, now: TimeMs) -> Bytes {
         updated_at: at,
         // Calls are not counted here, so there is nothing to be used up.
         rate_limit: None,
-        contacts: Vec::new(),
-        agent_identities: callee.caller.iter().map(agent).collect(),
+        contacts: callee.contact.iter().map(|known| contact(known)).collect(),
+        agent_identities: callee.agent.iter().map(agent).collect(),
     };
     serde_json::to_vec(&body).map(Bytes::from).unwrap_or_default()
+}
+
+fn contact(known: &KnownContact) -> Contact {
+    Contact { id: known.id.as_uuid(), name: known.name.clone(), memories: Some(known.memories.clone()) }
 }
 
 fn agent(known: &KnownAgent) -> AgentIdentity {

@@ -104,7 +104,8 @@ mod tests {
             identity: IdentityId::from(Uuid::from_u128(1)),
             rule: IncomingCall::default(),
             signer: None,
-            caller: None,
+            agent: None,
+            contact: None,
         }
     }
 

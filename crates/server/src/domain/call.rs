@@ -11,6 +11,7 @@ use inkhook_wire::id::{IdentityId, PhoneNumberId, RequestId};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::contact::KnownContact;
 use super::identity::{CallAction, DefaultAction, IncomingCall};
 use super::number::OrganizationNo;
 use super::owner::KnownAgent;
@@ -76,7 +77,9 @@ pub struct Callee {
     /// Signs what is asked. Without one nothing is asked.
     pub signer: Option<Arc<Signer>>,
     /// The caller, when that is an agent of the same organisation.
-    pub caller: Option<KnownAgent>,
+    pub agent: Option<KnownAgent>,
+    /// The caller, when that is one of its contacts.
+    pub contact: Option<Arc<KnownContact>>,
 }
 
 /// A change of what a number says of its calls; `None` keeps what is there.

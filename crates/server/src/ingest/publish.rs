@@ -7,23 +7,20 @@ mod batch;
 
 use bytes::Bytes;
 use inkhook_wire::envelope;
-use inkhook_wire::event::{Channel, EventType, OwnerKind};
+use inkhook_wire::event::{EventType, OwnerKind};
 use inkhook_wire::id::EventId;
-use inkhook_wire::payload::mail::Bucket;
 use inkhook_wire::validate::{DataError, OwnerFacts as WireFacts, ParsedData};
-use serde::Serialize;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
+use super::people::Participants;
 use crate::domain::entropy::Entropy;
-use crate::domain::mail_address;
 use crate::domain::number::OrganizationNo;
-use crate::domain::owner::{KnownAgent, Owner, OwnerFacts};
+use crate::domain::owner::{Owner, OwnerFacts};
 use crate::domain::time::{Clock, TimeMs};
 use crate::store::Store;
 use crate::store::accept::{Accept, NewEvent};
 use crate::store::error::StoreError;
-use crate::store::facts::Names;
 use crate::wake::Bell;
 
 pub use self::batch::{BatchError, publish_batch};
@@ -123,15 +120,17 @@ pub async fn publish(parts: Parts<'_>, publish: Publish) -> Result<Published, Pu
 /// Checks and completes the data, and writes the body that will be signed.
 async fn build(parts: Parts<'_>, publish: Publish) -> Result<NewEvent, PublishError> {
     let parsed = ParsedData::parse(&publish.data)?;
-    let names = Participants::read(publish.event_type, &parsed)?;
-    let found = parts.store.publish_facts(publish.organization, publish.owner, names.names()).await?;
-    let (facts, agents) = found.ok_or(PublishError::OwnerNotFound)?;
+    let named = Participants::read(publish.event_type, &parsed)?;
+    let found = parts.store.publish_facts(publish.organization, publish.owner, named.names()).await?;
+    let (facts, people) = found.ok_or(PublishError::OwnerNotFound)?;
     let now = parts.clock.wall();
     let now_text = now.to_rfc3339();
     let id = publish.id.unwrap_or_else(|| parts.entropy.uuid_at(now).into());
     let valid = {
         let mut fresh_id = || parts.entropy.uuid_at(now);
-        let mut wire_facts = wire_facts(&facts, &now_text, &mut fresh_id, names.json(&agents));
+        let mut wire_facts = wire_facts(&facts, &now_text, &mut fresh_id);
+        wire_facts.contacts_json = named.contacts(&people);
+        wire_facts.agent_identities_json = named.agents(&people);
         parsed.validate(publish.event_type, &mut wire_facts)?
     };
     let timestamp = publish.timestamp.as_deref().unwrap_or(&now_text);
@@ -153,7 +152,6 @@ fn wire_facts<'a>(
     facts: &'a OwnerFacts,
     now: &'a str,
     fresh_id: &'a mut dyn FnMut() -> uuid::Uuid,
-    agent_identities_json: Option<String>,
 ) -> WireFacts<'a> {
     WireFacts {
         kind: facts.owner.kind(),
@@ -164,7 +162,7 @@ fn wire_facts<'a>(
         now,
         fresh_id,
         contacts_json: None,
-        agent_identities_json,
+        agent_identities_json: None,
     }
 }
 
@@ -189,96 +187,6 @@ fn request_hash(publish: &Publish, canonical_data: &[u8]) -> [u8; 32] {
     }
     hash.update(canonical_data);
     hash.finalize().into()
-}
-
-/// Whose agents an event's `agent_identities` may name.
-enum Participants {
-    Mail(Vec<(Bucket, String)>),
-    Numbers(Vec<String>),
-    Nobody,
-}
-
-#[derive(Serialize)]
-struct MailAgent<'a> {
-    bucket: Bucket,
-    address: &'a str,
-    id: uuid::Uuid,
-    agent_handle: &'a str,
-    display_name: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-#[expect(clippy::struct_field_names, reason = "the names of the wire")]
-struct Agent<'a> {
-    id: uuid::Uuid,
-    agent_handle: &'a str,
-    display_name: Option<&'a str>,
-}
-
-impl Participants {
-    fn read(event_type: EventType, data: &ParsedData<'_>) -> Result<Self, DataError> {
-        Ok(match event_type.channel() {
-            Channel::Mail => Self::Mail(data.mail_participants()?.1),
-            Channel::Text => Self::Numbers(data.text_participants()?.1),
-            _ => Self::Nobody,
-        })
-    }
-
-    fn names(&self) -> Names {
-        match self {
-            Self::Mail(addresses) => Names {
-                addresses: addresses.iter().map(|(_, address)| mail_address::normalize(address)).collect(),
-                numbers: Vec::new(),
-            },
-            Self::Numbers(numbers) => Names { addresses: Vec::new(), numbers: numbers.clone() },
-            Self::Nobody => Names::default(),
-        }
-    }
-
-    /// The list to fill in, when anybody of it is known.
-    fn json(&self, known: &[KnownAgent]) -> Option<String> {
-        if known.is_empty() {
-            return None;
-        }
-        let json = match self {
-            Self::Mail(addresses) => mail_agents_json(addresses, known),
-            Self::Numbers(_) | Self::Nobody => {
-                let agents: Vec<Agent<'_>> = known
-                    .iter()
-                    .map(|agent| Agent {
-                        id: agent.identity.as_uuid(),
-                        agent_handle: &agent.agent_handle,
-                        display_name: agent.display_name.as_deref(),
-                    })
-                    .collect();
-                to_json(&agents)
-            }
-        };
-        Some(json)
-    }
-}
-
-/// `agent_identities` of a mail: those of these addresses that are agents, in the order given.
-pub(super) fn mail_agents_json(addresses: &[(Bucket, String)], known: &[KnownAgent]) -> String {
-    let agents: Vec<MailAgent<'_>> = addresses
-        .iter()
-        .filter_map(|(bucket, address)| {
-            let normalized = mail_address::normalize(address);
-            let agent = known.iter().find(|agent| agent.name == normalized)?;
-            Some(MailAgent {
-                bucket: *bucket,
-                address,
-                id: agent.identity.as_uuid(),
-                agent_handle: &agent.agent_handle,
-                display_name: agent.display_name.as_deref(),
-            })
-        })
-        .collect();
-    to_json(&agents)
-}
-
-fn to_json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("text and ids always serialise")
 }
 
 #[cfg(test)]
@@ -317,21 +225,5 @@ mod tests {
             assert_ne!(hash, request_hash(&other, b"{}"), "{other:?}");
         }
         assert_ne!(hash, request_hash(&sample(), b"{ }"));
-    }
-
-    #[test]
-    fn known_agents_keep_their_bucket_and_the_order_of_the_mail() {
-        let addresses =
-            vec![(Bucket::From, "Ana@client.test".to_owned()), (Bucket::Cc, "Logger@mail.test".to_owned())];
-        let known = [KnownAgent {
-            name: "logger@mail.test".into(),
-            identity: Uuid::from_u128(9).into(),
-            agent_handle: "logger".into(),
-            display_name: None,
-        }];
-        let json: serde_json::Value = serde_json::from_str(&mail_agents_json(&addresses, &known)).unwrap();
-        assert_eq!(json[0]["bucket"], "cc");
-        assert_eq!(json[0]["address"], "Logger@mail.test", "as the mail wrote it");
-        assert_eq!(json.as_array().unwrap().len(), 1);
     }
 }

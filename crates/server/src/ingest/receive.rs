@@ -9,16 +9,15 @@ use inkhook_wire::id::EventId;
 use inkhook_wire::payload::mail::Bucket;
 
 use super::mail::{self, MailError, MessageFacts, ParsedMail};
-use super::publish::mail_agents_json;
+use super::people::Participants;
 use crate::domain::entropy::Entropy;
 use crate::domain::mail_address;
 use crate::domain::number::OrganizationNo;
-use crate::domain::owner::{KnownAgent, Owner};
+use crate::domain::owner::Owner;
 use crate::domain::time::{Clock, TimeMs};
 use crate::store::Store;
 use crate::store::accept::NewEvent;
 use crate::store::error::StoreError;
-use crate::store::facts::Names;
 use crate::store::mail::{AcceptMail, BuildEvent, MailboxRef, NewMail};
 use crate::wake::Bell;
 
@@ -66,6 +65,19 @@ impl ReceiveError {
     }
 }
 
+/// Whom of a mail's people an organisation knows, as its events say it.
+struct Named {
+    organization: OrganizationNo,
+    contacts: String,
+    agents: String,
+}
+
+impl Named {
+    fn bytes(&self) -> usize {
+        self.contacts.len() + self.agents.len()
+    }
+}
+
 impl Receiver {
     /// Whether a mail to this address would find a mailbox.
     ///
@@ -100,9 +112,10 @@ impl Receiver {
         let first = *organizations.first().ok_or(ReceiveError::NobodyLeft)?;
         organizations.sort_unstable();
         organizations.dedup();
-        let agents = self.agents(&parsed, &organizations).await?;
+        let people = self.people(&parsed, &organizations).await?;
         let thread = mail::thread_key(&parsed);
-        let bytes = waiting_bytes(&parsed) * recipients.len();
+        let named = people.iter().map(Named::bytes).max().unwrap_or_default();
+        let bytes = (waiting_bytes(&parsed) + named) * recipients.len();
         let mail = NewMail {
             recipients,
             organization: first,
@@ -112,7 +125,7 @@ impl Receiver {
             parents: thread.parents,
             participants: thread.participants,
             bytes,
-            build: self.build(parsed, agents, content_hash),
+            build: self.build(parsed, people, content_hash),
         };
         match self.store.accept_mail(mail).await? {
             AcceptMail::Accepted(events) => {
@@ -123,44 +136,43 @@ impl Receiver {
         }
     }
 
-    /// `agent_identities` for each organisation: who of From and Cc is an agent there.
-    async fn agents(
+    /// Who of From and Cc each organisation knows.
+    async fn people(
         &self,
         mail: &ParsedMail,
         organizations: &[OrganizationNo],
-    ) -> Result<Vec<(OrganizationNo, String)>, StoreError> {
+    ) -> Result<Vec<Named>, StoreError> {
         let mut addresses = vec![(Bucket::From, mail.from_address.clone())];
         addresses.extend(mail.cc_addresses.iter().flatten().map(|address| (Bucket::Cc, address.clone())));
-        let names: Vec<String> =
-            addresses.iter().map(|(_, address)| mail_address::normalize(address)).collect();
-        let mut agents = Vec::new();
+        let participants = Participants::Mail(addresses);
+        let mut named = Vec::new();
         for organization in organizations {
-            let names = Names { addresses: names.clone(), numbers: Vec::new() };
-            let known: Vec<KnownAgent> = self.store.known_agents(*organization, names).await?;
-            agents.push((*organization, mail_agents_json(&addresses, &known)));
+            let people = self.store.people(*organization, participants.names()).await?;
+            let list = |list: Option<String>| list.unwrap_or_else(|| "[]".to_owned());
+            named.push(Named {
+                organization: *organization,
+                contacts: list(participants.contacts(&people)),
+                agents: list(participants.agents(&people)),
+            });
         }
-        Ok(agents)
+        Ok(named)
     }
 
     /// Writes the event of one mailbox, inside the accepting transaction.
-    fn build(
-        &self,
-        mail: ParsedMail,
-        agents: Vec<(OrganizationNo, String)>,
-        content_hash: [u8; 32],
-    ) -> BuildEvent {
+    fn build(&self, mail: ParsedMail, people: Vec<Named>, content_hash: [u8; 32]) -> BuildEvent {
         let (clock, entropy) = (self.clock.clone(), self.entropy.clone());
         Arc::new(move |mailbox: &MailboxRef, thread| {
             let now: TimeMs = clock.wall();
             let id: EventId = entropy.uuid_at(now).into();
-            let agents = agents.iter().find(|(organization, _)| *organization == mailbox.organization);
+            let named = people.iter().find(|named| named.organization == mailbox.organization);
             let facts = MessageFacts {
                 message_uuid: entropy.uuid_at(now),
                 mailbox_id: mailbox.id.as_uuid(),
                 mailbox_address: &mailbox.address,
                 thread_id: thread,
                 created_at_iso: &now.to_rfc3339(),
-                agent_identities_json: agents.map_or("[]", |(_, json)| json),
+                contacts_json: named.map_or("[]", |named| &named.contacts),
+                agent_identities_json: named.map_or("[]", |named| &named.agents),
             };
             let data = mail::message_data(&mail, facts);
             let payload = envelope::write(id, EventType::MessageReceived, &now.to_rfc3339(), &data);

@@ -13,7 +13,8 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::error::StoreError;
-use super::facts::{self, Names};
+use super::facts::Names;
+use super::people::{Asked, People};
 use super::seal::Sealer;
 use super::settle::{About, AttemptRow, write_line};
 use super::signer::{self, identity_signer};
@@ -69,7 +70,9 @@ impl Store {
         remote: String,
     ) -> Result<Option<Callee>, StoreError> {
         let sealer = self.sealer.clone();
-        let read = move |connection: &Connection| callee(connection, &sealer, scope, number, remote);
+        let names = Names { addresses: Vec::new(), numbers: vec![remote] };
+        let mut asked = self.ask(scope.organization, names);
+        let read = move |connection: &Connection| callee(connection, &sealer, scope, number, &mut asked);
         self.call_readers.read(read).await
     }
 
@@ -86,7 +89,7 @@ fn callee(
     sealer: &Sealer,
     scope: Scope,
     number_id: PhoneNumberId,
-    remote: String,
+    asked: &mut Asked,
 ) -> Result<Option<Callee>, StoreError> {
     let (own, id) = (scope.identity.map(IdentityId::as_uuid), number_id.as_uuid());
     let params = params![id.as_bytes(), scope.organization.0, own.as_ref().map(Uuid::as_bytes)];
@@ -99,12 +102,13 @@ fn callee(
             identity,
             rule: call_rules::read_rule(row)?,
             signer: signer(sealer, row, scope.organization, identity)?,
-            caller: None,
+            agent: None,
+            contact: None,
         })
     })?;
     let Some(mut found) = found else { return Ok(None) };
-    let names = Names { addresses: Vec::new(), numbers: vec![remote] };
-    found.caller = facts::find_agents(connection, scope.organization, &names)?.pop();
+    let People { mut agents, mut contacts } = asked.read_at_once(connection)?;
+    (found.agent, found.contact) = (agents.pop(), contacts.pop());
     Ok(Some(found))
 }
 

@@ -140,7 +140,14 @@ impl Store {
         organization: OrganizationNo,
         id: ContactId,
     ) -> Result<bool, StoreError> {
-        self.change(move |tx| Ok(tx.run(REMOVE, params![organization.0, id.as_uuid().as_bytes()])? > 0)).await
+        self.change(move |tx| {
+            let removed = tx.run(REMOVE, params![organization.0, id.as_uuid().as_bytes()])? > 0;
+            if removed {
+                tx.forget_contacts(organization);
+            }
+            Ok(removed)
+        })
+        .await
     }
 }
 
@@ -173,6 +180,7 @@ fn create(tx: &mut Tx<'_>, new: &NewContact) -> Result<CreateContact, StoreError
     ];
     let no = tx.insert(ADD, params)?;
     add_points(tx, organization, card, no)?;
+    tx.forget_contacts(organization);
     let (_, made) = find(tx, organization, id)?.ok_or(StoreError::Corrupt("a contact just made"))?;
     Ok(CreateContact::Created(Box::new(made)))
 }
@@ -199,6 +207,7 @@ fn change(
         tx.run(REMOVE_POINTS, params![no])?;
         add_points(tx, organization, &card, no)?;
     }
+    tx.forget_contacts(organization);
     let (_, changed) = find(tx, organization, id)?.ok_or(StoreError::Corrupt("a contact just changed"))?;
     Ok(ChangeContact::Changed(Box::new(changed)))
 }

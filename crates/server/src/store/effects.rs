@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::contact_cache::ContactCache;
 use crate::domain::generations::Generations;
 use crate::domain::number::{OrganizationNo, SubscriptionNo};
 
@@ -17,6 +18,8 @@ pub(super) enum Effect {
     Keys,
     /// Who owns which mailbox, number or name may have changed.
     Names,
+    /// An organisation's address book has changed.
+    Contacts(OrganizationNo),
 }
 
 /// Where effects go.
@@ -25,6 +28,7 @@ pub(super) struct Effects {
     pub(super) generations: Arc<Generations>,
     pub(super) keys_epoch: Arc<AtomicU64>,
     pub(super) names_epoch: Arc<AtomicU64>,
+    pub(super) contacts: Arc<ContactCache>,
 }
 
 impl Effects {
@@ -40,6 +44,7 @@ impl Effects {
             Effect::Names => {
                 self.names_epoch.fetch_add(1, Ordering::SeqCst);
             }
+            Effect::Contacts(organization) => self.contacts.forget(organization),
         }
     }
 }

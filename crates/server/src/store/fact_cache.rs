@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::facts::Names;
 use crate::domain::number::OrganizationNo;
@@ -16,6 +16,8 @@ use crate::domain::owner::{KnownAgent, Owner, OwnerFacts};
 
 /// Owners that are remembered at most, and so many names; beyond, what was remembered is forgotten.
 const MAX_REMEMBERED: usize = 20_000;
+/// The agents of an organisation that have no more addresses and numbers than this are remembered whole.
+pub(super) const MAX_WHOLE: usize = 500;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -28,8 +30,26 @@ pub(super) struct FactCache {
 struct Remembered {
     epoch: u64,
     owners: HashMap<(OrganizationNo, Owner), Arc<OwnerFacts>>,
-    agents: HashMap<OrganizationNo, HashMap<String, Option<KnownAgent>>>,
+    agents: HashMap<OrganizationNo, Known>,
     names: usize,
+}
+
+/// What is known of an organisation's names.
+#[derive(Debug)]
+enum Known {
+    /// All that are agents.
+    All(HashMap<String, KnownAgent>),
+    /// Whether these are agents.
+    Some(HashMap<String, Option<KnownAgent>>),
+}
+
+/// What a read found of an organisation's agents.
+#[derive(Debug)]
+pub(super) enum Agents {
+    /// All of them.
+    All(Vec<KnownAgent>),
+    /// Those of the names that were looked for; there are many.
+    These(Vec<KnownAgent>),
 }
 
 impl FactCache {
@@ -43,54 +63,88 @@ impl FactCache {
         self.epoch.load(Ordering::SeqCst)
     }
 
-    /// The answer to a publish, when all of it is known.
-    pub(super) fn find(
-        &self,
-        organization: OrganizationNo,
-        owner: Owner,
-        names: &Names,
-    ) -> Option<(Arc<OwnerFacts>, Vec<KnownAgent>)> {
-        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        if state.epoch != self.epoch() {
-            return None;
-        }
-        let facts = state.owners.get(&(organization, owner))?.clone();
-        let mut agents = Vec::new();
-        if !names.is_empty() {
-            let known = state.agents.get(&organization)?;
-            for name in names.iter() {
-                agents.extend(known.get(name)?.clone());
-            }
-        }
-        Some((facts, agents))
+    /// What is known about an owner, if it is.
+    pub(super) fn owner(&self, organization: OrganizationNo, owner: Owner) -> Option<Arc<OwnerFacts>> {
+        self.read()?.owners.get(&(organization, owner)).cloned()
     }
 
-    /// Remembers what a read that began in `epoch` found, unless a change came between.
-    pub(super) fn remember(
+    /// Which of these names are agents, in the order given, when all of it is known.
+    pub(super) fn agents(&self, organization: OrganizationNo, names: &Names) -> Option<Vec<KnownAgent>> {
+        if names.is_empty() {
+            return Some(Vec::new());
+        }
+        let state = self.read()?;
+        match state.agents.get(&organization)? {
+            Known::All(all) => Some(names.iter().filter_map(|name| all.get(name).cloned()).collect()),
+            Known::Some(some) => {
+                let mut agents = Vec::new();
+                for name in names.iter() {
+                    agents.extend(some.get(name)?.clone());
+                }
+                Some(agents)
+            }
+        }
+    }
+
+    /// Whether the organisation is known to have too many agents to be remembered whole.
+    pub(super) fn has_many_agents(&self, organization: OrganizationNo) -> bool {
+        self.read().is_some_and(|state| matches!(state.agents.get(&organization), Some(Known::Some(_))))
+    }
+
+    /// Remembers an owner that a read found which began in `epoch`, unless a change came between.
+    pub(super) fn remember_owner(&self, epoch: u64, organization: OrganizationNo, facts: &Arc<OwnerFacts>) {
+        let Some(mut state) = self.write(epoch, 0) else { return };
+        state.owners.insert((organization, facts.owner), facts.clone());
+    }
+
+    /// Remembers which of these names are agents; the same way.
+    pub(super) fn remember_agents(
         &self,
         epoch: u64,
         organization: OrganizationNo,
-        facts: &Arc<OwnerFacts>,
         names: &Names,
-        found: &[KnownAgent],
+        found: Agents,
     ) {
+        let more = if let Agents::All(all) = &found { all.len() + 1 } else { names.len() };
+        let Some(mut state) = self.write(epoch, more) else { return };
+        let Remembered { agents, names: count, .. } = &mut *state;
+        match found {
+            Agents::All(all) => {
+                *count += more;
+                let all = all.into_iter().map(|agent| (agent.name.clone(), agent)).collect();
+                agents.insert(organization, Known::All(all));
+            }
+            Agents::These(these) => {
+                let known = agents.entry(organization).or_insert_with(|| Known::Some(HashMap::new()));
+                if let Known::All(_) = known {
+                    *known = Known::Some(HashMap::new());
+                }
+                let Known::Some(some) = known else { return };
+                for name in names.iter() {
+                    let agent = these.iter().find(|agent| agent.name == *name).cloned();
+                    *count += usize::from(some.insert(name.clone(), agent).is_none());
+                }
+            }
+        }
+    }
+
+    /// What is remembered, while it holds.
+    fn read(&self) -> Option<RwLockReadGuard<'_, Remembered>> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        (state.epoch == self.epoch()).then_some(state)
+    }
+
+    /// What is remembered, with room for one owner and so many names; `None` after a change.
+    fn write(&self, epoch: u64, names: usize) -> Option<RwLockWriteGuard<'_, Remembered>> {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         if epoch != self.epoch() {
-            return;
+            return None;
         }
-        if state.epoch != epoch
-            || state.owners.len() >= MAX_REMEMBERED
-            || state.names + names.len() > MAX_REMEMBERED
-        {
+        let is_full = state.owners.len() >= MAX_REMEMBERED || state.names + names > MAX_REMEMBERED;
+        if state.epoch != epoch || is_full {
             *state = Remembered { epoch, ..Remembered::default() };
         }
-        state.owners.insert((organization, facts.owner), facts.clone());
-        let Remembered { agents, names: count, .. } = &mut *state;
-        let known = agents.entry(organization).or_default();
-        for name in names.iter() {
-            let agent = found.iter().find(|agent| agent.name == *name).cloned();
-            *count += usize::from(known.insert(name.clone(), agent).is_none());
-        }
+        Some(state)
     }
 }
 
@@ -129,18 +183,34 @@ mod tests {
         }
     }
 
+    fn these(cache: &FactCache, epoch: u64, names: &Names, found: &[KnownAgent]) {
+        cache.remember_agents(epoch, ACME, names, Agents::These(found.to_vec()));
+    }
+
     #[test]
     fn answers_only_when_all_of_it_is_known() {
         let cache = FactCache::default();
         let (known, unknown) = (names(&["help@mail.test", "ana@client.test"]), names(&["lee@client.test"]));
-        assert!(cache.find(ACME, owner(1), &known).is_none());
-        cache.remember(cache.epoch(), ACME, &facts(1), &known, &[agent("help@mail.test")]);
-        let (found, agents) = cache.find(ACME, owner(1), &known).expect("known");
-        assert_eq!((found.agent_handle.as_str(), agents.len()), ("help", 1), "and that Ana is nobody");
-        assert!(cache.find(ACME, owner(1), &unknown).is_none());
-        assert!(cache.find(ACME, owner(2), &known).is_none());
-        assert!(cache.find(OrganizationNo(2), owner(1), &known).is_none(), "tenants never meet");
-        assert!(cache.find(ACME, owner(1), &Names::default()).is_some());
+        assert!(cache.agents(ACME, &known).is_none() && !cache.has_many_agents(ACME));
+        these(&cache, cache.epoch(), &known, &[agent("help@mail.test")]);
+        let found = cache.agents(ACME, &known).expect("known");
+        assert_eq!(found.len(), 1, "and that Ana is nobody");
+        assert!(cache.agents(ACME, &unknown).is_none() && cache.has_many_agents(ACME));
+        assert!(cache.agents(OrganizationNo(2), &known).is_none(), "tenants never meet");
+        assert!(cache.agents(OrganizationNo(2), &Names::default()).is_some(), "nobody is nobody");
+        cache.remember_owner(cache.epoch(), ACME, &facts(1));
+        assert_eq!(cache.owner(ACME, owner(1)).expect("known").agent_handle, "help");
+        assert!(cache.owner(ACME, owner(2)).is_none() && cache.owner(OrganizationNo(2), owner(1)).is_none());
+    }
+
+    #[test]
+    fn whose_agents_are_known_whole_has_an_answer_for_every_name() {
+        let cache = FactCache::default();
+        let nobody = names(&["never@seen.test"]);
+        cache.remember_agents(0, ACME, &nobody, Agents::All(vec![agent("help@mail.test")]));
+        assert_eq!(cache.agents(ACME, &names(&["other@seen.test"])), Some(Vec::new()));
+        assert_eq!(cache.agents(ACME, &names(&["help@mail.test"])).expect("known").len(), 1);
+        assert!(!cache.has_many_agents(ACME));
     }
 
     #[test]
@@ -148,30 +218,37 @@ mod tests {
         let epoch = Arc::new(AtomicU64::new(0));
         let cache = FactCache::new(epoch.clone());
         let began = cache.epoch();
-        cache.remember(began, ACME, &facts(1), &Names::default(), &[]);
+        let ana = names(&["ana@client.test"]);
+        let remember = |began| {
+            cache.remember_owner(began, ACME, &facts(1));
+            cache.remember_agents(began, ACME, &ana, Agents::All(Vec::new()));
+        };
+        let knows = || (cache.owner(ACME, owner(1)).is_some(), cache.agents(ACME, &ana).is_some());
+        remember(began);
+        assert_eq!(knows(), (true, true));
         epoch.fetch_add(1, Ordering::SeqCst);
-        assert!(cache.find(ACME, owner(1), &Names::default()).is_none());
-        cache.remember(began, ACME, &facts(1), &Names::default(), &[]);
-        assert!(cache.find(ACME, owner(1), &Names::default()).is_none());
-        cache.remember(cache.epoch(), ACME, &facts(1), &Names::default(), &[]);
-        assert!(cache.find(ACME, owner(1), &Names::default()).is_some());
+        assert_eq!(knows(), (false, false));
+        remember(began);
+        assert_eq!(knows(), (false, false));
+        remember(cache.epoch());
+        assert_eq!(knows(), (true, true));
     }
 
     #[test]
     fn one_beyond_the_bound_begins_anew() {
         let cache = FactCache::default();
         for n in 0..MAX_REMEMBERED as u128 {
-            cache.remember(0, ACME, &facts(n), &Names::default(), &[]);
+            cache.remember_owner(0, ACME, &facts(n));
         }
-        assert!(cache.find(ACME, owner(0), &Names::default()).is_some());
-        cache.remember(0, ACME, &facts(u128::MAX), &Names::default(), &[]);
-        assert!(cache.find(ACME, owner(0), &Names::default()).is_none());
+        assert!(cache.owner(ACME, owner(0)).is_some());
+        cache.remember_owner(0, ACME, &facts(u128::MAX));
+        assert!(cache.owner(ACME, owner(0)).is_none());
         let many: Vec<String> = (0..=MAX_REMEMBERED).map(|n| format!("a{n}@client.test")).collect();
         let many = Names { addresses: many, numbers: Vec::new() };
-        cache.remember(0, ACME, &facts(1), &many, &[]);
+        these(&cache, 0, &many, &[]);
         let one = names(&["b@client.test"]);
-        cache.remember(0, ACME, &facts(1), &one, &[]);
-        assert!(cache.find(ACME, owner(1), &many).is_none(), "too many names were forgotten");
-        assert!(cache.find(ACME, owner(1), &one).is_some());
+        these(&cache, 0, &one, &[]);
+        assert!(cache.agents(ACME, &many).is_none(), "too many names were forgotten");
+        assert!(cache.agents(ACME, &one).is_some());
     }
 }

@@ -1,7 +1,5 @@
 //! Who stands behind an owner: looked up before a publish is checked, and again when it is stored.
 
-use std::sync::Arc;
-
 use inkhook_wire::id::IdentityId;
 use uuid::Uuid;
 
@@ -9,7 +7,7 @@ use super::error::StoreError;
 use super::{Store, rows};
 use crate::domain::caller::Scope;
 use crate::domain::number::OrganizationNo;
-use crate::domain::owner::{KnownAgent, Owner, OwnerFacts};
+use crate::domain::owner::{Owner, OwnerFacts};
 use crate::store::sql::{Connection, Row, params};
 
 const OF_MAILBOX: &str = "SELECT i.id, i.handle, m.id AS mailbox_id, m.address, n.id AS number_id, n.number
@@ -25,12 +23,7 @@ const OF_IDENTITY: &str = "SELECT i.id, i.handle, m.id AS mailbox_id, m.address,
     LEFT JOIN mailboxes m ON m.identity_id = i.id LEFT JOIN phone_numbers n ON n.identity_id = i.id
     WHERE i.id = $1 AND i.organization_id = $2 AND (i.id = $3 OR $3 IS NULL)";
 
-const BY_ADDRESS: &str = "SELECT m.address AS name, i.id, i.handle, i.display_name FROM mailboxes m
-    JOIN identities i ON i.id = m.identity_id WHERE m.address = $1 AND m.organization_id = $2";
-const BY_NUMBER: &str = "SELECT n.number AS name, i.id, i.handle, i.display_name FROM phone_numbers n
-    JOIN identities i ON i.id = n.identity_id WHERE n.number = $1 AND n.organization_id = $2";
-
-/// Names whose agents are looked for in one organisation.
+/// Names whose agents and contacts are looked for in one organisation.
 #[derive(Debug, Clone, Default)]
 pub struct Names {
     /// Normalised mail addresses.
@@ -50,6 +43,13 @@ impl Names {
         self.addresses.len() + self.numbers.len()
     }
 
+    /// All but those that `leave_out` picks.
+    pub(super) fn without(mut self, leave_out: impl Fn(&str) -> bool) -> Self {
+        self.addresses.retain(|name| !leave_out(name));
+        self.numbers.retain(|name| !leave_out(name));
+        self
+    }
+
     /// Whether there are none.
     pub(super) fn is_empty(&self) -> bool {
         self.len() == 0
@@ -57,37 +57,6 @@ impl Names {
 }
 
 impl Store {
-    /// What is known about `owner`, if the organisation has it, and which of these names are agents of the
-    /// same organisation, in the order given. Answered from memory while nothing about them changes.
-    pub async fn publish_facts(
-        &self,
-        organization: OrganizationNo,
-        owner: Owner,
-        names: Names,
-    ) -> Result<Option<(Arc<OwnerFacts>, Vec<KnownAgent>)>, StoreError> {
-        if let Some(known) = self.facts.find(organization, owner, &names) {
-            return Ok(Some(known));
-        }
-        let (epoch, cache) = (self.facts.epoch(), self.facts.clone());
-        self.read(move |connection| {
-            let scope = Scope { organization, identity: None };
-            let Some(facts) = find(connection, scope, owner)?.map(Arc::new) else { return Ok(None) };
-            let agents = find_agents(connection, organization, &names)?;
-            cache.remember(epoch, organization, &facts, &names, &agents);
-            Ok(Some((facts, agents)))
-        })
-        .await
-    }
-
-    /// Which of these names are agents of the organisation, in the order given.
-    pub async fn known_agents(
-        &self,
-        organization: OrganizationNo,
-        names: Names,
-    ) -> Result<Vec<KnownAgent>, StoreError> {
-        self.read(move |connection| find_agents(connection, organization, &names)).await
-    }
-
     /// What is known about `owner`, if the scope can see it.
     pub async fn owner_facts(&self, scope: Scope, owner: Owner) -> Result<Option<OwnerFacts>, StoreError> {
         self.read(move |connection| find(connection, scope, owner)).await
@@ -143,29 +112,5 @@ fn read(row: &Row<'_>, owner: Owner) -> Result<OwnerFacts, StoreError> {
         agent_handle: row.get("handle")?,
         mailbox: rows::optional_id(row, "mailbox_id")?.zip(address),
         phone_number: rows::optional_id(row, "number_id")?.zip(number),
-    })
-}
-
-/// Which of these names are agents of the organisation, in the order given.
-pub(super) fn find_agents(
-    connection: &Connection,
-    organization: OrganizationNo,
-    names: &Names,
-) -> Result<Vec<KnownAgent>, StoreError> {
-    let mut agents = Vec::new();
-    for (sql, names) in [(BY_ADDRESS, &names.addresses), (BY_NUMBER, &names.numbers)] {
-        for name in names {
-            agents.extend(rows::optional(connection, sql, params![name, organization.0], read_agent)?);
-        }
-    }
-    Ok(agents)
-}
-
-fn read_agent(row: &Row<'_>) -> Result<KnownAgent, StoreError> {
-    Ok(KnownAgent {
-        name: row.get("name")?,
-        identity: rows::id(row, "id")?,
-        agent_handle: row.get("handle")?,
-        display_name: row.get("display_name")?,
     })
 }

@@ -75,6 +75,7 @@ impl Beat {
 pub(super) struct Epochs {
     keys: i64,
     names: i64,
+    contacts: i64,
 }
 
 impl Store {
@@ -98,6 +99,9 @@ impl Store {
         }
         if epochs.names != known.names {
             self.writer.forget_names();
+        }
+        if epochs.contacts != known.contacts {
+            self.writer.contacts().forget_all();
         }
         *known = epochs;
         drop(known);
@@ -183,6 +187,7 @@ fn beat(tx: &mut Tx<'_>, name: &str, delivers: bool) -> Result<(Beat, Epochs), S
         match row.get::<_, String>("name")?.as_str() {
             "keys" => epochs.keys = row.get("value")?,
             "names" => epochs.names = row.get("value")?,
+            "contacts" => epochs.contacts = row.get("value")?,
             _ => {}
         }
         Ok(true)

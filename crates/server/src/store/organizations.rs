@@ -104,6 +104,7 @@ impl Store {
             tx.run(REMOVE, params![found.no.0])?;
             tx.raise_alerts(found.no, u64::MAX);
             tx.forget_keys();
+            tx.forget_contacts(found.no);
             Ok(true)
         })
         .await

@@ -32,6 +32,7 @@ pub(super) use self::wants::{Hold, Publish, Repeat, Wants};
 use self::worker::Worker;
 use super::StoreOptions;
 use super::backlog::Backlog;
+use super::contact_cache::ContactCache;
 use super::effects::Effects;
 use super::error::StoreError;
 use super::hand_over::Seats;
@@ -135,8 +136,7 @@ pub(super) struct Writer {
     seats: Seats,
     head_repairs: Arc<AtomicU64>,
     backlog: Arc<Backlog>,
-    keys_epoch: Arc<AtomicU64>,
-    names_epoch: Arc<AtomicU64>,
+    effects: Effects,
     failed: watch::Receiver<bool>,
     ended: watch::Receiver<bool>,
 }
@@ -163,8 +163,12 @@ impl Writer {
             backlog.set_own_limit(organization, Some(deliveries));
         }
         let inbox = Arc::new(Inbox::default());
-        let keys_epoch = Arc::new(AtomicU64::new(0));
-        let names_epoch = Arc::new(AtomicU64::new(0));
+        let effects = Effects {
+            generations: options.generations,
+            keys_epoch: Arc::default(),
+            names_epoch: Arc::default(),
+            contacts: Arc::default(),
+        };
         let head_repairs = Arc::new(AtomicU64::new(0));
         let context = Context {
             clock: options.clock,
@@ -187,11 +191,7 @@ impl Writer {
             watch,
             keeper,
             data_dir: options.data_dir.clone(),
-            effects: Effects {
-                generations: options.generations,
-                keys_epoch: keys_epoch.clone(),
-                names_epoch: names_epoch.clone(),
-            },
+            effects: effects.clone(),
             faults: options.faults,
             memory: Memory::default(),
             seats: seats.clone(),
@@ -213,21 +213,17 @@ impl Writer {
                 worker.run();
             })
             .map_err(|source| StoreError::Directory { path: options.data_dir, source })?;
-        Ok(Self {
-            inbox,
-            seats,
-            head_repairs,
-            backlog,
-            keys_epoch,
-            names_epoch,
-            failed: watch_failed,
-            ended: watch_ended,
-        })
+        Ok(Self { inbox, seats, head_repairs, backlog, effects, failed: watch_failed, ended: watch_ended })
     }
 
     /// Raised by the commit of any change to identities, mailboxes or numbers.
     pub(super) fn names_epoch(&self) -> Arc<AtomicU64> {
-        self.names_epoch.clone()
+        self.effects.names_epoch.clone()
+    }
+
+    /// Who is known to be in an address book; the commit of any change to one forgets it.
+    pub(super) fn contacts(&self) -> &Arc<ContactCache> {
+        &self.effects.contacts
     }
 
     pub(super) fn seats(&self) -> &Seats {
@@ -250,16 +246,16 @@ impl Writer {
 
     /// Cached API keys are looked up again.
     pub(super) fn forget_keys(&self) {
-        self.keys_epoch.fetch_add(1, Ordering::SeqCst);
+        self.effects.keys_epoch.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Who stands behind a name is looked up again.
     pub(super) fn forget_names(&self) {
-        self.names_epoch.fetch_add(1, Ordering::SeqCst);
+        self.effects.names_epoch.fetch_add(1, Ordering::SeqCst);
     }
 
     pub(super) fn keys_epoch(&self) -> &AtomicU64 {
-        &self.keys_epoch
+        &self.effects.keys_epoch
     }
 
     pub(super) async fn change<T, F>(&self, run: F) -> Result<T, StoreError>

@@ -4,6 +4,7 @@ mod bounds;
 mod cards;
 mod facts;
 mod finding;
+mod payloads;
 
 use serde_json::{Value, json};
 

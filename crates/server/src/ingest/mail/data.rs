@@ -18,7 +18,9 @@ pub struct MessageFacts<'a> {
     pub thread_id: Uuid,
     /// When it was accepted, ISO 8601 in UTC.
     pub created_at_iso: &'a str,
-    /// The rows of `agent_identities`, as a JSON array; put in as it is.
+    /// The rows of `contacts`, as a JSON array; put in as it is.
+    pub contacts_json: &'a str,
+    /// The same of `agent_identities`.
     pub agent_identities_json: &'a str,
 }
 
@@ -76,8 +78,8 @@ pub fn message_data(mail: &ParsedMail, facts: MessageFacts<'_>) -> String {
         created_at: facts.created_at_iso,
     };
     let message = serde_json::to_string(&message).expect("text and numbers always serialise");
-    let identities = facts.agent_identities_json;
-    format!(r#"{{"message":{message},"contacts":[],"agent_identities":{identities}}}"#)
+    let (contacts, identities) = (facts.contacts_json, facts.agent_identities_json);
+    format!(r#"{{"message":{message},"contacts":{contacts},"agent_identities":{identities}}}"#)
 }
 
 #[cfg(test)]
@@ -93,6 +95,7 @@ mod tests {
             mailbox_address: "help@mail.test",
             thread_id: id(3),
             created_at_iso: "2026-11-20T09:30:01.180Z",
+            contacts_json: r#"[{"bucket":"from"}]"#,
             agent_identities_json: identities,
         }
     }
@@ -115,7 +118,7 @@ mod tests {
             r#""body":"Could you resend invoice 42?","body_state":"complete","#,
             r#""body_truncated":false,"body_total_chars":28,"body_included_chars":28,"#,
             r#""direction":"inbound","status":"received","has_attachments":false,"#,
-            r#""created_at":"2026-11-20T09:30:01.180Z"},"contacts":[],"#,
+            r#""created_at":"2026-11-20T09:30:01.180Z"},"contacts":[{"bucket":"from"}],"#,
             r#""agent_identities":[{"bucket":"cc","address":"lee@client.test"}]}"#
         );
         assert_eq!(message_data(&mail, facts(identities)), expected);

@@ -99,7 +99,7 @@ impl Store {
             let now = tx.context.clock.wall();
             let uuid = id.as_uuid();
             tx.run(ADD, params![uuid.as_bytes(), organization.0, no, kind.code(), content, now.0])?;
-            keep_memories(tx, no)?;
+            keep_memories(tx, organization, no)?;
             let made = one(tx, no, id)?;
             made.map(CreateFact::Created).ok_or(StoreError::Corrupt("a fact just written"))
         })
@@ -123,7 +123,7 @@ impl Store {
             let now = tx.context.clock.wall();
             let uuid = id.as_uuid();
             tx.run(CHANGE, params![uuid.as_bytes(), kind.code(), content, now.0])?;
-            keep_memories(tx, no)?;
+            keep_memories(tx, organization, no)?;
             let changed = one(tx, no, id)?;
             changed.map(ChangeFact::Changed).ok_or(StoreError::Corrupt("a fact just changed"))
         })
@@ -143,7 +143,7 @@ impl Store {
             if tx.run(REMOVE, params![no, id.as_uuid().as_bytes()])? == 0 {
                 return Ok(None);
             }
-            keep_memories(tx, no)?;
+            keep_memories(tx, organization, no)?;
             let left = super::find(tx, organization, contact)?;
             Ok(left.map(|(_, contact)| contact))
         })
@@ -152,10 +152,11 @@ impl Store {
 }
 
 /// Writes down what payloads say of a contact whose facts have changed.
-fn keep_memories(tx: &mut Tx<'_>, contact: i64) -> Result<(), StoreError> {
+fn keep_memories(tx: &mut Tx<'_>, organization: OrganizationNo, contact: i64) -> Result<(), StoreError> {
     let facts = rows::all(tx, ALL, params![contact], |row| Ok(row.get::<_, String>("content")?))?;
     let memories = memories(facts.iter().map(String::as_str));
     tx.run(KEEP_MEMORIES, params![contact, json(&memories)?])?;
+    tx.forget_contacts(organization);
     Ok(())
 }
 

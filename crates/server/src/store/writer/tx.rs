@@ -193,6 +193,11 @@ impl Tx<'_> {
         self.effects.push(Effect::Names);
     }
 
+    /// After the commit, whose an address or number is is looked up again in this organisation.
+    pub(in crate::store) fn forget_contacts(&mut self, organization: OrganizationNo) {
+        self.effects.push(Effect::Contacts(organization));
+    }
+
     /// A queue head had to be put right.
     pub(in crate::store) fn count_repair(&mut self) {
         self.context.head_repairs.fetch_add(1, Ordering::Relaxed);

@@ -264,10 +264,13 @@ impl Worker {
         if self.connection.file().is_some() {
             return Ok(());
         }
-        for (effect, epoch) in [(Effect::Keys, "keys"), (Effect::Names, "names")] {
-            if effects.contains(&effect)
-                && let Err(error) = self.connection.run(nodes::RAISE_EPOCH, params![epoch])
-            {
+        let is_book = |effect: &Effect| matches!(effect, Effect::Contacts(_));
+        for (is_changed, epoch) in [
+            (effects.contains(&Effect::Keys), "keys"),
+            (effects.contains(&Effect::Names), "names"),
+            (effects.iter().any(is_book), "contacts"),
+        ] {
+            if is_changed && let Err(error) = self.connection.run(nodes::RAISE_EPOCH, params![epoch]) {
                 self.roll_back();
                 return Err(error.into());
             }

@@ -22,7 +22,7 @@ use crate::support::time::until;
 use crate::support::{PATIENCE, invariants};
 
 /// Two nodes and an agent; nothing where the tests have no database server.
-async fn nodes() -> Option<(StoreBench, StoreBench, Agent)> {
+pub(super) async fn nodes() -> Option<(StoreBench, StoreBench, Agent)> {
     let one = StoreBench::new();
     if one.books.server().is_none() {
         println!("skipped: two nodes need a database server; INKHOOK_TEST_STORE=postgres has one");
