@@ -12,6 +12,7 @@ passed, and each route must have refused something.
 """
 
 import argparse
+import datetime
 import http.client
 import importlib.metadata
 import json
@@ -20,6 +21,7 @@ import urllib.parse
 import uuid
 
 import inkbox
+from inkbox.contacts import types as contacts
 from inkbox.identities.exceptions import HandleUnavailableError
 from inkbox.identities.types import IdentityPhoneNumberCreateOptions, IdentityTunnelCreateOptions
 
@@ -101,6 +103,8 @@ class Run:
             self.log,
             self.replay,
             self.signing_keys,
+            self.address_book,
+            self.address_book_facts,
             self.scoped_key,
             self.phone,
             self.incoming_calls,
@@ -411,6 +415,103 @@ class Run:
             sdk.refused(403, name, "unclaimed", on=self.unclaimed)
             sdk.refused(401, name, on=self.stranger)
 
+    def address_book(self):
+        """A whole card, and every way to find and change it."""
+        sdk, create, get, update = self.sdk, "contacts.create", "contacts.get", "contacts.update"
+        texts = {"preferred_name": "Ana", "name_prefix": "Dr.", "given_name": "Anastasia", "middle_name": "M.",
+                 "family_name": "Lee", "name_suffix": "Jr.", "company_name": "Client", "job_title": "Buyer",
+                 "birthday": datetime.date(1990, 2, 28), "notes": "Likes tea"}
+        lists = {
+            "emails": [contacts.ContactEmail(label="work", value="Ana@Client.test", is_primary=True)],
+            "phones": [contacts.ContactPhone(label=None, value="+15555550199")],
+            "websites": [contacts.ContactWebsite(label=None, value="https://client.test")],
+            "dates": [contacts.ContactDate(label="hired", value=datetime.date(2020, 1, 31))],
+            "addresses": [contacts.ContactAddress(label="work", street="1 Main", city="Springfield", region="IL",
+                                                  postal_code="62701", country="US")],
+            "custom_fields": [contacts.ContactCustomField(label="shoe size", value="38")],
+        }
+        ana = self.ana = sdk(create, **texts, **lists)
+        for name, value in {**texts, **lists}.items():
+            assert getattr(ana, name) == value, (name, getattr(ana, name))
+        assert ana.organization_id == self.organization, ana
+        assert sdk(get, ana.id) == ana
+        bare = sdk(create, preferred_name="Mia", **({"access_identity_ids": None}
+                                                    if sdk.has(create, "access_identity_ids") else {}))
+        for only in ("access_identity_ids", "permissions"):
+            if sdk.has(create, only):
+                value = [self.agent.id]
+                if only == "permissions":
+                    value = contacts.ContactCreatePermissions(identity_id=self.agent.id, profile=True)
+                detail = sdk.refused(422, create, preferred_name="Mia", **{only: value})
+                assert "is not supported by this server" in detail, detail
+        detail = sdk.refused(409, create, emails=[contacts.ContactEmail(label=None, value="ana@client.test")])
+        assert "emails" in detail and str(ana.id) in detail, detail
+        sdk.refused(422, create, phones=[contacts.ContactPhone(label=None, value="555")])
+        sdk.refused(401, create, on=self.stranger, preferred_name="x")
+
+        reviewed = sdk.known("contacts.list", review_status=["confirmed", "unreviewed"])
+        found = sdk("contacts.list", q="buyer", order="recent", limit=10, offset=0, **reviewed)
+        assert found == [ana], found
+        assert sdk("contacts.list") == [ana, bare], "by name"
+        sdk.refused(403, "contacts.list", on=self.unclaimed)
+        for by in ({"email": "ANA@client.test"}, {"email_contains": "na@cl"}, {"email_domain": "client.test"},
+                   {"phone": "+15555550199"}, {"phone_contains": "0199"}):
+            assert sdk("contacts.lookup", **by) == [ana], by
+        assert sdk("contacts.lookup", email="nobody@client.test") == []
+        sdk.refused(422, "contacts.lookup", phone="555")
+
+        changed = sdk(update, bare.id, **texts, **dict(lists, emails=[], phones=[]))
+        for name, value in {**texts, **lists, "emails": [], "phones": []}.items():
+            assert getattr(changed, name) == value, (name, getattr(changed, name))
+        nothing = {name: None for name in {**texts, **lists}}
+        cleared = sdk(update, bare.id, **nothing, **sdk.known(update, review_status="confirmed"))
+        assert [getattr(cleared, name) for name in texts] == [None] * len(texts), cleared
+        assert [getattr(cleared, name) for name in lists] == [[]] * len(lists), cleared
+        [access] = sdk("contacts.access.list", ana.id)
+        assert (access.contact_id, access.identity_id) == (ana.id, None), "every agent sees it"
+        sdk.refused(404, "contacts.access.list", uuid.uuid4())
+        if sdk.has("contacts.access.grant"):
+            assert sdk("contacts.access.grant", ana.id, wildcard=True) == access
+            sdk.refused(422, "contacts.access.grant", ana.id, identity_id=self.agent.id)
+        sdk("contacts.delete", bare.id)
+        sdk.refused(404, "contacts.delete", bare.id)
+        sdk.refused(404, get, bare.id)
+        sdk.refused(404, update, bare.id, notes="x")
+
+    def address_book_facts(self):
+        """What is remembered of somebody, and a payload that says so."""
+        sdk, one, facts = self.sdk, self.ana.id, "contacts.facts.list"
+        path = f"/api/v1/contacts/{one}/facts"
+        if sdk.has("contacts.facts.create"):
+            made = sdk("contacts.facts.create", one, content="Is away", kind="context")
+            changed = sdk("contacts.facts.update", one, made.id, content="Likes tea", kind="preference")
+            assert (changed.content, changed.kind, changed.expires_at) == ("Likes tea", "preference", None), changed
+            sdk.refused(422, "contacts.facts.create", one, content=" ", kind="context")
+            sdk.refused(404, "contacts.facts.update", one, uuid.uuid4(), content="x")
+        else:
+            self.post(path, {"content": "Likes tea", "kind": "preference"}, 201)
+        if sdk.has(facts):
+            [fact] = sdk(facts, one, **sdk.known(facts, include_expired=True))
+            assert (fact.content, fact.contact_id, fact.origin, fact.citations) == ("Likes tea", one, "user", []), fact
+            assert sdk("contacts.facts.get", one, fact.id) == fact
+            shown = sdk("contacts.get", one)
+            assert (shown.memory_count, shown.latest_memory.content) == (1, "Likes tea"), shown
+            sdk.refused(404, facts, uuid.uuid4())
+            sdk.refused(404, "contacts.facts.get", one, uuid.uuid4())
+
+        message = dict(MAIL, id=str(uuid.uuid4()), mailbox_id=str(self.mailbox.id),
+                       to_addresses=[self.mailbox.email_address])
+        self.publish({"event_type": "message.received", "mailbox_id": str(self.mailbox.id),
+                      "data": {"message": message}})
+        _, body = self.receive(self.secret)
+        row = {"bucket": "from", "address": "ana@client.test", "id": str(one), "name": "Ana", "memories": ["Likes tea"]}
+        assert json.loads(body)["data"]["contacts"] == [row], body
+        if sdk.has("contacts.facts.delete"):
+            gone = sdk("contacts.facts.delete", one, fact.id)
+            assert (gone.deleted_fact_id, gone.memory_count, gone.latest_memory) == (fact.id, 0, None), gone
+            sdk.refused(404, "contacts.facts.delete", one, fact.id)
+        sdk("contacts.delete", one)
+
     def scoped_key(self):
         sdk = self.sdk
         other = sdk("create_identity", "night-desk")
@@ -595,9 +696,9 @@ class Run:
             409, CREATE, url=self.url, event_types=["message.received"], mailbox_id=self.mailbox.id
         )
         assert "active subscription" in detail and "url" in detail, detail
-        sdk.refused(409, "create_identity", "help-desk", kind=HandleUnavailableError)
+        sdk.refused(409, "create_identity", "help-desk", error=HandleUnavailableError)
         if sdk.has("identity.update", "new_handle"):
-            sdk.refused(409, "identity.update", on=self.agent, new_handle="unclaimed", kind=HandleUnavailableError)
+            sdk.refused(409, "identity.update", on=self.agent, new_handle="unclaimed", error=HandleUnavailableError)
 
         crowd = sdk("create_identity", "crowd")
         options = dict(event_types=["message.received"], mailbox_id=crowd.mailbox.id)

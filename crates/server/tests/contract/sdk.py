@@ -109,11 +109,11 @@ class Sdk:
         call.succeeded = True
         return answer
 
-    def refused(self, status, name, *values, on=None, kind=InkboxAPIError, **options):
+    def refused(self, status, name, *values, on=None, error=InkboxAPIError, **options):
         """Makes a call that is refused with this status; returns the detail in lower case."""
         call, answer = self.make(name, values, on, options)
         assert isinstance(answer, InkboxAPIError), f"{name}: expected {status}, got the answer {answer!r}"
-        assert type(answer) is kind, f"expected {kind.__name__}, got {type(answer).__name__}: {answer}"
+        assert type(answer) is error, f"expected {error.__name__}, got {type(answer).__name__}: {answer}"
         assert answer.status_code == status, f"{name}: expected {status}, got {answer}"
         assert answer.detail, "the error has a detail"
         call.refusals.add(status)

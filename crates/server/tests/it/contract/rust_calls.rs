@@ -8,6 +8,11 @@ use std::sync::Arc;
 use inkbox::Inkbox;
 use inkbox::agent_identity::AgentIdentity;
 use inkbox::agent_signup::AgentSignupOptions;
+use inkbox::contacts::{
+    ContactEmail, ContactFactKind, ContactReviewStatus, CreateContactParams,
+    DirectionalContactCreatePermissions, ListContactsParams, UpdateContactParams,
+    UpdateDirectionalContactAccess,
+};
 use inkbox::identities::types::Unset;
 use inkbox::identities::{HandleUnavailableError, IdentityFilterModeOptions};
 use inkbox::mail::FilterMode;
@@ -57,6 +62,7 @@ pub(super) fn run() -> (String, Report) {
     run.phone_numbers(&agent);
     run.incoming_calls(&agent);
     run.subscriptions(&agent);
+    run.contacts(&agent);
     run.deliveries(&agent);
     run.signup();
 
@@ -430,6 +436,77 @@ impl Run {
         book.ok("webhooks.subscriptions.delete_with_scope", subscriptions.delete_with_scope(wide.id, scope));
         book.ok("webhooks.subscriptions.delete", subscriptions.delete(row.id));
         book.refused(404, "webhooks.subscriptions.delete", subscriptions.delete(row.id));
+    }
+
+    fn contacts(&mut self, agent: &AgentIdentity) {
+        let Self { book, admin, stranger, unclaimed, .. } = self;
+        let contacts = admin.contacts();
+        let email = |value: &str| vec![ContactEmail { label: None, value: value.into(), is_primary: true }];
+        let of = |name: &str, address: &str| CreateContactParams {
+            preferred_name: Some(name.into()),
+            birthday: Some("1990-02-28".into()),
+            emails: Some(email(address)),
+            ..Default::default()
+        };
+        let ana = book.ok("contacts.create", contacts.create(&of("Ana", "ana@client.test")));
+        let id = ana.id.to_string();
+        let detail = book.refused(409, "contacts.create", contacts.create(&of("Other", "ANA@client.test")));
+        assert!(detail.contains("emails") && detail.contains(&id), "{detail}");
+        let lee = contacts.create_with_access_options(&of("Lee", "lee@client.test"), None);
+        let lee = book.ok("contacts.create_with_access_options", lee).id.to_string();
+        let only_one = DirectionalContactCreatePermissions {
+            identity_id: agent.id(),
+            access: UpdateDirectionalContactAccess::default(),
+        };
+        let refused = contacts.create_with_access_options(&of("Mia", "mia@client.test"), Some(&only_one));
+        let detail = book.refused(422, "contacts.create_with_access_options", refused);
+        assert!(detail.contains("not supported by this server"), "{detail}");
+
+        assert_eq!(book.ok("contacts.get", contacts.get(&id)).emails[0].value, "ana@client.test");
+        let all =
+            ListContactsParams { review_status: vec![ContactReviewStatus::Confirmed], ..Default::default() };
+        assert_eq!(book.ok("contacts.list", contacts.list(&all)).len(), 2);
+        book.refused(401, "contacts.list", stranger.contacts().list(&all));
+        let found = contacts.lookup(Some("Ana@client.test"), None, None, None, None);
+        assert_eq!(book.ok("contacts.lookup", found)[0].id, ana.id);
+        book.refused(422, "contacts.lookup", contacts.lookup(None, None, None, Some("555"), None));
+        let change = UpdateContactParams { notes: Some(Some("Likes tea".into())), ..Default::default() };
+        let changed = book.ok("contacts.update", contacts.update(&id, &change));
+        assert_eq!(
+            (changed.notes.as_deref(), changed.birthday.as_deref()),
+            (Some("Likes tea"), Some("1990-02-28"))
+        );
+        assert_eq!(book.ok("contacts.access.list", contacts.access().list(&id))[0].identity_id, None);
+        book.refused(404, "contacts.access.list", contacts.access().list(&Uuid::nil().to_string()));
+
+        let facts = contacts.facts();
+        let fact =
+            book.ok("contacts.facts.create", facts.create(&id, "Likes tea", ContactFactKind::Preference));
+        let of = fact.id.to_string();
+        book.refused(
+            403,
+            "contacts.facts.create",
+            unclaimed.contacts().facts().create(&id, "x", fact.kind.expect("one")),
+        );
+        assert_eq!(book.ok("contacts.facts.list", facts.list(&id)).len(), 1);
+        book.refused(403, "contacts.facts.list", unclaimed.contacts().facts().list(&id));
+        assert_eq!(
+            book.ok("contacts.facts.list_including_expired", facts.list_including_expired(&id)).len(),
+            1
+        );
+        assert_eq!(book.ok("contacts.facts.get", facts.get(&id, &of)).content, "Likes tea");
+        let changed = facts.update(&id, &of, Some("Likes rum"), None);
+        assert_eq!(book.ok("contacts.facts.update", changed).content, "Likes rum");
+        assert_eq!(book.ok("contacts.facts.delete", facts.delete(&id, &of)).memory_count, 0);
+        book.refused(404, "contacts.facts.get", facts.get(&id, &of));
+        book.refused(404, "contacts.facts.update", facts.update(&id, &of, Some("x"), None));
+        book.refused(404, "contacts.facts.delete", facts.delete(&id, &of));
+        for id in [&id, &lee] {
+            book.ok("contacts.delete", contacts.delete(id));
+        }
+        book.refused(404, "contacts.delete", contacts.delete(&id));
+        book.refused(404, "contacts.get", contacts.get(&id));
+        book.refused(404, "contacts.update", contacts.update(&id, &change));
     }
 
     fn deliveries(&mut self, agent: &AgentIdentity) {
