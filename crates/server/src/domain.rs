@@ -30,6 +30,7 @@ pub mod retention;
 pub mod retry;
 pub mod secret;
 pub mod signing;
+pub mod signup;
 pub mod slots;
 pub mod stats;
 pub mod subscription;

@@ -1,5 +1,5 @@
 //! The janitor: writes what deletes and narrowed subscriptions left to be written, forgets what was
-//! remembered only for a time, deletes history that is old enough, and gives its space back. [`held`] ends
+//! remembered only for a time, deletes agents that signed up and for whom nobody vouched, deletes history that is old enough, and gives its space back. [`held`] ends
 //! what paused subscriptions held for too long; a sweep looks whether the queue's heads tell the truth.
 //!
 //! Chunk by chunk, each a transaction behind everything else that waits for the writer. Nothing depends on
@@ -118,6 +118,7 @@ impl House {
         self.kept = Some(now);
         let retention = Retention { days, own_days: store.own_retention_days().await? };
         delete_history(store, clock, &retention, soft).await?;
+        while !soft.is_cancelled() && store.expire_signups_chunk(calendar(clock)).await? == Tidied::More {}
         while !soft.is_cancelled() && store.forget_names_chunk(clock.wall()).await? == Tidied::More {}
         while !soft.is_cancelled() && store.forget_mailbox_chunk().await? == Tidied::More {}
         if self.walked.is_none_or(|walked| now.since(walked) >= WALK_EVERY) {

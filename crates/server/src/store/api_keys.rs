@@ -95,7 +95,7 @@ const BY_ID: &str = "WHERE k.id = $1";
 const VISIBLE: &str = "WHERE k.organization_id = $1 AND (k.identity_id = $2 OR $2 IS NULL)";
 const ADD: &str = "INSERT INTO api_keys (id, organization_id, scope, identity_id, claimed, label,
     description, mac, display_prefix, last4, created_by, creator_type, created_ms, updated_ms, expires_ms)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'human', $12, $12, $13)";
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $14, $12, $12, $13)";
 const MAC_TAKEN: &str = "SELECT 1 FROM api_keys WHERE mac = $1";
 const IDENTITY: &str = "SELECT 1 FROM identities WHERE id = $1 AND organization_id = $2";
 const REVOKE: &str = "UPDATE api_keys
@@ -103,6 +103,8 @@ const REVOKE: &str = "UPDATE api_keys
     WHERE id = $1 AND organization_id = $2";
 const REVOKE_OF_IDENTITY: &str = "UPDATE api_keys SET revoked_ms = $2, updated_ms = $2
     WHERE identity_id = $1 AND revoked_ms IS NULL";
+const CLAIM_OF_IDENTITY: &str = "UPDATE api_keys SET claimed = 1, organization_id = $2, updated_ms = $3
+    WHERE identity_id = $1";
 const NOTE_USE: &str =
     "UPDATE api_keys SET last_used_ms = $2 WHERE id = $1 AND coalesce(last_used_ms, 0) < $2";
 
@@ -219,6 +221,8 @@ pub(super) fn mint(tx: &mut Tx<'_>, new: &NewApiKey) -> Result<MintKey, StoreErr
         new.created_by,
         now.0,
         new.expires_at.map(|at| at.0),
+        // Nobody has vouched for a key that is not claimed: the agent made it.
+        if new.claimed { "human" } else { "agent" },
     ];
     tx.run(ADD, params)?;
     let key = select(tx, BY_ID, params![row.as_bytes()])?.pop();
@@ -229,6 +233,18 @@ pub(super) fn mint(tx: &mut Tx<'_>, new: &NewApiKey) -> Result<MintKey, StoreErr
 /// Refuses every key of an identity from this commit on.
 pub(super) fn revoke_of_identity(tx: &mut Tx<'_>, identity: Uuid, now: TimeMs) -> Result<(), StoreError> {
     tx.run(REVOKE_OF_IDENTITY, params![identity.as_bytes(), now.0])?;
+    tx.forget_keys();
+    Ok(())
+}
+
+/// From this commit on the keys of an identity are claimed, and of this organisation.
+pub(super) fn claim_of_identity(
+    tx: &mut Tx<'_>,
+    identity: Uuid,
+    organization: OrganizationNo,
+    now: TimeMs,
+) -> Result<(), StoreError> {
+    tx.run(CLAIM_OF_IDENTITY, params![identity.as_bytes(), organization.0, now.0])?;
     tx.forget_keys();
     Ok(())
 }

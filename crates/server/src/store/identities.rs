@@ -9,7 +9,7 @@ use super::names::{self, NameKind};
 use super::phone_numbers::{self, AddNumber, NewPhoneNumber};
 use super::sql::{Connection, Row, params};
 use super::writer::Tx;
-use super::{Store, api_keys, conversations, mailboxes, rows, signing_keys, subscriptions};
+use super::{Store, api_keys, conversations, mailboxes, rows, signing_keys, signups, subscriptions};
 use crate::domain::caller::Scope;
 use crate::domain::identity::{FilterMode, Identity, IdentityStatus, Settings};
 use crate::domain::number::OrganizationNo;
@@ -107,6 +107,12 @@ const MAIL_FILTER: &str =
 const PHONE_FILTER: &str =
     "UPDATE phone_numbers SET filter_mode = $2, updated_ms = $3 WHERE identity_id = $1 AND filter_mode <> $2";
 const REMOVE: &str = "DELETE FROM identities WHERE id = $1";
+const HAND_OVER: [&str; 3] = [
+    "UPDATE identities SET organization_id = $2, signing_key = NULL, signing_key_created_ms = NULL, updated_ms = $3
+    WHERE id = $1",
+    "UPDATE mailboxes SET organization_id = $2, updated_ms = $3 WHERE identity_id = $1",
+    "UPDATE phone_numbers SET organization_id = $2, updated_ms = $3 WHERE identity_id = $1",
+];
 
 impl Store {
     /// Makes an identity and its mailbox.
@@ -149,7 +155,8 @@ impl Store {
     }
 }
 
-fn create(tx: &mut Tx<'_>, new: &NewIdentity) -> Result<CreateIdentity, StoreError> {
+/// Makes an identity inside a transaction.
+pub(super) fn create(tx: &mut Tx<'_>, new: &NewIdentity) -> Result<CreateIdentity, StoreError> {
     let now = tx.context.clock.wall();
     if handle_taken(tx, new.organization, &new.handle, now)? {
         return Ok(CreateIdentity::HandleTaken);
@@ -188,7 +195,8 @@ fn create(tx: &mut Tx<'_>, new: &NewIdentity) -> Result<CreateIdentity, StoreErr
     Ok(CreateIdentity::Created(Box::new(made.ok_or(StoreError::Corrupt("an identity just made"))?)))
 }
 
-fn handle_taken(
+/// Whether a handle is in use, or reserved for another organisation.
+pub(super) fn handle_taken(
     tx: &Tx<'_>,
     organization: OrganizationNo,
     handle: &str,
@@ -237,7 +245,8 @@ fn change(
     Ok(ChangeIdentity::Changed(Box::new(changed.ok_or(StoreError::Corrupt("an identity just changed"))?)))
 }
 
-/// Ends everything that hangs on an identity, in the transaction that removes it.
+/// Ends everything that hangs on an identity, in the transaction that removes it. The names of one that nobody
+/// has vouched for are free at once: whoever signs up must not be able to keep names from others.
 pub(super) fn delete(
     tx: &mut Tx<'_>,
     organization: OrganizationNo,
@@ -247,15 +256,37 @@ pub(super) fn delete(
     let id = identity.id.as_uuid();
     subscriptions::delete_of_identity(tx, organization, identity.id)?;
     api_keys::revoke_of_identity(tx, id, now)?;
-    names::reserve(tx, NameKind::Handle, &identity.handle, organization, now)?;
+    let mut given_up = vec![(NameKind::Handle, &identity.handle)];
     if let Some(mailbox) = &identity.mailbox {
-        names::reserve(tx, NameKind::Address, &mailbox.address, organization, now)?;
+        given_up.push((NameKind::Address, &mailbox.address));
         conversations::forget_later(tx, mailbox.id.as_uuid())?;
     }
     if let Some(number) = &identity.phone_number {
-        names::reserve(tx, NameKind::Number, &number.number, organization, now)?;
+        given_up.push((NameKind::Number, &number.number));
+    }
+    if !signups::is_unclaimed(tx, identity.id)? {
+        for (kind, name) in given_up {
+            names::reserve(tx, kind, name, organization, now)?;
+        }
     }
     tx.run(REMOVE, params![id.as_bytes()])?;
+    tx.forget_names();
+    Ok(())
+}
+
+/// Moves an identity with its mailbox and number to another organisation. What the one that it leaves had set up
+/// for it ends: subscriptions, and its signing key. Events that came stay where they came to. Its keys are the caller's to move.
+pub(super) fn hand_over(
+    tx: &mut Tx<'_>,
+    identity: IdentityId,
+    from: OrganizationNo,
+    to: OrganizationNo,
+) -> Result<(), StoreError> {
+    subscriptions::delete_of_identity(tx, from, identity)?;
+    let (id, now) = (identity.as_uuid(), tx.context.clock.wall());
+    for sql in HAND_OVER {
+        tx.run(sql, params![id.as_bytes(), to.0, now.0])?;
+    }
     tx.forget_names();
     Ok(())
 }

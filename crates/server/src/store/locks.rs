@@ -61,6 +61,16 @@ pub(super) enum Task {
     Sweep = 7,
     /// Conversations of mailboxes.
     Conversations = 8,
+    /// Signing up.
+    SignUp = 9,
+}
+
+/// Waits for a task until it is this transaction's: for what is counted before it is added to.
+pub(super) fn wait_for_task(connection: &Connection, task: Task) -> Result<(), StoreError> {
+    if connection.file().is_none() {
+        connection.run(OWN, params![TASKS, task as i32])?;
+    }
+    Ok(())
 }
 
 const TRY: &str = "SELECT pg_try_advisory_xact_lock($1, $2)";

@@ -55,7 +55,7 @@ impl Store {
     /// Makes an organisation.
     pub async fn create_organization(&self, name: String) -> Result<CreateOrganization, StoreError> {
         self.change(move |tx| {
-            if rows::optional(tx, BY_NAME, params![name], read)?.is_some() {
+            if name_taken(tx, &name)? {
                 return Ok(CreateOrganization::NameTaken);
             }
             create(tx, &name).map(CreateOrganization::Created)
@@ -101,14 +101,12 @@ impl Store {
             for identity in identities::all(tx, scope)? {
                 identities::delete(tx, found.no, &identity)?;
             }
-            tx.run(REMOVE, params![found.no.0])?;
-            tx.raise_alerts(found.no, u64::MAX);
-            tx.forget_keys();
-            tx.forget_contacts(found.no);
+            remove(tx, found.no)?;
             Ok(true)
         })
         .await
     }
+
     /// Every organisation, oldest first.
     pub async fn organizations(&self) -> Result<Vec<Organization>, StoreError> {
         self.read(|connection| rows::all(connection, ALL, &[], read)).await
@@ -121,7 +119,22 @@ impl Store {
     }
 }
 
-fn create(tx: &Tx<'_>, name: &str) -> Result<Organization, StoreError> {
+/// Removes an organisation whose identities are gone.
+pub(super) fn remove(tx: &mut Tx<'_>, no: OrganizationNo) -> Result<(), StoreError> {
+    tx.run(REMOVE, params![no.0])?;
+    tx.raise_alerts(no, u64::MAX);
+    tx.forget_keys();
+    tx.forget_contacts(no);
+    Ok(())
+}
+
+/// Whether an organisation has this name.
+pub(super) fn name_taken(tx: &Tx<'_>, name: &str) -> Result<bool, StoreError> {
+    Ok(rows::optional(tx, BY_NAME, params![name], read)?.is_some())
+}
+
+/// Makes an organisation inside a transaction; its name must be free.
+pub(super) fn create(tx: &Tx<'_>, name: &str) -> Result<Organization, StoreError> {
     let now = tx.context.clock.wall();
     let id = OrganizationId::from(tx.context.entropy.uuid());
     let no = OrganizationNo(tx.insert(ADD, params![id.as_uuid().as_bytes(), name, now.0])?);

@@ -3,7 +3,7 @@
 //! Everything is derived from the master key, 32 bytes that the operator keeps. Signing keys and auth
 //! tokens are sealed with XChaCha20-Poly1305; organisation, column and row are authenticated with them, so
 //! that a sealed value copied to another row does not open. API keys are not sealed but looked up by an
-//! HMAC, so that a stolen database does not hold them.
+//! HMAC, so that a stolen database does not hold them. Codes of sign-ups are in no row: they are made of an HMAC.
 
 use std::fmt;
 use std::sync::Arc;
@@ -84,6 +84,17 @@ impl Place {
     }
 }
 
+/// What a sign-up's HMAC is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SignupMac {
+    /// A code is made of it.
+    Code = 1,
+    /// Sign-ups that name one human are counted by it.
+    Human = 2,
+    /// An invitation is found by it.
+    Invitation = 3,
+}
+
 /// Seals, opens, and computes the lookup value of API keys. Cheap to clone.
 #[derive(Clone)]
 pub struct Sealer(Arc<Keys>);
@@ -91,6 +102,7 @@ pub struct Sealer(Arc<Keys>);
 struct Keys {
     cipher: XChaCha20Poly1305,
     lookup: Hmac<Sha256>,
+    signups: Hmac<Sha256>,
     check: [u8; 32],
 }
 
@@ -108,6 +120,7 @@ impl Sealer {
         Self(Arc::new(Keys {
             cipher: XChaCha20Poly1305::new(&sealing.into()),
             lookup: keyed(&derive(master_key, "inkhook api keys 1")),
+            signups: keyed(&derive(master_key, "inkhook sign-ups 1")),
             check: derive(master_key, "inkhook check 1"),
         }))
     }
@@ -117,6 +130,15 @@ impl Sealer {
     pub fn api_key_mac(&self, key: &str) -> [u8; 32] {
         let mut mac = self.0.lookup.clone();
         mac.update(key.as_bytes());
+        mac.finalize().into_bytes().into()
+    }
+
+    /// The value of a sign-up's secret: what a code is made of, and what addresses and tokens are looked up by.
+    /// No two purposes share values.
+    pub(super) fn signup_mac(&self, purpose: SignupMac, text: &[u8]) -> [u8; 32] {
+        let mut mac = self.0.signups.clone();
+        mac.update(&[purpose as u8]);
+        mac.update(text);
         mac.finalize().into_bytes().into()
     }
 
@@ -212,5 +234,10 @@ mod tests {
         assert_eq!(one.api_key_mac("k"), one.api_key_mac("k"));
         assert_ne!(one.api_key_mac("k"), two.api_key_mac("k"));
         assert_ne!(one.api_key_mac("k"), one.api_key_mac("l"));
+        let purposes = [SignupMac::Code, SignupMac::Human, SignupMac::Invitation];
+        let macs = purposes.map(|purpose| one.signup_mac(purpose, b"k"));
+        assert_eq!(macs, purposes.map(|purpose| one.signup_mac(purpose, b"k")));
+        assert_ne!(macs, purposes.map(|purpose| two.signup_mac(purpose, b"k")));
+        assert!(macs[0] != macs[1] && macs[1] != macs[2] && macs[0] != macs[2]);
     }
 }

@@ -137,6 +137,12 @@ pub(super) const TABLES: &[Table] = &[
     table! { contact_points by (organization_id, value); organization_id, value, kind, contact },
     table! { contact_facts by (no) [is_numbered true];
     no, id, organization_id, contact, kind, content, created_ms, updated_ms },
+    table! { members by (organization_id, email); organization_id, email, created_ms },
+    table! { invitations by (organization_id); organization_id, id, mac, created_ms },
+    table! { signups by (identity_id);
+    identity_id, human_email, note, harness, invitation_id, is_provisional, code_nonce, guesses,
+    guesses_of_code, resends, code_made_ms, mail_due_ms, mail_attempts, created_ms, expires_ms, claimed_ms },
+    table! { signup_counts by (identity_id); identity_id, email, block, created_ms },
 ];
 
 /// What only a server has: its nodes.
