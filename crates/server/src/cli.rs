@@ -32,7 +32,7 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Look at the configuration.
     Config(config::ConfigArgs),
-    /// Make, list and delete organisations.
+    /// Make, list and delete organisations, and say who belongs to them.
     Org(org::OrgArgs),
     /// Make API keys.
     Keys(keys::KeysArgs),

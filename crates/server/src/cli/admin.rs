@@ -1,4 +1,4 @@
-//! What `inkhook org` and `inkhook keys` ask for, and how it is done: by the running server over its
+//! What `inkhook org`, `inkhook keys` and the like ask for, and how it is done: by the running server over its
 //! socket, or by this process when no server holds the store.
 //!
 //! The socket `admin.sock` in the data directory is readable by its owner only; whoever may open it may
@@ -22,6 +22,7 @@ use crate::domain::api_key::KeyScope;
 use crate::domain::caller::Scope;
 use crate::domain::generations::Generations;
 use crate::domain::phone_number;
+use crate::domain::signup;
 use crate::domain::time::Clock;
 use crate::server::{Running, open_store};
 use crate::store::Store;
@@ -43,6 +44,9 @@ pub(super) enum Request {
     CreateOrganization { name: String },
     ListOrganizations,
     DeleteOrganization { name: String },
+    AddMember { organization: String, email: String },
+    RemoveMember { organization: String, email: String },
+    ListMembers { organization: String },
     CreateKey { organization: Option<String>, kind: KeyKind, label: String },
     AllowNumber { organization: String, number: String },
     Queue(QueueRequest),
@@ -62,6 +66,7 @@ pub(super) enum KeyKind {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Answer {
     Organizations(Vec<OrganizationLine>),
+    Members(Vec<String>),
     Deleted,
     Allowed,
     Key(String),
@@ -168,6 +173,32 @@ async fn execute(store: &Store, request: Request) -> Result<Answer, StoreError> 
             store.allow_number(found.no, number).await?;
             Ok(Answer::Allowed)
         }
+        Request::AddMember { organization, email } => {
+            let Some(found) = find(store, &organization).await? else { return Ok(unknown(&organization)) };
+            match member(&email) {
+                Ok(email) => {
+                    store.add_member(found.no, email).await?;
+                    Ok(Answer::Members(store.members(found.no).await?))
+                }
+                Err(refused) => Ok(refused),
+            }
+        }
+        Request::RemoveMember { organization, email } => {
+            let Some(found) = find(store, &organization).await? else { return Ok(unknown(&organization)) };
+            let is_gone = match member(&email) {
+                Ok(email) => store.remove_member(found.no, email).await?,
+                Err(_) => false,
+            };
+            Ok(if is_gone {
+                Answer::Members(store.members(found.no).await?)
+            } else {
+                Answer::Refused(format!("'{email}' is no member of '{organization}'"))
+            })
+        }
+        Request::ListMembers { organization } => match find(store, &organization).await? {
+            Some(found) => Ok(Answer::Members(store.members(found.no).await?)),
+            None => Ok(unknown(&organization)),
+        },
         Request::Queue(request) => queue::execute(store, request).await,
         Request::CreateKey { organization, kind, label } => {
             create_key(store, organization, kind, label).await
@@ -217,6 +248,12 @@ async fn create_key(
         MintKey::IdentityNotFound => Answer::Refused("the identity is gone".into()),
         MintKey::Taken => Answer::Refused("this key exists already".into()),
     })
+}
+
+/// The address by which somebody is a member.
+fn member(email: &str) -> Result<String, Answer> {
+    // Of whichever domain: who vouches for an agent is judged when the agent signs up.
+    signup::human_email(email, "").map_err(|error| Answer::Refused(format!("'{email}' {error}")))
 }
 
 /// By name or by id.

@@ -43,6 +43,27 @@ pub fn refusal(output: &Output) -> String {
 /// A number outside the range that is free to take.
 const ALLOWED: &str = "+12125559876";
 
+/// Who belongs to an organisation.
+fn use_member_commands(server: &RunningServer) {
+    let member = |arguments: &[&str]| server.run(&[&["org", "member"], arguments].concat());
+    assert_eq!(stdout(&member(&["list", "acme"])), "");
+    assert_eq!(stdout(&member(&["add", "acme", "Lee@Client.Test"])), "lee@client.test");
+    assert_eq!(stdout(&member(&["add", "acme", "ana@client.test"])), "ana@client.test\nlee@client.test");
+    assert_eq!(stdout(&member(&["add", "acme", "ana@client.test"])), "ana@client.test\nlee@client.test");
+    assert_eq!(stdout(&member(&["remove", "acme", "LEE@client.test"])), "ana@client.test");
+    assert_eq!(
+        refusal(&member(&["remove", "acme", "lee@client.test"])),
+        "'lee@client.test' is no member of 'acme'"
+    );
+    assert!(refusal(&member(&["add", "acme", "lee"])).starts_with("'lee' must be a plain mail address"));
+    for arguments in
+        [&["list", "nobody"][..], &["add", "nobody", "a@b.test"], &["remove", "nobody", "a@b.test"]]
+    {
+        assert_eq!(refusal(&member(arguments)), "there is no organisation 'nobody'");
+    }
+    assert_eq!(stdout(&member(&["list", "acme"])), "ana@client.test");
+}
+
 /// Every command once, in an order that makes sense.
 fn use_every_command(server: &RunningServer) -> [String; 2] {
     let made = stdout(&server.run(&["org", "create", "acme"]));
@@ -76,6 +97,7 @@ fn use_every_command(server: &RunningServer) -> [String; 2] {
         "there is no organisation 'nobody'"
     );
 
+    use_member_commands(server);
     stdout(&server.run(&["org", "create", "short-lived"]));
     assert_eq!(stdout(&server.run(&["org", "delete", "short-lived"])), "deleted");
     assert!(!stdout(&server.run(&["org", "list"])).contains("short-lived"));
