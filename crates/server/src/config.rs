@@ -13,6 +13,7 @@ mod limits;
 mod measure;
 pub mod security;
 mod server;
+mod signup;
 mod smtp;
 mod sources;
 mod storage;
@@ -32,6 +33,7 @@ pub use limits::Limits;
 pub use measure::Measure;
 pub use security::Security;
 pub use server::{Role, Server};
+pub use signup::{Relay, RelayTls, Signup};
 pub use smtp::Smtp;
 pub use storage::Storage;
 
@@ -54,6 +56,8 @@ pub struct Config {
     pub delivery: Delivery,
     /// How incoming calls are decided.
     pub calls: Calls,
+    /// Agents that sign up by themselves.
+    pub signup: Signup,
     /// How much callers may ask for.
     pub limits: Limits,
     /// How long things are kept, and how much there may be.
@@ -136,6 +140,7 @@ impl Config {
         self.egress.validate(&mut problems);
         self.delivery.validate(&mut problems);
         self.calls.validate(&mut problems);
+        self.signup.validate(self.server.dev, &mut problems);
         self.limits.validate(&mut problems);
         self.storage.validate(&mut problems);
         self.security.validate(&mut problems);
@@ -153,6 +158,7 @@ impl Config {
         let secrets = [
             &mut shown.database.url,
             &mut shown.database.replica_url,
+            &mut shown.signup.relay_password,
             &mut shown.security.master_key,
             &mut shown.bootstrap.admin_key,
         ];

@@ -13,6 +13,7 @@ pub mod engine;
 pub mod ingest;
 pub mod lifecycle;
 pub mod record;
+pub mod relay;
 pub mod server;
 pub mod smtp_in;
 pub mod store;

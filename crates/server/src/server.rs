@@ -21,7 +21,7 @@ use crate::api;
 use crate::app::{ApiSettings, App};
 use crate::calls::{self, Calls};
 use crate::config::security::MasterKeyError;
-use crate::config::{Config, ConfigError, Role};
+use crate::config::{Config, ConfigError, RelayTls, Role};
 use crate::domain::entropy::Entropy;
 use crate::domain::generations::Generations;
 use crate::domain::time::Clock;
@@ -36,6 +36,7 @@ use crate::engine::{
 };
 use crate::ingest::receive::Receiver;
 use crate::lifecycle::Lifecycle;
+use crate::relay::{self, Mailer};
 use crate::smtp_in::{SmtpConfig, SmtpServer, from_ingest};
 use crate::store::backlog::BacklogLimit;
 use crate::store::copy::CopyError;
@@ -94,6 +95,12 @@ pub enum StartError {
     /// The replica.
     #[error(transparent)]
     Replica(#[from] ReplicaError),
+    /// The mail relay's files.
+    #[error("the file with the mail relay's password or certificates cannot be read")]
+    RelayFile(#[source] io::Error),
+    /// The mail relay.
+    #[error(transparent)]
+    Relay(#[from] relay::BuildError),
     /// The first key could not be kept.
     #[error("the first admin key cannot be written to {}", .path.display())]
     FirstKey {
@@ -237,6 +244,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         calls,
         settings,
     );
+    let mailer = mailer(config, &app)?;
     let parts =
         Parts { store, egress, generations, clock, entropy, bells, settings: engine_settings(config) };
     let running = Running {
@@ -249,6 +257,10 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     };
     let rules = Rules { hold: config.delivery.hold(), retention_days: config.storage.retention_days };
     running.spawn(parts, rules, listener, smtp, config.server.does(Role::Api)).await;
+    if let Some(mailer) = mailer {
+        let Lifecycle { soft, hard, .. } = running.lifecycle.clone();
+        running.lifecycle.spawn("mailer", mailer.run(running.app.bells.mail.clone(), soft, hard));
+    }
     Ok(running)
 }
 
@@ -389,6 +401,28 @@ async fn smtp(config: &Config, receiver: Receiver) -> Result<Option<SmtpServer>,
     smtp.limits.max_message_bytes = config.smtp.max_message_bytes;
     let bound = SmtpServer::bind(smtp, from_ingest::intake(receiver)).await;
     bound.map_err(|source| StartError::Listen { what: "mail", address, source })
+}
+
+/// What mails the codes of sign-ups, where there are any. Any node may: they wait in rows.
+fn mailer(config: &Config, app: &App) -> Result<Option<Mailer>, StartError> {
+    if !config.signup.enabled {
+        return Ok(None);
+    }
+    let relay = config.signup.relay().map_err(StartError::RelayFile)?.map(|relay| relay::Settings {
+        host: relay.host,
+        port: relay.port,
+        security: match relay.tls {
+            RelayTls::Tls => relay::Security::Tls,
+            RelayTls::StartTls => relay::Security::StartTls,
+            RelayTls::None => relay::Security::None,
+        },
+        login: relay.login,
+        ca: relay.ca,
+        from: relay.from,
+    });
+    let mail_domain = config.smtp.mail_domain.clone();
+    let mailer = Mailer::new(app.store.clone(), app.clock.clone(), app.entropy.clone(), mail_domain, relay)?;
+    Ok(Some(mailer))
 }
 
 fn egress(config: &Config) -> Result<Client, BuildError> {

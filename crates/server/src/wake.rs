@@ -51,6 +51,8 @@ pub struct Bells {
     pub ended: Bell,
     /// There is something to tidy up.
     pub tidy: Bell,
+    /// A sign-up's code waits to be mailed.
+    pub mail: Bell,
 }
 
 #[cfg(test)]

@@ -16,8 +16,13 @@ const ENV_PREFIX: &str = "INKHOOK_";
 /// The file that is read when there is one.
 const DEFAULT_FILE: &str = "inkhook.toml";
 /// Keys whose values are not repeated.
-const SECRETS: [&str; 4] =
-    ["database.url", "database.replica_url", "security.master_key", "bootstrap.admin_key"];
+const SECRETS: [&str; 5] = [
+    "database.url",
+    "database.replica_url",
+    "signup.relay_password",
+    "security.master_key",
+    "bootstrap.admin_key",
+];
 
 /// Reads what can be read, and says what cannot.
 pub(super) fn read(file: Option<&Path>) -> Result<(Config, Vec<Problem>), Box<Error>> {

@@ -19,6 +19,7 @@ fn all_problems_are_reported_together() {
     config.delivery.retry_schedule_s = vec![1; 21];
     config.calls.max_concurrent = 10_001;
     config.calls.max_concurrent_per_organization_percent = 0;
+    config.signup.relay_port = Some(0);
     config.limits.requests_per_second = 0;
     config.server.degraded_after_s = 0;
     config.storage.retention_days = 0;
@@ -40,6 +41,7 @@ fn all_problems_are_reported_together() {
         "delivery.max_ahead_per_subscription",
         "calls.max_concurrent",
         "calls.max_concurrent_per_organization_percent",
+        "signup.relay_port",
         "limits.requests_per_second",
         "storage.retention_days",
         "storage.max_queued",
@@ -74,6 +76,7 @@ fn secrets_do_not_print() {
     let mut config = Config::default();
     config.security.master_key = Some("hunter2".into());
     config.bootstrap.admin_key = Some("hunter2".into());
+    config.signup.relay_password = Some("hunter2".into());
     assert!(!format!("{config:?}").contains("hunter2"));
 }
 
@@ -138,8 +141,9 @@ fn a_shown_configuration_reads_back_without_its_secrets() {
     config.bootstrap.admin_key = Some("hunter2".into());
     config.security.master_key = Some("hunter2".into());
     config.database.replica_url = Some("hunter2".into());
+    config.signup.relay_password = Some("hunter2".into());
     let shown = config.to_masked_toml().unwrap();
-    assert!(!shown.contains("hunter2") && shown.matches(MASK).count() == 3, "{shown}");
+    assert!(!shown.contains("hunter2") && shown.matches(MASK).count() == 4, "{shown}");
     let back: Config = toml::from_str(&shown).unwrap();
     assert_eq!(back.delivery.retry_schedule_s, [1, 2]);
 }

@@ -151,6 +151,32 @@ impl Swept {
     }
 }
 
+/// What became of handing a sign-up's code to the mail relay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MailOutcome {
+    /// The relay has it.
+    Sent,
+    /// It is tried again.
+    PutOff,
+    /// It is not.
+    GivenUp,
+}
+
+impl MailOutcome {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Sent, Self::PutOff, Self::GivenUp];
+
+    /// The value of the label.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::PutOff => "put_off",
+            Self::GivenUp => "given_up",
+        }
+    }
+}
+
 /// Everything that is counted.
 #[derive(Debug)]
 pub struct Metrics {
@@ -165,6 +191,7 @@ pub struct Metrics {
     refused: [Counter; Refusal::ALL.len()],
     calls: [Counter; DecidedBy::ALL.len()],
     swept: [Counter; Swept::ALL.len()],
+    mails: [Counter; MailOutcome::ALL.len()],
     /// Queue heads that a sweep found too late. Not 0: a bug.
     pub head_repairs: Counter,
     /// Readers that were cut off because they took too long.
@@ -212,6 +239,7 @@ impl Default for Metrics {
             refused: Default::default(),
             calls: Default::default(),
             swept: Default::default(),
+            mails: Default::default(),
             head_repairs: Counter::default(),
             readers_cut_off: Counter::default(),
             read_from_replica: Counter::default(),
@@ -268,6 +296,17 @@ impl Metrics {
         self.swept[what as usize].get()
     }
 
+    /// A sign-up's code was handed to the relay, or was not.
+    pub fn mail(&self, outcome: MailOutcome) {
+        self.mails[outcome as usize].add(1);
+    }
+
+    /// How often that was so.
+    #[must_use]
+    pub fn mails(&self, outcome: MailOutcome) -> u64 {
+        self.mails[outcome as usize].get()
+    }
+
     /// The engine's loop turns at this schedule time. The store says so once at its opening, so that an
     /// engine has as long to begin as it has for a turn.
     pub fn turn(&self, now: TimeMs) {
@@ -307,5 +346,9 @@ mod tests {
             metrics.sweep(what, 3);
         }
         assert!(Swept::ALL.into_iter().all(|what| metrics.swept(what) == 3));
+        for outcome in MailOutcome::ALL {
+            metrics.mail(outcome);
+        }
+        assert!(MailOutcome::ALL.into_iter().all(|outcome| metrics.mails(outcome) == 1));
     }
 }

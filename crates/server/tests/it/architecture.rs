@@ -22,6 +22,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("deliver", &["domain"]),
     ("record", &["domain", "store"]),
     ("calls", &["deliver", "store", "domain"]),
+    ("relay", &["store", "domain", "wake"]),
     ("engine", &["deliver", "record", "store", "domain", "wake", "lifecycle"]),
     ("api", &["ingest", "calls", "store", "domain", "wake", "app"]),
     ("smtp_in", &["ingest", "domain", "lifecycle"]),
@@ -41,6 +42,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "engine",
             "ingest",
             "lifecycle",
+            "relay",
             "smtp_in",
             "store",
             "wake",
@@ -76,6 +78,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("chacha20poly1305", &["store"]),
     ("mail_parser", &["ingest"]),
     ("inkhook_smtp", &["smtp_in"]),
+    // It connects by itself, to the operator's own mail relay.
+    ("lettre", &["relay"]),
     // Everybody may hold the client or ask its policy; only `deliver` makes requests.
     ("inkhook_egress", &["deliver", "engine", "calls", "app", "api", "config", "server", "cli"]),
     ("inkhook_egress::Request", &["deliver"]),
@@ -85,8 +89,9 @@ const CRATES: &[(&str, &[&str])] = &[
     ("anyhow", &["cli"]),
 ];
 
-/// Paths that open outbound connections: for `crates/egress` alone. The demo is the one exception: it plays
-/// the mail client and the publisher, on loopback.
+/// Paths that open outbound connections: for `crates/egress` alone. The demo is an exception: it plays the mail
+/// client and the publisher, on loopback. What the operator runs, the database and the mail relay, is connected to
+/// by the crates that `store` and `relay` alone may name.
 const OUTBOUND: &[&str] =
     &["TcpStream::connect", "TcpSocket", "UdpSocket", "hyper::client", "hyper_util::client", "reqwest"];
 const OUTBOUND_EXCEPTION: &str = "cli/demo";
@@ -317,6 +322,8 @@ fn a_crate_outside_its_room_is_found() {
     assert_eq!(complaints_about("cli/demo.rs", "TcpStream::connect(address).await"), 0);
     assert_eq!(complaints_about("cli/serve.rs", "TcpStream::connect(address).await"), 1);
     assert_eq!(complaints_about("engine.rs", "use hyper_util::{client::legacy, rt};"), 1);
+    assert_eq!(complaints_about("relay/send.rs", "use lettre::Address;"), 0);
+    assert_eq!(complaints_about("api/agent_signup.rs", "use lettre::Address;"), 1);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::sync::atomic::Ordering;
 
 use super::super::call::DecidedBy;
-use super::{Histogram, Metrics, Refusal, Swept};
+use super::{Histogram, MailOutcome, Metrics, Refusal, Swept};
 
 /// Names of `Recorded` and of the states that ended deliveries have, in the order of their counters.
 const OUTCOMES: [&str; 3] = ["succeeded", "failed", "unknown"];
@@ -28,6 +28,8 @@ pub fn render(metrics: &Metrics, oldest_due_seconds: Option<f64>) -> String {
     counters(&mut out, "inkhook_calls_total", "Incoming calls decided.", "decided_by", calls);
     let swept = Swept::ALL.iter().map(|what| (what.name(), metrics.swept(*what)));
     counters(&mut out, "inkhook_janitor_rows_total", "Rows removed because of their age.", "table", swept);
+    let mails = MailOutcome::ALL.iter().map(|outcome| (outcome.name(), metrics.mails(*outcome)));
+    counters(&mut out, "inkhook_signup_mails_total", "Codes handed to the mail relay.", "outcome", mails);
     let repairs = metrics.head_repairs.get();
     counter(
         &mut out,
@@ -135,6 +137,7 @@ mod tests {
         let metrics = Metrics::default();
         metrics.accepted.add(7);
         metrics.refuse(Refusal::Backlog);
+        metrics.mail(MailOutcome::GivenUp);
         metrics.commit_us.observe_time(Duration::from_micros(1_500));
         metrics.wal_bytes.set(4_096);
         metrics.read_from_replica.add(3);
@@ -144,6 +147,7 @@ mod tests {
             "# TYPE inkhook_events_accepted_total counter\ninkhook_events_accepted_total 7\n",
             "inkhook_refused_total{reason=\"backlog\"} 1\n",
             "inkhook_refused_total{reason=\"inbox\"} 0\n",
+            "inkhook_signup_mails_total{outcome=\"given_up\"} 1\n",
             "inkhook_commit_seconds_bucket{le=\"0.001\"} 0\ninkhook_commit_seconds_bucket{le=\"0.0025\"} 1\n",
             "inkhook_commit_seconds_bucket{le=\"+Inf\"} 1\ninkhook_commit_seconds_sum 0.0015\n",
             "inkhook_commit_seconds_count 1\n",
