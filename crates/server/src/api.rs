@@ -8,10 +8,12 @@
 //! Every route answers with and without a trailing slash, directly: one official client does not follow
 //! redirects. A handler that panics is answered with 500 and takes nothing down with it.
 
+mod agent_signup;
 mod api_keys;
 pub mod auth;
 pub mod body;
 mod catalog;
+mod client_address;
 mod contacts;
 mod deliveries;
 pub mod error;
@@ -20,6 +22,7 @@ mod health;
 mod identities;
 mod incoming_call_action;
 mod incoming_calls;
+mod invitation_token;
 mod known;
 pub mod limit;
 mod mailboxes;
@@ -60,6 +63,7 @@ pub const BODY_BYTES: usize = 1024 * 1024;
 /// The list of everything that is served.
 fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(openapi::frame())
+        .merge(agent_signup::routes())
         .merge(api_keys::routes())
         .merge(catalog::routes())
         .merge(contacts::routes())
@@ -69,6 +73,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(identities::routes())
         .merge(incoming_call_action::routes())
         .merge(incoming_calls::routes())
+        .merge(invitation_token::routes())
         .merge(mailboxes::routes())
         .merge(organization::routes())
         .merge(organization_alerts::routes())

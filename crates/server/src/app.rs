@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::api::auth::Auth;
 use crate::calls::Calls;
 use crate::domain::entropy::Entropy;
@@ -73,4 +75,8 @@ pub struct ApiSettings {
     pub degraded_after: Duration,
     /// This node delivers, and is not well when it does not.
     pub delivers: bool,
+    /// Agents may sign up by themselves.
+    pub signup: bool,
+    /// Proxies that are believed when they say whom a request is from.
+    pub trusted_proxies: Vec<IpNet>,
 }

@@ -224,6 +224,8 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         public_metrics: config.server.public_metrics,
         degraded_after: Duration::from_secs(config.server.degraded_after_s),
         delivers: config.server.does(Role::Deliver),
+        signup: config.signup.enabled,
+        trusted_proxies: config.server.trusted_proxies.clone(),
     };
     let lifecycle = Lifecycle::default();
     let calls = Calls::new(calls::Parts {
@@ -371,7 +373,8 @@ async fn serve_api(
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
     });
-    let serve = axum::serve(listener, router).with_graceful_shutdown(soft.cancelled_owned());
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let serve = axum::serve(listener, service).with_graceful_shutdown(soft.cancelled_owned());
     tokio::select! {
         served = serve => if let Err(error) = served {
             tracing::error!(%error, "the API's listener failed");

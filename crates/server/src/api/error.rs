@@ -91,6 +91,11 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, format!("{what} not found"))
     }
 
+    /// 404: what it is about is not there, in a sentence that says why.
+    pub fn not_found_because(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, detail)
+    }
+
     /// 405: the route exists, but not for this method.
     pub fn method_not_allowed(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, detail)
@@ -109,6 +114,11 @@ impl ApiError {
             blocking_namespace: blocking_namespace.into(),
         };
         Self { detail, ..Self::new(StatusCode::CONFLICT, "") }
+    }
+
+    /// 410: it was there, and is not any more.
+    pub fn gone(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::GONE, detail)
     }
 
     /// 413: too large.

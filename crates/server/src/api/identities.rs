@@ -18,7 +18,7 @@ use super::error::{ApiError, ErrorBody, quote};
 use super::path::PathPart;
 use super::phone_numbers;
 use crate::app::App;
-use crate::domain::caller::Caller;
+use crate::domain::caller::{Caller, Role};
 use crate::domain::names;
 use crate::store::identities::{ChangeIdentity, CreateIdentity};
 
@@ -110,6 +110,10 @@ async fn patch(
         && !caller.is_admin()
     {
         return Err(ApiError::forbidden(format!("only an admin key may change {field}")));
+    }
+    if body.names_a_handle() && matches!(caller.role, Role::Agent { claimed: false, .. }) {
+        // Whether a handle is taken is for those to learn for whom somebody vouches.
+        return Err(ApiError::forbidden("this key is not claimed yet: it may not change its agent_handle"));
     }
     let handle = handle_in_path(&handle)?;
     let change = match body.checked() {

@@ -54,6 +54,8 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
 }
 
 fn refusals(operation: &mut Operation) {
+    // One that takes no key says so, in a requirement of nothing.
+    let is_public = operation.security.is_some();
     let shared = [
         ("401", "No valid API key."),
         ("403", "This key may not do that."),
@@ -62,11 +64,15 @@ fn refusals(operation: &mut Operation) {
         ("429", "Too many requests; `Retry-After` says when to go on."),
         ("503", "Not possible right now; `Retry-After` says when to try again."),
     ];
-    for (status, description) in shared {
+    for (status, description) in shared.into_iter().filter(|(status, _)| !is_public || !KEYS.contains(status))
+    {
         let entry = operation.responses.responses.entry(status.into());
         entry.or_insert_with(|| RefOr::T(refusal(description)));
     }
 }
+
+/// Refusals that are about keys.
+const KEYS: [&str; 2] = ["401", "403"];
 
 fn refusal(description: &str) -> Response {
     let schema = Ref::from_schema_name("ErrorBody");

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{Database, Problem, require};
@@ -27,6 +28,8 @@ pub struct Server {
     pub listen: SocketAddr,
     /// Database, lock, master key and first key.
     pub data_dir: PathBuf,
+    /// Proxies in front of the API whose `X-Forwarded-For` is believed, for example `["10.0.0.0/8"]`.
+    pub trusted_proxies: Vec<IpNet>,
     /// What this node does; all of it when empty. For several nodes on one database server.
     pub only: Vec<Role>,
     /// Opens loopback as a target, for developing on one machine.
@@ -46,6 +49,7 @@ impl Default for Server {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             data_dir: PathBuf::from("./inkhook-data"),
+            trusted_proxies: Vec::new(),
             only: Vec::new(),
             dev: false,
             dev_public: false,

@@ -3,9 +3,10 @@
 Run by `tests/it/contract/python.rs` with an interpreter that finds the SDK:
 
     PYTHONPATH=target/inkbox-0.7.20 target/venv-inkbox/bin/python run.py --base-url http://127.0.0.1:8080 \
-        --admin-key KEY --unclaimed-key KEY --version 0.7.20 --openapi openapi.json --report report.json
+        --admin-key KEY --unclaimed-key KEY --version 0.7.20 --openapi openapi.json --report report.json --log server.log
 
-Only the SDK talks to the server, but for two calls that no SDK has: publishing an event, and putting a phone call. What a version has is
+Only the SDK talks to the server, but for three calls that no SDK has: publishing an event, putting a phone call, and inviting
+agents. What a version has is
 asked of the SDK itself, by the names of calls and of their parameters (`sdk.py`), never by the version's number.
 One line a step; the first failure ends the run. At the end each call must have been made, each of its parameters
 passed, and each route must have refused something.
@@ -19,6 +20,7 @@ import json
 import time
 import urllib.parse
 import uuid
+from pathlib import Path
 
 import inkbox
 from inkbox.contacts import types as contacts
@@ -617,13 +619,56 @@ class Run:
 
     def signup(self):
         """Always told where to sign up: these calls know neither the client's address nor the environment's."""
-        base_url, key = self.options.base_url, self.options.admin_key
-        more = self.sdk.known("signup", harness="tests", invitation_token="a2ai_" + 43 * "x")
-        self.sdk.unserved("signup", "ana@client.test", note_to_human="Hello", display_name="Desk",
-                          agent_handle="new-desk", email_local_part="new", base_url=base_url, **more)
-        self.sdk.unserved("verify_signup", key, "123456", base_url=base_url)
-        self.sdk.unserved("resend_signup_verification", key, base_url=base_url)
-        self.sdk.unserved("get_signup_status", key, base_url=base_url)
+        sdk, base_url, human = self.sdk, self.options.base_url, "ana@client.test"
+        verify, resend, status = "verify_signup", "resend_signup_verification", "get_signup_status"
+        more = sdk.known("signup", harness="tests")
+        agent = sdk("signup", human, note_to_human="Hello", display_name="Desk", agent_handle="new-desk",
+                    email_local_part="new", base_url=base_url, **more)
+        assert agent.agent_handle.startswith("new-desk-"), agent
+        assert agent.email_address.startswith("new-"), agent
+        assert (agent.claim_status, agent.human_email) == ("agent_unclaimed", human), agent
+        sdk.refused(422, "signup", "nobody", note_to_human="Hello", base_url=base_url)
+        if invited := sdk.known("signup", invitation_token=None):
+            invited["invitation_token"] = self.post("/api/v1/organization/invitation-token", {}, 201)["invitation_token"]
+            other = sdk("signup", "lee@client.test", note_to_human="Hello", base_url=base_url, **invited)
+            assert other.organization_id == self.organization, other
+            assert other.invitation.status == "awaiting_verification", other
+            assert other.invitation.invitee_agent_handle == other.agent_handle, other
+        key, on = agent.api_key, self.client(agent.api_key)
+        now = sdk(status, key, base_url=base_url)
+        assert (now.claim_status, now.human_email) == ("agent_unclaimed", human), now
+        assert now.restrictions.can_receive and not now.restrictions.can_create_mailboxes, now
+        me = sdk("whoami", on=on)
+        assert me.auth_subtype == inkbox.AUTH_SUBTYPE_API_KEY_AGENT_SCOPED_UNCLAIMED, me
+        sdk.refused(403, LIST, on=on)
+        for name, values in ((status, ()), (verify, ("123456",)), (resend, ())):
+            sdk.refused(404, name, self.options.admin_key, *values, base_url=base_url)
+        first = self.code(agent.agent_handle, 1)
+        sdk.refused(401, verify, key, f"{(int(first) + 1) % 1_000_000:06}", base_url=base_url)
+        sdk.refused(422, verify, key, "12345", base_url=base_url)
+        sdk.refused(429, resend, key, base_url=base_url)
+        self.let_the_cooldown_pass()
+        assert sdk(resend, key, base_url=base_url).claim_status == "agent_unclaimed"
+        claimed = sdk(verify, key, self.code(agent.agent_handle, 2), base_url=base_url)
+        assert (claimed.claim_status, claimed.organization_id) == ("agent_claimed", agent.organization_id), claimed
+        assert sdk(status, key, base_url=base_url).claim_status == "agent_claimed"
+        sdk.refused(409, resend, key, base_url=base_url)
+        assert sdk(LIST, on=on) == []
+
+    def code(self, handle, place):
+        """The code of an agent that the server has shown in its log, the first or a later one."""
+        def look():
+            with open(self.options.log) as log:
+                lines = [json.loads(line) for line in log if f'"{handle}"' in line]
+            codes = [line["code"] for line in lines if line.get("handle") == handle and "code" in line]
+            return codes[place - 1] if len(codes) >= place else None
+        return wait_for("code", look)
+
+    def let_the_cooldown_pass(self):
+        """Whoever runs this sees to it, and says so with a file."""
+        passed = Path(self.options.report).with_name("cooldown-passed")
+        print("the cooldown is to pass", flush=True)
+        wait_for("end of the cooldown", passed.exists)
 
     def calls(self):
         """An identity says what happens to its calls before it has a number; the number then says the same."""
@@ -745,7 +790,7 @@ class Run:
 
 def main():
     parser = argparse.ArgumentParser()
-    for option in ("base-url", "admin-key", "unclaimed-key", "version", "openapi", "report"):
+    for option in ("base-url", "admin-key", "unclaimed-key", "version", "openapi", "report", "log"):
         parser.add_argument(f"--{option}", required=True)
     options = parser.parse_args()
     installed = importlib.metadata.version("inkbox")

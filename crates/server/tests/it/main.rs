@@ -26,6 +26,7 @@ mod process;
 mod replica;
 mod routes;
 mod shell;
+mod signup;
 mod store;
 mod subscriptions;
 mod support;

@@ -28,6 +28,8 @@ struct Route {
 impl Route {
     fn is_public(&self) -> bool {
         !self.path.starts_with("/api/")
+            || (self.method == "POST" && self.path == "/api/v1/agent-signup")
+            || self.path.ends_with("/jwks.json")
     }
 
     /// Answers with what there is, which may be nothing.
@@ -104,8 +106,12 @@ impl Names {
 
     /// The path with its variables filled in.
     fn fill(&self, path: &str) -> String {
+        // Only what is public is named by it.
+        let organization = format!("org_{}", NOTHING.replace('-', ""));
         let filled = [
+            ("{organization_id}", &organization),
             ("{agent_handle}", &self.handle),
+            ("{identity_id}", &self.identity),
             ("{email_address}", &self.address),
             ("{phone_number_id}", &self.number),
             ("{key_id}", &self.key),

@@ -41,6 +41,7 @@ use inkhook_server::store::organizations::CreateOrganization;
 use inkhook_server::store::seal::Sealer;
 use inkhook_server::store::{Store, StoreLimits, StoreOptions};
 use inkhook_server::wake::Bells;
+use ipnet::IpNet;
 use tokio_util::sync::CancellationToken;
 
 use self::books::Books;
@@ -71,6 +72,10 @@ pub struct Setup {
     pub limits: StoreLimits,
     /// How many calls may be asked about.
     pub call_bounds: Bounds,
+    /// Whether agents may sign up.
+    pub signup: bool,
+    /// Proxies that are believed.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 /// The limits of a server, on a disk that may be as full as it likes.
@@ -89,6 +94,8 @@ impl Default for Setup {
             faults: Faults::default(),
             limits: any_disk(),
             call_bounds: Bounds::default(),
+            signup: true,
+            trusted_proxies: Vec::new(),
         }
     }
 }
@@ -133,6 +140,8 @@ impl TestServer {
             public_metrics: false,
             degraded_after: Duration::from_mins(1),
             delivers: true,
+            signup: setup.signup,
+            trusted_proxies: setup.trusted_proxies,
         };
         let store = store.expect("the store opens");
         let client = || {

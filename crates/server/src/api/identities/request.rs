@@ -175,6 +175,11 @@ pub(super) struct PatchBody {
 }
 
 impl PatchBody {
+    /// Whether another handle is asked for.
+    pub(super) fn names_a_handle(&self) -> bool {
+        self.agent_handle.is_some()
+    }
+
     /// The first field that only an admin key may change.
     pub(super) fn field_for_admins(&self) -> Option<&'static str> {
         let fields = self.filter_modes();

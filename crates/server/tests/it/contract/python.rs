@@ -1,7 +1,9 @@
 //! The Python SDKs, each in a directory that `scripts/test` or `scripts/soak` makes under the target directory.
 
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use inkbox::Inkbox;
 
@@ -58,16 +60,22 @@ pub(super) fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/contract").join(name)
 }
 
+/// Agents may sign up; their codes are in the log.
+pub(super) const SETTINGS: [(&str, &str); 1] = [("INKHOOK_SIGNUP__ENABLED", "true")];
+/// Makes it five minutes since the last codes were made.
+pub(super) const LET_THE_COOLDOWN_PASS: &str = "UPDATE signups SET code_made_ms = code_made_ms - 300000";
+
 /// Lets this version make every call that it has, on a server of its own.
 pub(super) fn drive(version: &str) -> Option<Report> {
     let mut python = interpreter(version)?;
-    let server = RunningServer::start_blocking();
+    let server = RunningServer::start_with(&SETTINGS);
     let admin = Inkbox::builder(&server.admin_key).base_url(&server.base_url).build().expect("a client");
     admin.create_identity("unclaimed").expect("an identity for the key that nobody has claimed");
     let unclaimed_key = server.unclaimed_key("unclaimed");
     let report = server.data_dir().join("report.json");
 
-    let output = python
+    let errors = server.data_dir().join("errors.txt");
+    let mut run = python
         .arg(script("run.py"))
         .args(["--base-url", &server.base_url, "--version", version])
         .args(["--admin-key", &server.admin_key, "--unclaimed-key", &unclaimed_key])
@@ -75,13 +83,26 @@ pub(super) fn drive(version: &str) -> Option<Report> {
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../openapi.json"))
         .arg("--report")
         .arg(&report)
+        .arg("--log")
+        .arg(server.data_dir().join("test.log"))
         // No configuration file of whoever runs the tests.
         .env("HOME", server.data_dir())
-        .output()
+        .stdout(Stdio::piped())
+        .stderr(File::create(&errors).expect("a file"))
+        .spawn()
         .expect("the interpreter runs");
-    let said = String::from_utf8_lossy(&output.stdout);
+    let mut said = String::new();
+    for line in BufReader::new(run.stdout.take().expect("piped")).lines().map_while(Result::ok) {
+        if line == "the cooldown is to pass" {
+            server.books().run(LET_THE_COOLDOWN_PASS);
+            File::create(server.data_dir().join("cooldown-passed")).expect("a file");
+        }
+        said.push_str(&line);
+        said.push('\n');
+    }
     println!("{said}");
-    assert!(output.status.success(), "inkbox {version}:\n{said}{}", String::from_utf8_lossy(&output.stderr));
+    let errors = std::fs::read_to_string(errors).expect("the file");
+    assert!(run.wait().expect("it ends").success(), "inkbox {version}:\n{said}{errors}");
     let closing = format!(" calls of inkbox {version} made");
     assert!(said.trim_end().ends_with(&closing), "the run came to its end");
     let report = std::fs::read(report).expect("the run wrote its report");

@@ -19,9 +19,10 @@ use inkbox::mail::FilterMode;
 use inkbox::phone::{IncomingCallAction, IncomingCallActionSetOptions};
 use inkbox::signing_keys::verify_webhook;
 use inkbox::webhooks::WebhookSubscriptionScope;
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::python::{LET_THE_COOLDOWN_PASS, SETTINGS};
 use super::receiver::Receiver;
 use super::relay::Relay;
 use super::report::Report;
@@ -44,7 +45,7 @@ struct Run {
 /// The SDK's version, and what its run came to.
 pub(super) fn run() -> (String, Report) {
     let source = rust_source::read();
-    let (server, receiver) = (RunningServer::start_blocking(), Receiver::start());
+    let (server, receiver) = (RunningServer::start_with(&SETTINGS), Receiver::start());
     let relay = Relay::to(server.api);
     let base_url = relay.base_url.clone();
     let client = |key: &str| Inkbox::builder(key).base_url(&base_url).build().expect("a client");
@@ -547,16 +548,46 @@ impl Run {
     /// Always told where to sign up: these calls know neither the client's address nor the environment's.
     fn signup(&mut self) {
         let Self { book, server, base_url, .. } = self;
-        let (base_url, key) = (Some(base_url.as_str()), server.admin_key.as_str());
-        let plain = Inkbox::signup("ana@client.test", "Hello", None, None, None, None, base_url, None);
-        book.unserved("signup", plain);
-        let options = AgentSignupOptions { display_name: Some("Desk"), ..Default::default() };
-        book.unserved(
-            "signup_with",
-            Inkbox::signup_with("ana@client.test", "Hello", options, base_url, None),
-        );
-        book.unserved("verify_signup", Inkbox::verify_signup(key, "123456", base_url, None));
-        book.unserved("resend_signup_verification", Inkbox::resend_signup_verification(key, base_url, None));
-        book.unserved("get_signup_status", Inkbox::get_signup_status(key, base_url, None));
+        let (base_url, human) = (Some(base_url.as_str()), "ana@client.test");
+        let plain = Inkbox::signup(human, "Hello", None, Some("desk"), None, Some("tests"), base_url, None);
+        let agent = book.ok("signup", plain);
+        assert!(agent.agent_handle.starts_with("desk-"), "{agent:?}");
+        assert_eq!((&*agent.claim_status, &*agent.human_email), ("agent_unclaimed", human));
+        let nobody = Inkbox::signup("nobody", "Hello", None, None, None, None, base_url, None);
+        book.refused(422, "signup", nobody);
+        let (_, invitation) = server.post("/api/v1/organization/invitation-token", &json!({}));
+        let options = AgentSignupOptions {
+            display_name: Some("Desk"),
+            email_local_part: Some("front"),
+            invitation_token: invitation["invitation_token"].as_str(),
+            ..Default::default()
+        };
+        let invited =
+            book.ok("signup_with", Inkbox::signup_with("lee@client.test", "Hello", options, base_url, None));
+        assert!(invited.email_address.starts_with("front-"), "{invited:?}");
+        assert_eq!(invited.invitation.expect("it came with one").status, "awaiting_verification");
+
+        let (key, admin) = (agent.api_key.as_str(), server.admin_key.as_str());
+        let status = || Inkbox::get_signup_status(key, base_url, None);
+        let now = book.ok("get_signup_status", status());
+        assert_eq!((&*now.claim_status, now.restrictions.can_receive), ("agent_unclaimed", true));
+        book.refused(404, "get_signup_status", Inkbox::get_signup_status(admin, base_url, None));
+        let resend = || Inkbox::resend_signup_verification(key, base_url, None);
+        book.refused(429, "resend_signup_verification", resend());
+        server.books().run(LET_THE_COOLDOWN_PASS);
+        book.ok("resend_signup_verification", resend());
+        let code = wait_for("the second code in the log", || {
+            let log = server.log();
+            let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            let mut codes =
+                lines.filter(|line| line["handle"] == *agent.agent_handle && line["code"].is_string());
+            codes.nth(1).map(|line| line["code"].as_str().expect("a code").to_owned())
+        });
+        let wrong = format!("{:06}", (code.parse::<u32>().expect("digits") + 1) % 1_000_000);
+        book.refused(401, "verify_signup", Inkbox::verify_signup(key, &wrong, base_url, None));
+        let claimed = book.ok("verify_signup", Inkbox::verify_signup(key, &code, base_url, None));
+        assert_eq!(claimed.claim_status, "agent_claimed");
+        assert_eq!(book.ok("get_signup_status", status()).claim_status, "agent_claimed");
+        book.refused(409, "resend_signup_verification", resend());
     }
 }

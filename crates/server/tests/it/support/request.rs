@@ -1,7 +1,10 @@
 //! A request to the router, without a socket.
 
+use std::net::{IpAddr, SocketAddr};
+
 use axum::Router;
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use axum::http::{HeaderName, HeaderValue, Method, header, request};
 use serde_json::Value;
 use tower::ServiceExt;
@@ -38,6 +41,13 @@ impl Request {
     pub fn header(mut self, name: &'static str, value: &str) -> Self {
         let value = HeaderValue::from_bytes(value.as_bytes()).expect("a header's value");
         self.builder = self.builder.header(HeaderName::from_static(name), value);
+        self
+    }
+
+    /// Over a connection from this address.
+    pub fn from(mut self, address: &str) -> Self {
+        let address: IpAddr = address.parse().expect("an address");
+        self.builder = self.builder.extension(ConnectInfo(SocketAddr::from((address, 50_000))));
         self
     }
 
