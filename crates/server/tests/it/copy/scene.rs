@@ -21,10 +21,11 @@ const BATCH: usize = 550;
 const DAY_MS: i64 = 86_400_000;
 const PATIENCE: Duration = Duration::from_secs(50);
 /// What fails is tried again long after the test.
-pub const SETTINGS: [(&str, &str); 3] = [
+pub const SETTINGS: [(&str, &str); 4] = [
     ("INKHOOK_DELIVERY__RETRY_SCHEDULE_S", "[3600,3600,3600]"),
     ("INKHOOK_DELIVERY__TIMEOUT_MS", "60000"),
     ("INKHOOK_LIMITS__REQUESTS_PER_SECOND", "100000"),
+    ("INKHOOK_SIGNUP__ENABLED", "true"),
 ];
 const THREAD: &str = "0b9c6f1e-5b1a-4c9e-8a53-3d0f5e1a0001";
 pub const KEYED: (&str, &str) = ("Idempotency-Key", "the-same-again");
@@ -60,6 +61,7 @@ impl Scene {
         silent.hold();
         let help = api.identity("help").await;
         own(&api, &help, &good).await;
+        sign_up(&api).await;
         let [failing, paused] = subscribe(&api, &help, [&good, &bad, &silent]).await;
         let keyed = publish(&api, &help, &failing).await;
         assert_eq!(crash::send_mail(server.smtp, "help@mail.localhost", MAIL).await, Ok(250));
@@ -153,6 +155,14 @@ async fn own(api: &Api, help: &Mailbox, good: &Receiver) {
     let ana = api.must(201, "POST", "/api/v1/contacts", Some(ana)).await;
     let facts = format!("/api/v1/contacts/{}/facts", ana["id"].as_str().expect("an id"));
     api.must(201, "POST", &facts, Some(json!({"content": "Likes tea", "kind": "preference"}))).await;
+}
+
+/// An agent that waits for somebody to vouch for it.
+async fn sign_up(api: &Api) {
+    let made = api.must(201, "POST", "/api/v1/organization/invitation-token", None).await;
+    let asked = json!({"human_email": "ana@client.test", "note_to_human": "Hello", "harness": "tests",
+        "invitation_token": made["invitation_token"]});
+    api.must(201, "POST", "/api/v1/agent-signup", Some(asked)).await;
 }
 
 /// One that works, one that fails, one that is paused, one in order, one that hangs, one of a number, one of an

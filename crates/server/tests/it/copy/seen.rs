@@ -28,6 +28,7 @@ pub async fn everything(api: &Api) -> Seen {
         "/api/v1/contacts/lookup?email=ana@client.test",
         "/api/v1/api-keys",
         "/api/v1/signing-keys",
+        "/api/v1/agent-signup/pending",
         "/api/v1/webhooks/catalog",
     ] {
         look(api, &mut seen, path).await;
