@@ -166,15 +166,14 @@ impl Store {
         .await
     }
 
-    /// From now on there are no signatures that a public key verifies; whether there were.
-    pub async fn remove_key_pair(&self, organization: OrganizationNo) -> Result<bool, StoreError> {
+    /// From now on there are no signatures that a public key verifies.
+    pub async fn remove_key_pair(&self, organization: OrganizationNo) -> Result<(), StoreError> {
         self.change(move |tx| {
             let whose = Whose::Pair(organization);
-            let was_there = whose.read(tx)?.is_some_and(|kept| kept.key.is_some());
-            if was_there {
-                whose.write(tx, &Kept::default())?;
+            match whose.read(tx)? {
+                Some(Kept { key: Some(_), .. }) => whose.write(tx, &Kept::default()),
+                _ => Ok(()),
             }
-            Ok(was_there)
         })
         .await
     }
