@@ -26,7 +26,7 @@ use super::page;
 use super::path::PathPart;
 use crate::app::App;
 use crate::domain::caller::{Caller, Role};
-use crate::domain::contact::MAX_CONTACTS;
+use crate::domain::contact::{CARD_BYTES, MAX_CONTACTS};
 use crate::store::contacts::{ChangeContact, CreateContact, NewContact, PointTaken};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -86,6 +86,7 @@ async fn create(
             Ok((StatusCode::CREATED, Json(ContactBody::new(&caller, *contact))))
         }
         CreateContact::Taken(point) => Err(taken(&point)),
+        CreateContact::TooLarge => Err(too_large()),
         CreateContact::TooMany => Err(ApiError::conflict(format!(
             "the organisation has {MAX_CONTACTS} contacts, as many as there may be: delete some first"
         ))),
@@ -174,7 +175,13 @@ async fn patch(
         ChangeContact::Changed(contact) => Ok(Json(ContactBody::new(&caller, *contact))),
         ChangeContact::NotFound => Err(not_found()),
         ChangeContact::Taken(point) => Err(taken(&point)),
+        ChangeContact::TooLarge => Err(too_large()),
     }
+}
+
+fn too_large() -> ApiError {
+    let msg = format!("what is said of a contact may take up {CARD_BYTES} bytes in all");
+    ApiError::invalid_at(vec!["body".into()], msg, "too_long")
 }
 
 /// Deletes a contact with what is remembered of it. Events that were accepted keep what they say.

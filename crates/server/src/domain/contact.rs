@@ -23,6 +23,13 @@ pub const FACT_CHARS: usize = 1_000;
 pub const MEMORIES_BYTES: usize = 16 * 1024;
 /// What the memories of all contacts of one event may take up; whoever comes after that has none.
 pub const EVENT_MEMORIES_BYTES: usize = 64 * 1024;
+/// What the rows about contacts may take up in a payload, without memories; and so much those about agents. With the
+/// 512 KiB of data that are taken at most, an event stays below the mebibyte at which many receivers stop.
+pub const EVENT_ROWS_BYTES: usize = 128 * 1024;
+/// What was said of a contact may take up so much, as it is stored.
+pub const CARD_BYTES: usize = 32 * 1024;
+/// Characters of the name that a contact has in payloads and lists.
+const NAME_CHARS: usize = 255;
 
 /// An address or a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,13 +95,14 @@ impl Card {
         }
         let parts = ["given_name", "middle_name", "family_name"].map(|field| self.text(field));
         let name = parts.into_iter().flatten().collect::<Vec<_>>().join(" ");
-        Some(name).filter(|name| !name.is_empty())
+        Some(name.chars().take(NAME_CHARS).collect::<String>()).filter(|name| !name.is_empty())
     }
 
     /// By what it is sorted.
     #[must_use]
     pub fn sort_key(&self) -> String {
-        self.name().unwrap_or_default().to_lowercase()
+        // A lower-case form can be longer, and what is indexed has its bound.
+        self.name().unwrap_or_default().to_lowercase().chars().take(NAME_CHARS).collect()
     }
 
     /// What a search looks into.

@@ -2,7 +2,8 @@
 //!
 //! What the publisher said stays as it was; these are the lists that it left out. A contact or agent is there once, of
 //! a mail once for each place where it stands. Contacts bring what is remembered of them, until the memories of an
-//! event have become too many: whoever comes after that has none.
+//! event have become too many: whoever comes after that has none. The lists themselves have a bound, too, for one mail can
+//! name a thousand people, and the event should still find a receiver that takes it.
 
 use std::collections::HashSet;
 
@@ -12,7 +13,7 @@ use inkhook_wire::validate::{DataError, ParsedData};
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::domain::contact::{EVENT_MEMORIES_BYTES, KnownContact};
+use crate::domain::contact::{EVENT_MEMORIES_BYTES, EVENT_ROWS_BYTES, KnownContact};
 use crate::domain::mail_address;
 use crate::domain::owner::KnownAgent;
 use crate::store::facts::Names;
@@ -95,10 +96,9 @@ impl Participants {
         let mut rows: Vec<(ContactRow<'_>, &KnownContact)> = Vec::new();
         match self {
             Self::Mail(addresses) => {
-                for (bucket, address) in addresses {
-                    let point = mail_address::normalize(address);
+                for (place, point) in once_each(addresses) {
                     if let Some(contact) = known.iter().find(|contact| contact.point == point) {
-                        rows.push((contact_row(Some(Place { bucket: *bucket, address }), contact), contact));
+                        rows.push((contact_row(Some(place), contact), contact));
                     }
                 }
             }
@@ -109,6 +109,7 @@ impl Participants {
             }
             Self::Nobody => {}
         }
+        rows.truncate(fitting(rows.iter().map(|(row, _)| row)));
         for (row, contact) in &mut rows {
             let bytes: usize = contact.memories.iter().map(String::len).sum();
             // Nobody's memories are passed over for those of somebody who comes later.
@@ -122,12 +123,11 @@ impl Participants {
     /// `agent_identities`, the same way.
     pub(super) fn agents(&self, people: &People) -> Option<String> {
         let known = people.agents.as_slice();
-        let rows: Vec<AgentRow<'_>> = match self {
+        let mut rows: Vec<AgentRow<'_>> = match self {
             Self::Mail(addresses) => {
-                let found = addresses.iter().filter_map(|(bucket, address)| {
-                    let name = mail_address::normalize(address);
+                let found = once_each(addresses).filter_map(|(place, name)| {
                     let agent = known.iter().find(|agent| agent.name == name)?;
-                    Some(agent_row(Some(Place { bucket: *bucket, address }), agent))
+                    Some(agent_row(Some(place), agent))
                 });
                 found.collect()
             }
@@ -138,8 +138,30 @@ impl Participants {
             }
             Self::Nobody => Vec::new(),
         };
+        rows.truncate(fitting(&rows));
         list(&rows)
     }
+}
+
+/// Each place of a mail and the address in the form in which it is compared; who stands twice in one list, once.
+fn once_each(addresses: &[(Bucket, String)]) -> impl Iterator<Item = (Place<'_>, String)> {
+    let mut seen = HashSet::new();
+    addresses.iter().filter_map(move |(bucket, address)| {
+        let point = mail_address::normalize(address);
+        let is_new = seen.insert((*bucket, point.clone()));
+        is_new.then_some((Place { bucket: *bucket, address }, point))
+    })
+}
+
+/// How many of these rows, from the first on, an event has room for.
+fn fitting<'a, R: Serialize + 'a>(rows: impl IntoIterator<Item = &'a R>) -> usize {
+    let mut left = EVENT_ROWS_BYTES;
+    let fits = |row: &R| {
+        let rest = serde_json::to_string(row).ok().and_then(|text| left.checked_sub(text.len() + 1));
+        left = rest.unwrap_or(0);
+        rest.is_some()
+    };
+    rows.into_iter().map(fits).take_while(|fits| *fits).count()
 }
 
 fn contact_row<'a>(place: Option<Place<'a>>, contact: &'a KnownContact) -> ContactRow<'a> {

@@ -17,7 +17,7 @@ use super::error::StoreError;
 use super::sql::{Connection, Row, params};
 use super::writer::Tx;
 use super::{Store, rows};
-use crate::domain::contact::{Card, Contact, LatestFact, MAX_CONTACTS, Point, PointKind};
+use crate::domain::contact::{CARD_BYTES, Card, Contact, LatestFact, MAX_CONTACTS, Point, PointKind};
 use crate::domain::identity::Settings;
 use crate::domain::number::OrganizationNo;
 
@@ -63,6 +63,8 @@ pub enum CreateContact {
     Taken(PointTaken),
     /// The organisation has as many as there may be.
     TooMany,
+    /// More is said of it than may be.
+    TooLarge,
 }
 
 /// What became of changing a contact.
@@ -74,6 +76,8 @@ pub enum ChangeContact {
     NotFound,
     /// One of its addresses or numbers is another's.
     Taken(PointTaken),
+    /// More would be said of it than may be.
+    TooLarge,
 }
 
 /// One text for every statement that reads contacts; what follows narrows it down.
@@ -141,6 +145,7 @@ impl Store {
         id: ContactId,
     ) -> Result<bool, StoreError> {
         self.change(move |tx| {
+            hold(tx, organization)?;
             let removed = tx.run(REMOVE, params![organization.0, id.as_uuid().as_bytes()])? > 0;
             if removed {
                 tx.forget_contacts(organization);
@@ -158,6 +163,10 @@ fn hold(tx: &Tx<'_>, organization: OrganizationNo) -> Result<(), StoreError> {
 
 fn create(tx: &mut Tx<'_>, new: &NewContact) -> Result<CreateContact, StoreError> {
     let organization = new.organization;
+    let text = json(&new.card)?;
+    if text.len() > CARD_BYTES {
+        return Ok(CreateContact::TooLarge);
+    }
     hold(tx, organization)?;
     if rows::scalar::<i64>(tx, COUNT, params![organization.0])?.unwrap_or(0) >= MAX_CONTACTS {
         return Ok(CreateContact::TooMany);
@@ -175,7 +184,7 @@ fn create(tx: &mut Tx<'_>, new: &NewContact) -> Result<CreateContact, StoreError
         card.name(),
         card.sort_key(),
         card.searched(),
-        json(card)?,
+        text,
         tx.context.clock.wall().0,
     ];
     let no = tx.insert(ADD, params)?;
@@ -198,11 +207,15 @@ fn change(
         emails: change.emails.clone().unwrap_or(found.card.emails),
         phones: change.phones.clone().unwrap_or(found.card.phones),
     };
+    let text = json(&card)?;
+    if text.len() > CARD_BYTES {
+        return Ok(ChangeContact::TooLarge);
+    }
     if let Some(taken) = taken(tx, organization, &card, no)? {
         return Ok(ChangeContact::Taken(taken));
     }
     let now = tx.context.clock.wall();
-    tx.run(CHANGE, params![no, card.name(), card.sort_key(), card.searched(), json(&card)?, now.0])?;
+    tx.run(CHANGE, params![no, card.name(), card.sort_key(), card.searched(), text, now.0])?;
     if change.emails.is_some() || change.phones.is_some() {
         tx.run(REMOVE_POINTS, params![no])?;
         add_points(tx, organization, &card, no)?;

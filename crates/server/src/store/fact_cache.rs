@@ -17,7 +17,7 @@ use crate::domain::owner::{KnownAgent, Owner, OwnerFacts};
 /// Owners that are remembered at most, and so many names; beyond, what was remembered is forgotten.
 const MAX_REMEMBERED: usize = 20_000;
 /// The agents of an organisation that have no more addresses and numbers than this are remembered whole.
-pub(super) const MAX_WHOLE: usize = 500;
+pub(super) const MAX_WHOLE: usize = 100;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -41,6 +41,16 @@ enum Known {
     All(HashMap<String, KnownAgent>),
     /// Whether these are agents.
     Some(HashMap<String, Option<KnownAgent>>),
+}
+
+impl Known {
+    /// As how many it counts.
+    fn names(&self) -> usize {
+        match self {
+            Self::All(all) => all.len() + 1,
+            Self::Some(some) => some.len(),
+        }
+    }
 }
 
 /// What a read found of an organisation's agents.
@@ -110,13 +120,15 @@ impl FactCache {
         let Remembered { agents, names: count, .. } = &mut *state;
         match found {
             Agents::All(all) => {
-                *count += more;
                 let all = all.into_iter().map(|agent| (agent.name.clone(), agent)).collect();
-                agents.insert(organization, Known::All(all));
+                let before = agents.insert(organization, Known::All(all));
+                // Two that looked at once find the same.
+                *count = (*count + more).saturating_sub(before.map_or(0, |before| before.names()));
             }
             Agents::These(these) => {
                 let known = agents.entry(organization).or_insert_with(|| Known::Some(HashMap::new()));
                 if let Known::All(_) = known {
+                    *count = count.saturating_sub(known.names());
                     *known = Known::Some(HashMap::new());
                 }
                 let Known::Some(some) = known else { return };

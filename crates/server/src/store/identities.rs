@@ -108,8 +108,9 @@ const PHONE_FILTER: &str =
     "UPDATE phone_numbers SET filter_mode = $2, updated_ms = $3 WHERE identity_id = $1 AND filter_mode <> $2";
 const REMOVE: &str = "DELETE FROM identities WHERE id = $1";
 const HAND_OVER: [&str; 3] = [
-    "UPDATE identities SET organization_id = $2, signing_key = NULL, signing_key_created_ms = NULL, updated_ms = $3
-    WHERE id = $1",
+    // Its keys are sealed for the organisation that it leaves.
+    "UPDATE identities SET organization_id = $2, signing_key = NULL, signing_key_created_ms = NULL, next_key = NULL,
+    next_key_created_ms = NULL, next_key_from_ms = NULL, updated_ms = $3 WHERE id = $1",
     "UPDATE mailboxes SET organization_id = $2, updated_ms = $3 WHERE identity_id = $1",
     "UPDATE phone_numbers SET organization_id = $2, updated_ms = $3 WHERE identity_id = $1",
 ];

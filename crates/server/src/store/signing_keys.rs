@@ -60,11 +60,20 @@ pub struct PublishedKeys {
 }
 
 const READ_IDENTITY: &str = "SELECT signing_key, signing_key_created_ms, next_key, next_key_created_ms,
-    next_key_from_ms FROM identities WHERE id = $1";
+    next_key_from_ms FROM identities WHERE id = $1 /*pg FOR NO KEY UPDATE */";
 const READ_ORGANIZATION: &str = "SELECT signing_key, signing_key_created_ms, next_key, next_key_created_ms,
-    next_key_from_ms FROM organizations WHERE no = $1";
-const READ_PAIR: &str = "SELECT asymmetric_key, asymmetric_key_created_ms, next_asymmetric_key,
-    next_asymmetric_key_created_ms, next_asymmetric_key_from_ms FROM organizations WHERE no = $1";
+    next_key_from_ms FROM organizations WHERE no = $1 /*pg FOR NO KEY UPDATE */";
+macro_rules! pair {
+    ($lock:literal) => {
+        concat!(
+            "SELECT asymmetric_key, asymmetric_key_created_ms, next_asymmetric_key, next_asymmetric_key_created_ms,
+    next_asymmetric_key_from_ms FROM organizations WHERE no = $1",
+            $lock
+        )
+    };
+}
+const READ_PAIR: &str = pair!(" /*pg FOR NO KEY UPDATE */");
+const PUBLISHED_PAIR: &str = pair!("");
 const WRITE_IDENTITY: &str =
     "UPDATE identities SET signing_key = $2, signing_key_created_ms = $3, next_key = $4,
     next_key_created_ms = $5, next_key_from_ms = $6 WHERE id = $1";
@@ -170,7 +179,7 @@ impl Store {
     pub async fn remove_key_pair(&self, organization: OrganizationNo) -> Result<(), StoreError> {
         self.change(move |tx| {
             let whose = Whose::Pair(organization);
-            match whose.read(tx)? {
+            match whose.hold(tx)? {
                 Some(Kept { key: Some(_), .. }) => whose.write(tx, &Kept::default()),
                 _ => Ok(()),
             }
@@ -218,10 +227,15 @@ pub(super) fn mint_if_none(
     organization: OrganizationNo,
     identity: Uuid,
 ) -> Result<Option<NewSigningKey>, StoreError> {
-    match rows::scalar::<bool>(tx, HAS_KEY, params![identity.as_bytes()])? {
-        Some(false) => Whose::Identity(organization, identity).rotate(tx, Duration::ZERO).map(Some),
-        _ => Ok(None),
+    let lacks_one = |tx: &Tx<'_>| -> Result<bool, StoreError> {
+        Ok(rows::scalar::<bool>(tx, HAS_KEY, params![identity.as_bytes()])? == Some(false))
+    };
+    let whose = Whose::Identity(organization, identity);
+    // Another node may make it just now: whoever holds the row sees what came of that.
+    if lacks_one(tx)? && whose.hold(tx)?.is_some() && lacks_one(tx)? {
+        return whose.rotate(tx, Duration::ZERO).map(Some);
     }
+    Ok(None)
 }
 
 /// Makes the organisation's key when it has none: operational events are signed with it.
@@ -229,8 +243,9 @@ pub(super) fn mint_organization_if_none(
     tx: &mut Tx<'_>,
     organization: OrganizationNo,
 ) -> Result<Option<NewSigningKey>, StoreError> {
-    match rows::scalar::<bool>(tx, ORGANIZATION_HAS_KEY, params![organization.0])? {
-        Some(false) => Whose::Organization(organization).rotate(tx, Duration::ZERO).map(Some),
+    let whose = Whose::Organization(organization);
+    match whose.hold(tx)? {
+        Some(Kept { key: None, .. }) => whose.rotate(tx, Duration::ZERO).map(Some),
         _ => Ok(None),
     }
 }
@@ -243,7 +258,7 @@ fn published(
 ) -> Result<PublishedKeys, StoreError> {
     let whose = Whose::Pair(organization);
     let [place, next_place] = whose.places();
-    let Some(kept) = whose.read(connection)? else { return Ok(PublishedKeys::default()) };
+    let Some(kept) = whose.read(connection, PUBLISHED_PAIR)? else { return Ok(PublishedKeys::default()) };
     let open = |key: Option<SealedKey>, place: Place, from: TimeMs| -> Result<_, StoreError> {
         let Some(SealedKey { sealed, created_at }) = key else { return Ok(None) };
         let key = sealer.open_pair(place, &sealed)?.public_key();
@@ -323,7 +338,7 @@ impl Whose {
     /// Makes a key. With nothing that signs until then it begins at once: nothing is ever sent unsigned.
     fn rotate(self, tx: &mut Tx<'_>, activate_after: Duration) -> Result<NewSigningKey, StoreError> {
         let now = tx.context.clock.wall();
-        let kept = self.read(tx)?.unwrap_or_default();
+        let kept = self.hold(tx)?.unwrap_or_default();
         let signs_until_then = kept.key.is_some() || kept.next.is_some() || self.has_fallback(tx)?;
         let from = Some(now.after(activate_after)).filter(|_| !activate_after.is_zero() && signs_until_then);
         let key = self.make(tx);
@@ -366,12 +381,19 @@ impl Whose {
         }
     }
 
-    fn read(self, connection: &Connection) -> Result<Option<Kept>, StoreError> {
-        let sql = match self {
-            Self::Identity(..) => READ_IDENTITY,
-            Self::Organization(_) => READ_ORGANIZATION,
-            Self::Pair(_) => READ_PAIR,
-        };
+    /// What is stored, which nobody else changes until the end of the transaction.
+    fn hold(self, tx: &Tx<'_>) -> Result<Option<Kept>, StoreError> {
+        self.read(
+            tx,
+            match self {
+                Self::Identity(..) => READ_IDENTITY,
+                Self::Organization(_) => READ_ORGANIZATION,
+                Self::Pair(_) => READ_PAIR,
+            },
+        )
+    }
+
+    fn read(self, connection: &Connection, sql: &str) -> Result<Option<Kept>, StoreError> {
         self.with_row(|row| {
             rows::optional(connection, sql, params![row], |row| {
                 let key = |at: usize| -> Result<Option<SealedKey>, StoreError> {

@@ -74,6 +74,7 @@ async fn publish_batch(
             let msg = "an earlier event of the batch has this id, and is another event";
             ApiError::invalid("id", msg).inside(&place(index))
         }
+        BatchError::TooLarge => ApiError::too_large(format!("events: {error}")),
         BatchError::KeyReused => {
             ApiError::conflict("the Idempotency-Key was used for something else in the last 24 hours")
         }

@@ -7,6 +7,9 @@ use crate::domain::number::OrganizationNo;
 use crate::store::accept::{AcceptBatch, Accepted, BatchRefusal, NewBatch};
 use crate::store::error::StoreError;
 
+/// Bytes of a batch's events at most, with the people that are named in them: what one transaction takes.
+const MAX_PAYLOADS: usize = 8 * 1024 * 1024;
+
 /// Why a batch is not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum BatchError {
@@ -25,6 +28,9 @@ pub enum BatchError {
         /// The later one, counted from 0.
         index: usize,
     },
+    /// With the people whom its events name they are larger than one transaction may be.
+    #[error("with the contacts and agents that they name they are larger than {MAX_PAYLOADS} bytes")]
+    TooLarge,
     /// The key was used for something else.
     #[error("the Idempotency-Key was used for something else")]
     KeyReused,
@@ -46,11 +52,16 @@ pub async fn publish_batch(
 ) -> Result<Vec<Published>, BatchError> {
     let mut events = Vec::with_capacity(batch.len());
     let mut hash = Sha256::new();
+    let mut bytes = 0;
     // A batch of one is not the event that it holds.
     hash.update(b"batch");
     for (index, publish) in batch.into_iter().enumerate() {
         let event = build(parts, publish).await.map_err(|error| BatchError::Event { index, error })?;
         hash.update(event.request_hash);
+        bytes += event.payload.len();
+        if bytes > MAX_PAYLOADS {
+            return Err(BatchError::TooLarge);
+        }
         events.push(event);
     }
     let batch = NewBatch { organization, idempotency_key, request_hash: hash.finalize().into(), events };
