@@ -180,7 +180,7 @@ async fn patch(
 }
 
 fn too_large() -> ApiError {
-    let msg = format!("what is said of a contact may take up {CARD_BYTES} bytes in all");
+    let msg = format!("a contact may take up {CARD_BYTES} bytes, with what the body adds to it");
     ApiError::invalid_at(vec!["body".into()], msg, "too_long")
 }
 

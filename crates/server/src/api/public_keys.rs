@@ -27,7 +27,7 @@ use crate::app::App;
 use crate::domain::time::TimeMs;
 use crate::store::signing_keys::{PublishedKey, PublishedKeys};
 
-/// Receivers may keep the keys for five minutes: as long as a key that was replaced stays published.
+/// Receivers may keep the keys for five minutes: as long as a key whose time is over stays published.
 const CACHED: &str = "public, max-age=300";
 
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -148,7 +148,8 @@ struct Jwks {
 }
 
 /// An organisation's public keys, for its receivers: the one whose signatures are sent now, the one that is to take its
-/// place, and for five minutes the one whose place was taken. Needs no API key. Without a key pair, and for an
+/// place, and for five minutes the one whose place it has taken at its time; one that was replaced at once is not kept.
+/// Needs no API key. Without a key pair, and for an
 /// organisation that is not there, the list is empty.
 #[utoipa::path(get, path = "/api/v1/organizations/{organization_id}/jwks.json", tag = "signing keys",
     params(("organization_id" = String, Path)), security(()),

@@ -215,6 +215,7 @@ mod tests {
     use crate::domain::delivery::{ClaimedEvent, Class, DeliveryTarget};
     use crate::domain::number::{DeliveryNo, OrganizationNo, Seq, SubscriptionNo, UrlNo};
     use crate::domain::secret::Secret;
+    use crate::domain::signing::KeyPair;
     use crate::domain::subscription::Ordering;
 
     fn claimed() -> Claimed {
@@ -336,10 +337,11 @@ mod tests {
     #[test]
     fn a_public_key_verifies_from_its_time_on_beside_the_secret_ones() {
         let mut claimed = claimed();
-        let pairs = [1, 2].map(|seed| Arc::new(SecretKey::from_random_bytes([seed; 32])));
+        let pairs = [1, 2].map(|seed| SecretKey::from_random_bytes([seed; 32]));
+        let kept = |pair: &SecretKey| Arc::new(KeyPair::new(Secret::new(pair.secret())));
         let signer = Signer::new(SigningKey::new("whsec_demo-secret"))
-            .then_asymmetric(TimeMs::ZERO, pairs[0].clone())
-            .then_asymmetric(TimeMs(1_780_000_001_000), pairs[1].clone());
+            .then_asymmetric(TimeMs::ZERO, kept(&pairs[0]))
+            .then_asymmetric(TimeMs(1_780_000_001_000), kept(&pairs[1]));
         let target = DeliveryTarget { signer: Arc::new(signer), ..(*claimed.target).clone() };
         claimed.target = Arc::new(target);
         for (now, good) in [(1_780_000_000_500, 0), (1_780_000_001_000, 1)] {

@@ -3,12 +3,13 @@
 //! No job turns keys over. A key has the time from which it signs, so every node changes to it at once, and one
 //! that was down meanwhile signs with the right one, too.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use inkhook_wire::sign::SigningKey;
 use inkhook_wire::sign::asymmetric::SecretKey;
 
+use super::secret::Secret;
 use super::time::TimeMs;
 
 /// A key may be made so long before it signs.
@@ -23,7 +24,7 @@ pub struct Signer {
     first: SigningKey,
     /// By the time from which each signs.
     later: Vec<(TimeMs, SigningKey)>,
-    asymmetric: Vec<(TimeMs, Arc<SecretKey>)>,
+    asymmetric: Vec<(TimeMs, Arc<KeyPair>)>,
 }
 
 impl Signer {
@@ -43,7 +44,7 @@ impl Signer {
 
     /// From then on this one makes the signatures that a public key verifies.
     #[must_use]
-    pub fn then_asymmetric(mut self, from: TimeMs, key: Arc<SecretKey>) -> Self {
+    pub fn then_asymmetric(mut self, from: TimeMs, key: Arc<KeyPair>) -> Self {
         self.asymmetric.retain(|(begins, _)| *begins < from);
         self.asymmetric.push((from, key));
         self
@@ -64,12 +65,33 @@ impl Signer {
     /// What makes the signatures that a public key verifies now, if anything does.
     #[must_use]
     pub fn asymmetric(&self, now: TimeMs) -> Option<&SecretKey> {
-        in_force(&self.asymmetric, now).map(|key| &**key)
+        in_force(&self.asymmetric, now).and_then(|pair| pair.key())
     }
 }
 
 fn in_force<K>(steps: &[(TimeMs, K)], now: TimeMs) -> Option<&K> {
     steps.iter().rev().find(|(from, _)| *from <= now).map(|(_, key)| key)
+}
+
+/// A key pair as it is told, read when it is needed first: that takes as long as a signature, and whoever looks at a
+/// subscription for other reasons never needs it.
+#[derive(Debug)]
+pub struct KeyPair {
+    text: Secret,
+    key: OnceLock<Option<SecretKey>>,
+}
+
+impl KeyPair {
+    /// From the text of the secret half.
+    #[must_use]
+    pub fn new(text: Secret) -> Self {
+        Self { text, key: OnceLock::new() }
+    }
+
+    /// The key; `None` when the text is none, which nobody stored.
+    fn key(&self) -> Option<&SecretKey> {
+        self.key.get_or_init(|| self.text.expose().parse().ok()).as_ref()
+    }
 }
 
 /// When keys were made and begin to sign, without the keys.

@@ -10,7 +10,7 @@ use super::rows;
 use super::seal::{Place, Sealer};
 use super::sql::Row;
 use crate::domain::number::OrganizationNo;
-use crate::domain::signing::Signer;
+use crate::domain::signing::{KeyPair, Signer};
 use crate::domain::time::TimeMs;
 
 /// What is read of the organisation `o`.
@@ -101,14 +101,14 @@ fn with_asymmetric(
 ) -> Result<Signer, StoreError> {
     let key: Option<Vec<u8>> = row.get("asymmetric_key")?;
     if let Some(key) = key {
-        let key = sealer.open_pair(Place::asymmetric_key(organization), &key)?;
-        signer = signer.then_asymmetric(TimeMs::ZERO, Arc::new(key));
+        let key = sealer.open(Place::asymmetric_key(organization), &key)?;
+        signer = signer.then_asymmetric(TimeMs::ZERO, Arc::new(KeyPair::new(key)));
     }
     let next: Option<Vec<u8>> = row.get("next_asymmetric_key")?;
     if let Some(next) = next {
-        let next = sealer.open_pair(Place::next_asymmetric_key(organization), &next)?;
+        let next = sealer.open(Place::next_asymmetric_key(organization), &next)?;
         let from = rows::time(row, "next_asymmetric_key_from_ms")?;
-        signer = signer.then_asymmetric(from, Arc::new(next));
+        signer = signer.then_asymmetric(from, Arc::new(KeyPair::new(next)));
     }
     Ok(signer)
 }

@@ -62,6 +62,32 @@ fn people_of_a_mail_keep_their_bucket_and_its_order_and_spelling() {
 }
 
 #[test]
+fn whoever_stands_twice_in_a_list_is_there_once() {
+    let people = People { agents: Vec::new(), contacts: vec![contact(1, "ana@client.test", &[])] };
+    let [once, again] = ["Ana@client.test", "ana@CLIENT.test"].map(str::to_owned);
+    let twice =
+        Participants::Mail(vec![(Bucket::Cc, once.clone()), (Bucket::Cc, again), (Bucket::Bcc, once)]);
+    let rows = parsed(twice.contacts(&people));
+    let buckets: Vec<_> = rows.as_array().expect("rows").iter().map(|row| row["bucket"].clone()).collect();
+    assert_eq!(buckets, ["cc", "bcc"]);
+}
+
+#[test]
+fn one_byte_too_many_and_a_row_is_not_there() {
+    let row = |name: &str| json!({"id": Uuid::from_u128(1), "name": name}).to_string().len() + 1;
+    let rest = EVENT_ROWS_BYTES - row("");
+    let named = |length: usize| {
+        let mut contacts = vec![contact(1, "+1", &["m"]), contact(2, "+2", &["m"])];
+        contacts[0] = Arc::new(KnownContact { name: Some("x".repeat(length)), ..(*contacts[0]).clone() });
+        contacts[1] = Arc::new(KnownContact { name: Some(String::new()), ..(*contacts[1]).clone() });
+        let numbers = Participants::Numbers(vec!["+1".into(), "+2".into()]);
+        parsed(numbers.contacts(&People { agents: Vec::new(), contacts })).as_array().map(Vec::len)
+    };
+    assert_eq!(named(rest - row("")), Some(2), "to the byte");
+    assert_eq!(named(rest - row("") + 1), Some(1));
+}
+
+#[test]
 fn whoever_has_two_numbers_is_there_once() {
     let numbers = Participants::Numbers(vec!["+12025550178".into(), "Ana@Client.test".into()]);
     assert_eq!(numbers.names().addresses, ["ana@client.test"]);

@@ -1,7 +1,7 @@
 //! One past each bound.
 
 use inkhook_server::domain::contact::{
-    EVENT_MEMORIES_BYTES, FACT_CHARS, MAX_CONTACTS, MAX_FACTS, MAX_POINTS, MEMORIES_BYTES,
+    CARD_BYTES, EVENT_MEMORIES_BYTES, FACT_CHARS, MAX_CONTACTS, MAX_FACTS, MAX_POINTS, MEMORIES_BYTES,
 };
 use serde_json::{Value, json};
 
@@ -64,6 +64,48 @@ async fn texts_and_lists_have_an_end() {
         book.post(entry).await.invalid(&loc, kind);
     }
     book.post(json!({"birthday": "28.02.1990"})).await.invalid(&["body", "birthday"], "invalid");
+}
+
+#[tokio::test]
+async fn a_card_has_so_many_bytes_however_it_came_to_them() {
+    let book = Book::new().await;
+    let notes = |letters: usize| json!({"notes": "x".repeat(letters)});
+    let made = book.made(notes(5_000)).await;
+    let fields = |letters: usize| -> Vec<Value> {
+        (0..20).map(|_| json!({"label": "x", "value": "x".repeat(letters)})).collect()
+    };
+    let change = async |fields: Vec<Value>| {
+        let body = json!({"custom_fields": fields, "websites": [{"url": "y".repeat(2_000)}]});
+        book.server.patch(&path(&made)).by(&book.acme).json(body).send().await
+    };
+    change(fields(500)).await.expect(200);
+    let full = json!({"websites": (0..20).map(|_| json!({"url": "y".repeat(2_000)})).collect::<Vec<_>>()});
+    book.post(full.clone()).await.invalid(&["body"], "too_long");
+    let reply = book.server.patch(&path(&made)).by(&book.acme).json(full).send().await;
+    reply.invalid(&["body"], "too_long");
+    let card = book.server.query::<String>("SELECT card FROM contacts");
+    assert!(card[0].len() <= CARD_BYTES && card[0].contains("yyy"), "it is as it was");
+}
+
+#[tokio::test]
+async fn a_batch_has_so_many_bytes_with_all_that_it_names() {
+    let book = Book::new().await;
+    let addresses: Vec<String> = (0..MAX_POINTS).map(|n| format!("a{n}@client.test")).collect();
+    let emails: Vec<Value> = addresses.iter().map(|address| json!({"value": address})).collect();
+    book.made(json!({"preferred_name": "ü".repeat(255), "emails": emails})).await;
+    let help = book.acme.identity("many").await;
+    let event = json!({"event_type": "message.received", "mailbox_id": help.mailbox, "data": {"message": {
+        "from_address": addresses[0], "to_addresses": ["many@mail.test"], "cc_addresses": addresses,
+        "subject": "hi", "direction": "inbound", "status": "received", "has_attachments": false, "body": "x"}}});
+    let publish = async |count: usize| {
+        let events = vec![event.clone(); count];
+        let batch = book.server.post("/api/v1/events/batch").by(&book.acme);
+        batch.json(json!({"events": events})).send().await
+    };
+    let detail = publish(800).await.refused(413);
+    assert!(detail.contains("8388608"), "{detail}");
+    assert_eq!(book.server.query::<i64>("SELECT count(*) FROM events"), [0]);
+    publish(300).await.expect(202);
 }
 
 #[tokio::test]
