@@ -10,6 +10,7 @@ pub mod attempt;
 pub mod call;
 pub mod caller;
 pub mod contact;
+pub mod context;
 pub mod conversation;
 pub mod delivery;
 pub mod entropy;

@@ -60,6 +60,14 @@ pub struct Subscription {
     pub updated_at: TimeMs,
 }
 
+impl Subscription {
+    /// Whether anything is to go with a received message.
+    #[must_use]
+    pub fn asks_for_context(&self) -> bool {
+        self.context_config.as_ref().is_some_and(|config| *config != ContextConfig::default())
+    }
+}
+
 /// What is shown of a subscription's health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct HealthView {

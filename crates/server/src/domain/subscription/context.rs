@@ -1,6 +1,6 @@
 //! How much of a conversation goes with a received message.
 //!
-//! The setting is checked, stored and shown here; nothing is built from it yet.
+//! The setting is checked, stored and shown; what is built from it is in [`context`](crate::domain::context).
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
