@@ -19,6 +19,7 @@ pub mod cancel;
 pub mod claim;
 mod contact_cache;
 pub mod contacts;
+pub mod context;
 pub mod conversations;
 pub mod copy;
 mod effects;
@@ -137,6 +138,8 @@ pub struct Store {
     readers: Arc<reader::Readers>,
     /// For incoming calls alone.
     call_readers: Arc<reader::Readers>,
+    /// For contexts alone.
+    context_readers: Arc<reader::Readers>,
     sealer: Sealer,
     facts: Arc<fact_cache::FactCache>,
     watch: Watch,
@@ -234,7 +237,8 @@ impl Store {
         }
         let keeper = Keeper::start(&path, options.limits.disk, watch.clone())?;
         let open = |count| reader::Readers::open(&path, watch.clone(), count);
-        let readers = [open(reader::CONNECTIONS)?, open(reader::CALL_CONNECTIONS)?];
+        let readers =
+            [open(reader::CONNECTIONS)?, open(reader::CALL_CONNECTIONS)?, open(reader::CONTEXT_CONNECTIONS)?];
         let ground = Ground { watch, keeper: Some(keeper), earlier: None, lock };
         Self::assemble(connection, readers, options, metrics, ground)
     }
@@ -253,14 +257,18 @@ impl Store {
         copy::before_use_of_server(&connection)?;
         make_partitions(&connection, options.clock.wall())?;
         let connect = |count| reader::Readers::connect(server, Role::Reader, watch.clone(), count);
-        let readers = [connect(reader::CONNECTIONS)?, connect(reader::CALL_CONNECTIONS)?];
+        let readers = [
+            connect(reader::CONNECTIONS)?,
+            connect(reader::CALL_CONNECTIONS)?,
+            connect(reader::CONTEXT_CONNECTIONS)?,
+        ];
         let ground = Ground { watch, keeper: None, earlier, lock };
         Self::assemble(connection, readers, options, metrics, ground)
     }
 
     fn assemble(
         connection: Connection,
-        readers: [reader::Readers; 2],
+        readers: [reader::Readers; 3],
         options: StoreOptions,
         metrics: Arc<Metrics>,
         ground: Ground,
@@ -275,11 +283,12 @@ impl Store {
         let sealer = options.sealer.clone();
         let writer = writer::Writer::start(connection, options, (watch.clone(), keeper, earlier))?;
         let facts = Arc::new(fact_cache::FactCache::new(writer.names_epoch()));
-        let [readers, call_readers] = readers.map(Arc::new);
+        let [readers, call_readers, context_readers] = readers.map(Arc::new);
         Ok(Self {
             writer: Arc::new(writer),
             readers,
             call_readers,
+            context_readers,
             sealer,
             facts,
             watch,

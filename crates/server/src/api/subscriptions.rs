@@ -84,6 +84,9 @@ async fn create(
     };
     match app.store.create_subscription(caller.scope(), new).await? {
         CreateSubscription::Created { subscription, signing_key } => {
+            if subscription.asks_for_context() {
+                app.bells.tidy.ring();
+            }
             let subscription = Shown::new(caller.organization_id, *subscription);
             Ok((StatusCode::CREATED, Json(Created::new(subscription, signing_key))))
         }

@@ -255,6 +255,7 @@ mod tests {
                 max_per_second: None,
                 max_in_flight: None,
                 ordering: Ordering::None,
+                context: None,
             }),
         }
     }

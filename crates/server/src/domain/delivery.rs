@@ -7,12 +7,13 @@ use bytes::Bytes;
 use inkhook_wire::event::EventType;
 use inkhook_wire::id::{EventId, RequestId, SubscriptionId};
 
+use super::context::{self, ContextWish};
 use super::number::{DeliveryNo, OrganizationNo, Seq, SubscriptionNo, UrlNo};
 use super::retry::RetrySchedule;
 use super::secret::Secret;
 use super::signing::Signer;
 use super::slots::Slot;
-use super::subscription::Ordering;
+use super::subscription::{ContextConfig, Ordering};
 use super::time::TimeMs;
 
 /// Why a delivery is in the queue; decides which share of the slots it uses.
@@ -200,6 +201,15 @@ impl Claimed {
     pub fn is_test(&self) -> bool {
         self.class == Class::Manual && self.delivery.seq() == self.event.seq
     }
+
+    /// What is to be built for it, if nothing is kept for it. Not for a replay: it sends what was sent. Not for what
+    /// was accepted before the setting: an attempt may have been made without.
+    #[must_use]
+    pub fn context_to_build(&self) -> Option<&ContextConfig> {
+        let wish = self.target.context_with(self.event.event_type)?;
+        let is_due = self.delivery.seq() > wish.since && (self.class != Class::Manual || self.is_test());
+        wish.config.as_ref().filter(|_| is_due)
+    }
 }
 
 /// The part of an event that an attempt needs.
@@ -248,6 +258,16 @@ pub struct DeliveryTarget {
     pub max_in_flight: Option<usize>,
     /// Which of its deliveries wait for each other.
     pub ordering: Ordering,
+    /// What is to go with a received message, if it ever asked for that.
+    pub context: Option<ContextWish>,
+}
+
+impl DeliveryTarget {
+    /// What it wants with an event of this type, if that may be more than the event.
+    #[must_use]
+    pub fn context_with(&self, event_type: EventType) -> Option<&ContextWish> {
+        self.context.as_ref().filter(|_| context::goes_with(event_type))
+    }
 }
 
 #[cfg(test)]

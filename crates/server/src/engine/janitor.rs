@@ -1,6 +1,8 @@
 //! The janitor: writes what deletes and narrowed subscriptions left to be written, forgets what was
-//! remembered only for a time, deletes agents that signed up and for whom nobody vouched, deletes history that is old enough, and gives its space back. [`held`] ends
-//! what paused subscriptions held for too long; a sweep looks whether the queue's heads tell the truth.
+//! The janitor: writes what deletes and narrowed subscriptions left to be written, forgets what was
+//! remembered only for a time, deletes agents that signed up and for whom nobody vouched, puts earlier events where
+//! contexts find them, deletes history that is old enough, and gives its space back. [`held`] ends what paused
+//! subscriptions held for too long; a sweep looks whether the queue's heads tell the truth.
 //!
 //! Chunk by chunk, each a transaction behind everything else that waits for the writer. Nothing depends on
 //! when it comes: what is cancelled or expired has been so for every reader since it happened.
@@ -83,6 +85,7 @@ pub async fn tidy_up(store: &Store, clock: &Clock, soft: &CancellationToken) -> 
     while !soft.is_cancelled() && store.count_backlog_chunk().await? == Tidied::More {}
     while !soft.is_cancelled() && store.cancel_chunk().await? == Tidied::More {}
     while !soft.is_cancelled() && store.forget_chunk(clock.wall()).await? == Tidied::More {}
+    while !soft.is_cancelled() && store.context_history_chunk(clock.wall()).await? == Tidied::More {}
     Ok(())
 }
 

@@ -16,12 +16,13 @@ use uuid::Uuid;
 
 pub use self::batch::{AcceptBatch, BatchRefusal, NewBatch};
 use super::error::StoreError;
+use super::facts::Behind;
 use super::faults::Bug;
 use super::memory::{Earlier, Match, Remembered};
 use super::sql;
 use super::sql::many::{Holds, Many, exact};
 use super::writer::{Hold, Publish, Repeat, Tx, Wants};
-use super::{Store, facts, heads, ordering, queue, rows};
+use super::{Store, context, facts, heads, ordering, queue, rows};
 use crate::domain::conversation::ConversationKey;
 use crate::domain::delivery::Class;
 use crate::domain::number::{DeliveryNo, OrganizationNo, Seq, SubscriptionNo};
@@ -166,10 +167,10 @@ fn accept(tx: &mut Tx<'_>, event: &NewEvent) -> Result<Accept, StoreError> {
     if event.expires_at.is_some_and(|expires_at| expires_at <= now) {
         return Ok(Accept::Expired);
     }
-    let Some(identity) = identity_of(tx, event)? else {
+    let Some(behind) = behind(tx, event.organization, event.owner, event.event_type)? else {
         return Ok(Accept::OwnerGone);
     };
-    let Stored { deliveries, waiting } = store_event(tx, event, identity, now)?;
+    let Stored { deliveries, waiting } = store_event(tx, event, behind, now)?;
     if !is_twin {
         remember_key(tx, event, now)?;
         if event.id_given {
@@ -180,19 +181,23 @@ fn accept(tx: &mut Tx<'_>, event: &NewEvent) -> Result<Accept, StoreError> {
 }
 
 /// Who stands behind the owner; from memory while no owner has changed.
-fn identity_of(tx: &mut Tx<'_>, event: &NewEvent) -> Result<Option<IdentityId>, StoreError> {
-    let NewEvent { organization, owner, event_type, .. } = *event;
-    if let Some((identity, _)) = tx.memory.matches(&Publish { organization, owner, event_type }) {
-        return Ok(identity);
+fn behind(
+    tx: &mut Tx<'_>,
+    organization: OrganizationNo,
+    owner: Owner,
+    event_type: EventType,
+) -> Result<Option<Behind>, StoreError> {
+    if let Some((behind, _)) = tx.memory.matches(&Publish { organization, owner, event_type }) {
+        return Ok(behind);
     }
     if let Some(known) = tx.memory.identity(organization, owner) {
         return Ok(Some(known));
     }
-    let identity = facts::identity_of(tx, organization, owner)?;
-    if let Some(identity) = identity {
-        tx.memory.remember_identity(organization, owner, identity);
+    let behind = facts::behind(tx, organization, owner)?;
+    if let Some(behind) = behind {
+        tx.memory.remember_identity(organization, owner, behind);
     }
-    Ok(identity)
+    Ok(behind)
 }
 
 fn find_repeat(tx: &mut Tx<'_>, event: &NewEvent, now: TimeMs) -> Result<Option<Accept>, StoreError> {
@@ -335,9 +340,10 @@ pub(super) struct Stored {
 pub(super) fn store_event(
     tx: &mut Tx<'_>,
     event: &NewEvent,
-    identity: IdentityId,
+    behind: Behind,
     now: TimeMs,
 ) -> Result<Stored, StoreError> {
+    let identity = behind.identity;
     let subscriptions = matching(tx, event, identity)?;
     let seq = tx.next_seq()?;
     let fan_out = u32::try_from(subscriptions.len()).unwrap_or(u32::MAX);
@@ -358,6 +364,9 @@ pub(super) fn store_event(
             &event.payload[..]
         ],
     )?;
+    if behind.keeps_context {
+        context::add(tx, event, identity, seq)?;
+    }
     let conversation = LazyCell::new(|| ConversationKey::of(event.event_type, &event.payload));
     let mut waiting = false;
     for (position, Match { subscription, since }) in subscriptions.iter().enumerate() {

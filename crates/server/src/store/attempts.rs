@@ -109,12 +109,13 @@ pub struct AttemptFilter {
 
 // A line about a call has negative numbers: no subscription, no event, but a call and the line that it came over.
 const COLUMNS: &str = "SELECT a.id, s.id AS subscription_id, s.status AS subscription_status,
-    t.since_seq, e.id AS event_id, e.expires_ms, coalesce(e.payload, c.payload) AS payload, a.event_type, u.url,
+    t.since_seq, e.id AS event_id, e.expires_ms, coalesce(b.body, e.payload, c.payload) AS payload, a.event_type, u.url,
     a.outcome, a.status, a.response_body, a.error, a.duration_ms, a.attempt_no, a.is_replay,
     a.delivery, a.event_seq, a.created_ms, c.id AS call_id, l.phone_number_id
     FROM attempts a JOIN urls u ON u.no = a.url
     LEFT JOIN subscriptions s ON s.no = a.subscription
     LEFT JOIN events e ON e.seq = a.event_seq
+    LEFT JOIN delivery_bodies b ON b.delivery = a.delivery
     LEFT JOIN subscription_types t ON t.subscription = a.subscription AND t.event_type = a.event_type
     LEFT JOIN calls c ON c.no = -a.delivery
     LEFT JOIN call_lines l ON l.no = -a.subscription

@@ -19,7 +19,7 @@ use self::round::Round;
 pub use self::row::MAX_UNKNOWN;
 use self::row::end_of;
 pub(super) use self::row::{
-    Recipient, Row, claim_row, claimed, lease_end, read_ahead, want, write_lost_attempt,
+    Recipient, Row, body_bytes, claim_row, claimed, lease_end, read_ahead, want, write_lost_attempt,
 };
 use super::error::StoreError;
 use super::health::{self, Allowance, Standing};
@@ -106,7 +106,7 @@ impl Store {
                 return Ok(None);
             }
             // Never sooner than before: the queue's head may already say so.
-            let lease_until = lease_end(&target, false, now).max(claimed.lease_until);
+            let lease_until = lease_end(&target, row.event_type, false, now).max(claimed.lease_until);
             let claimed_at = standing.claimed_at(tx.context.clock.wall());
             tx.run(GOES_TO, params![row.no.0, target.url_no.0, lease_until.0, claimed_at.0])?;
             tx.memory.leased(QueueRow {

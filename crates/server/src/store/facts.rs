@@ -1,7 +1,6 @@
 //! Who stands behind an owner: looked up before a publish is checked, and again when it is stored.
 
 use inkhook_wire::id::IdentityId;
-use uuid::Uuid;
 
 use super::error::StoreError;
 use super::{Store, rows};
@@ -63,26 +62,58 @@ impl Store {
     }
 }
 
-const IDENTITY_OF_MAILBOX: &str = "SELECT identity_id FROM mailboxes WHERE id = $1 AND organization_id = $2";
-const IDENTITY_OF_NUMBER: &str =
-    "SELECT identity_id FROM phone_numbers WHERE id = $1 AND organization_id = $2";
-const IDENTITY_ITSELF: &str = "SELECT id FROM identities WHERE id = $1 AND organization_id = $2";
+/// Who stands behind an owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Behind {
+    /// The identity.
+    pub(super) identity: IdentityId,
+    /// A subscription of it asks what was said before, so its events are put where that is found.
+    pub(super) keeps_context: bool,
+}
+
+/// Whether the identity in this column has a subscription that asks for a context.
+macro_rules! keeps_context {
+    ($identity:literal) => {
+        concat!(
+            "EXISTS (SELECT 1 FROM subscriptions w WHERE w.identity_id = ",
+            $identity,
+            " AND w.status = 'active' AND w.context_config <> '{}') AS keeps_context"
+        )
+    };
+}
+pub(super) use keeps_context;
+
+const BEHIND_MAILBOX: &str = concat!(
+    "SELECT o.identity_id, ",
+    keeps_context!("o.identity_id"),
+    " FROM mailboxes o WHERE o.id = $1 AND o.organization_id = $2"
+);
+const BEHIND_NUMBER: &str = concat!(
+    "SELECT o.identity_id, ",
+    keeps_context!("o.identity_id"),
+    " FROM phone_numbers o WHERE o.id = $1 AND o.organization_id = $2"
+);
+const ITSELF: &str = concat!(
+    "SELECT o.id AS identity_id, ",
+    keeps_context!("o.id"),
+    " FROM identities o WHERE o.id = $1 AND o.organization_id = $2"
+);
 
 /// The identity behind an owner, if the organisation still has it.
-pub(super) fn identity_of(
+pub(super) fn behind(
     connection: &Connection,
     organization: OrganizationNo,
     owner: Owner,
-) -> Result<Option<IdentityId>, StoreError> {
+) -> Result<Option<Behind>, StoreError> {
     let sql = match owner {
-        Owner::Mailbox(_) => IDENTITY_OF_MAILBOX,
-        Owner::PhoneNumber(_) => IDENTITY_OF_NUMBER,
-        Owner::Identity(_) => IDENTITY_ITSELF,
+        Owner::Mailbox(_) => BEHIND_MAILBOX,
+        Owner::PhoneNumber(_) => BEHIND_NUMBER,
+        Owner::Identity(_) => ITSELF,
     };
     let owner_id = owner.uuid();
-    let found: Option<[u8; 16]> =
-        rows::scalar(connection, sql, params![owner_id.as_bytes(), organization.0])?;
-    Ok(found.map(|bytes| Uuid::from_bytes(bytes).into()))
+    rows::optional(connection, sql, params![owner_id.as_bytes(), organization.0], |row| {
+        Ok(Behind { identity: rows::id(row, "identity_id")?, keeps_context: row.get("keeps_context")? })
+    })
 }
 
 /// The same inside a transaction.

@@ -63,6 +63,8 @@ pub(super) enum Task {
     Conversations = 8,
     /// Signing up.
     SignUp = 9,
+    /// Putting earlier events where contexts find them.
+    Contexts = 10,
 }
 
 /// Waits for a task until it is this transaction's: for what is counted before it is added to.

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::accept::{self, DedupeKind, NewEvent, store_event};
 use super::error::StoreError;
+use super::facts::{Behind, keeps_context};
 use super::writer::Tx;
 use super::{Store, rows};
 use crate::domain::number::OrganizationNo;
@@ -34,6 +35,8 @@ pub struct MailboxRef {
     pub identity: IdentityId,
     /// Its address.
     pub address: String,
+    /// Its events are put where contexts find them.
+    pub keeps_context: bool,
 }
 
 /// Makes the event for one mailbox, once its thread is known.
@@ -77,7 +80,11 @@ pub enum AcceptMail {
     NobodyLeft,
 }
 
-const MAILBOX: &str = "SELECT id, organization_id, identity_id, address FROM mailboxes WHERE address = $1";
+const MAILBOX: &str = concat!(
+    "SELECT o.id, o.organization_id, o.identity_id, o.address, ",
+    keeps_context!("o.identity_id"),
+    " FROM mailboxes o WHERE o.address = $1"
+);
 const THREADS_OF: &str = "SELECT thread_id FROM mail_references WHERE mailbox_id = $1 AND message_id = $2
     ORDER BY position";
 const TOOK_PART: &str = "SELECT 1 FROM mail_participants WHERE thread_id = $1 AND address = $2";
@@ -133,7 +140,8 @@ fn accept_for(tx: &mut Tx<'_>, mail: &NewMail, mailbox: &MailboxRef) -> Result<E
         }
     }
     let event = (mail.build)(mailbox, thread);
-    store_event(tx, &event, mailbox.identity, now)?;
+    let behind = Behind { identity: mailbox.identity, keeps_context: mailbox.keeps_context };
+    store_event(tx, &event, behind, now)?;
     if let Some(key) = &key {
         accept::remember(tx, &event, DedupeKind::Mail, key, Some(TimeMs(now.0 + MAIL_KEPT_MS)))?;
     }
@@ -195,6 +203,7 @@ fn find_mailbox(connection: &Connection, address: &str) -> Result<Option<Mailbox
             organization: OrganizationNo(row.get("organization_id")?),
             identity: rows::id(row, "identity_id")?,
             address: row.get("address")?,
+            keeps_context: row.get("keeps_context")?,
         })
     })
 }

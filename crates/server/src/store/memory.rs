@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use inkhook_wire::event::EventType;
-use inkhook_wire::id::{EventId, IdentityId};
+use inkhook_wire::id::EventId;
 
 use super::claim::PlaceInHeads;
+use super::facts::Behind;
 use super::health::{ProbeAhead, Standing};
 use super::queue::QueueRow;
 use super::target::Target;
@@ -75,15 +76,15 @@ pub(super) enum Earlier {
     Found(Remembered),
 }
 
-/// An identity, if there is one, and its subscriptions that an event concerns.
-pub(super) type Matches = (Option<IdentityId>, Vec<Match>);
+/// Who stands behind an owner, if there is somebody, and the subscriptions that an event concerns.
+pub(super) type Matches = (Option<Behind>, Vec<Match>);
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     timeout: Duration,
     targets: HashMap<SubscriptionNo, Target>,
-    identities: HashMap<(OrganizationNo, Owner), IdentityId>,
+    identities: HashMap<(OrganizationNo, Owner), Behind>,
     /// All heads of these subscriptions, as they are in the table.
     heads: HashMap<SubscriptionNo, Heads>,
     /// Whether anything live waits for these that is not under way.
@@ -147,20 +148,15 @@ impl Memory {
         self.targets.remove(&no);
     }
 
-    pub(super) fn identity(&self, organization: OrganizationNo, owner: Owner) -> Option<IdentityId> {
+    pub(super) fn identity(&self, organization: OrganizationNo, owner: Owner) -> Option<Behind> {
         self.identities.get(&(organization, owner)).copied()
     }
 
-    pub(super) fn remember_identity(
-        &mut self,
-        organization: OrganizationNo,
-        owner: Owner,
-        identity: IdentityId,
-    ) {
-        bounded(&mut self.identities).insert((organization, owner), identity);
+    pub(super) fn remember_identity(&mut self, organization: OrganizationNo, owner: Owner, behind: Behind) {
+        bounded(&mut self.identities).insert((organization, owner), behind);
     }
 
-    /// Who owns what changed.
+    /// Who owns what changed, or whose events are to be found for contexts.
     pub(super) fn forget_identities(&mut self) {
         self.identities.clear();
     }
@@ -220,19 +216,14 @@ impl Memory {
         self.claim_starved = starved;
     }
 
-    /// Whom an event of this kind concerns, if that was read ahead: the identity, if there is one, and the
-    /// subscriptions.
+    /// Whom an event of this kind concerns, if that was read ahead: who stands behind its owner, if there is somebody,
+    /// and the subscriptions.
     pub(super) fn matches(&self, publish: &Publish) -> Option<Matches> {
         self.matches.get(publish).cloned()
     }
 
-    pub(super) fn remember_matches(
-        &mut self,
-        publish: Publish,
-        identity: Option<IdentityId>,
-        matches: Vec<Match>,
-    ) {
-        self.matches.insert(publish, (identity, matches));
+    pub(super) fn remember_matches(&mut self, publish: Publish, behind: Option<Behind>, matches: Vec<Match>) {
+        self.matches.insert(publish, (behind, matches));
     }
 
     /// What was accepted under this key, as far as that was read ahead.

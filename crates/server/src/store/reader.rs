@@ -15,6 +15,8 @@ use super::sql::{Connection, Trouble};
 pub(super) const CONNECTIONS: usize = 4;
 /// The same for what is read about incoming calls, which waits behind nothing else.
 pub(super) const CALL_CONNECTIONS: usize = 2;
+/// The same for contexts: however many deliveries want one, they hold up nobody else's reads.
+pub(super) const CONTEXT_CONNECTIONS: usize = 2;
 
 /// The connections.
 #[derive(Debug)]

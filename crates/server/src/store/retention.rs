@@ -29,7 +29,7 @@ use super::cancel::Tidied;
 use super::error::StoreError;
 use super::locks::Task;
 use super::writer::Tx;
-use super::{Store, rows};
+use super::{Store, context, rows};
 use crate::domain::metrics::Swept;
 use crate::domain::number::{DELIVERIES_PER_SEQ, OrganizationNo, Seq};
 use crate::domain::retention::Retention;
@@ -207,13 +207,14 @@ fn expire_events(
     let found = rows::all(tx, EVENTS, params![organization.0, after, CHUNK_ROWS], |row| {
         Ok((Seq(row.get("seq")?), row.get::<_, [u8; 16]>("id")?, row.get::<_, i64>("accepted_ms")?))
     })?;
+    let has_context = has_context(tx, found.iter().map(|(event, ..)| *event))?;
     let (mut removed, mut tidied) = (Removed::default(), Tidied::More);
     for (event, id, accepted_ms) in &found {
         if *accepted_ms > cutoff.0 {
             tidied = Tidied::Nothing;
             break;
         }
-        expire(tx, organization, *event, *id, cutoff, &mut removed)?;
+        expire(tx, organization, (*event, *id), (cutoff, has_context), &mut removed)?;
         after = event.0;
         if is_over(tx, began) {
             break;
@@ -231,12 +232,13 @@ fn expire_late(tx: &mut Tx<'_>, retention: &Retention, now: TimeMs) -> Result<(T
     let found = rows::all(tx, NOTED, params![now.0, CHUNK_ROWS], |row| {
         Ok((Seq(row.get(0)?), OrganizationNo(row.get(1)?)))
     })?;
+    let has_context = has_context(tx, found.iter().map(|(event, _)| *event))?;
     let mut removed = Removed::default();
     for (event, organization) in &found {
         match rows::scalar(tx, EVENT_ID, params![event.0])? {
             Some(id) => {
                 let cutoff = retention.cutoff(*organization, now);
-                expire(tx, *organization, *event, id, cutoff, &mut removed)?;
+                expire(tx, *organization, (*event, id), (cutoff, has_context), &mut removed)?;
             }
             None => {
                 tx.run(UNNOTE, params![event.0])?;
@@ -253,9 +255,8 @@ fn expire_late(tx: &mut Tx<'_>, retention: &Retention, now: TimeMs) -> Result<(T
 fn expire(
     tx: &Tx<'_>,
     organization: OrganizationNo,
-    event: Seq,
-    id: [u8; 16],
-    cutoff: TimeMs,
+    (event, id): (Seq, [u8; 16]),
+    (cutoff, has_context): (TimeMs, bool),
     removed: &mut Removed,
 ) -> Result<(), StoreError> {
     let (first, last) = deliveries_of(event);
@@ -269,8 +270,19 @@ fn expire(
     removed.deliveries += tx.run(REMOVE_REPEATED, params![event.0])?;
     tx.run(REMOVE_ID, params![organization.0, DedupeKind::EventId as i64, &id[..]])?;
     tx.run(UNNOTE, params![event.0])?;
+    if has_context {
+        context::forget(tx, event)?;
+    }
     removed.events += tx.run(REMOVE_EVENT, params![event.0])?;
     Ok(())
+}
+
+/// Whether contexts find any of these events, or go with one: asked once for all of them.
+fn has_context(tx: &Tx<'_>, events: impl Iterator<Item = Seq> + Clone) -> Result<bool, StoreError> {
+    match (events.clone().min(), events.max()) {
+        (Some(first), Some(last)) => context::has_any(tx, first, last),
+        _ => Ok(false),
+    }
 }
 
 fn is_over(tx: &Tx<'_>, began: Duration) -> bool {

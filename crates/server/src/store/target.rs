@@ -27,7 +27,8 @@ macro_rules! select {
             "SELECT ",
             $($columns)*,
             ", s.id, s.organization_id, s.identity_id, s.status, s.generation, s.not_before_ms, s.url AS url_no,
-    u.url, s.auth_token, s.delivery, s.ordering_since_seq IS NOT NULL AS was_ordered, ",
+    u.url, s.auth_token, s.delivery, s.ordering_since_seq IS NOT NULL AS was_ordered, s.context_config,
+    s.context_since_seq, ",
             identity_signer!(),
             "
     FROM subscriptions s JOIN urls u ON u.no = s.url JOIN organizations o ON o.no = s.organization_id
@@ -169,6 +170,7 @@ fn read_row(
         max_per_second: settings.max_per_second,
         max_in_flight: settings.max_in_flight.map(|most| usize::try_from(most).unwrap_or(usize::MAX)),
         ordering: settings.ordering,
+        context: super::context::read_wish(row)?,
     };
     Ok(Target::Open { target: Arc::new(target), held_until, selected, standing: health::read_standing(row)? })
 }

@@ -263,7 +263,16 @@ impl Writer {
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        self.control(false, run).await
+        self.control(None, false, run).await
+    }
+
+    /// The same for a change that says what it will look at.
+    pub(super) async fn change_wanting<T, F>(&self, wants: Wants, run: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.control(Some(wants), false, run).await
     }
 
     /// The same for a claim: it takes what others leave to it, and waits for nobody.
@@ -272,16 +281,16 @@ impl Writer {
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        self.control(true, run).await
+        self.control(None, true, run).await
     }
 
-    async fn control<T, F>(&self, joins: bool, run: F) -> Result<T, StoreError>
+    async fn control<T, F>(&self, wants: Option<Wants>, joins: bool, run: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let job = Job { kind: Kind::Change, wants: None, joins, run, answer: None, reply };
+        let job = Job { kind: Kind::Change, wants, joins, run, answer: None, reply };
         self.inbox.push_control(Box::new(job));
         answer.await.unwrap_or(Err(StoreError::Closed))
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::turn::Turn;
-use super::{MAX_REMEMBERED, SLOW_AFTER, Share, Slots, State, Want};
+use super::{MAX_REMEMBERED, SLOW_AFTER, Share, Slots, Starved, State, Want};
 use crate::domain::attempt::{Attempt, Outcome, Verdict};
 use crate::domain::number::SubscriptionNo;
 
@@ -76,6 +76,19 @@ impl Slot {
     #[must_use]
     pub fn subscription(&self) -> SubscriptionNo {
         self.want.subscription
+    }
+
+    /// What it sends takes so many bytes and no more: the rest is for others.
+    pub fn shrink_to(&mut self, bytes: usize) {
+        let Some(spare) = self.want.bytes.checked_sub(bytes).filter(|spare| *spare > 0) else { return };
+        self.want.bytes = bytes;
+        let mut state = self.slots.lock();
+        state.bytes -= spare;
+        // Only where somebody lacks bytes are both shares starved.
+        if state.starved.fast && state.starved.slow {
+            state.starved = Starved::default();
+            self.slots.freed.notify_one();
+        }
     }
 
     /// Frees the place. True when the subscription was refused one: whoever calls sees to it that what waits

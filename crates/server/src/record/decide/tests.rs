@@ -51,6 +51,7 @@ fn claimed(failures: u32, class: Class) -> Claimed {
             max_per_second: None,
             max_in_flight: None,
             ordering: Ordering::None,
+            context: None,
         }),
     }
 }

@@ -6,17 +6,18 @@
 
 use std::collections::HashMap;
 
-use inkhook_wire::id::{EventId, IdentityId};
+use inkhook_wire::id::EventId;
 use uuid::Uuid;
 
 use super::{
-    Accepted, DedupeKind, IDEMPOTENCY_KEY_KEPT_MS, NewEvent, fan_out_of, find, identity_of, remember,
-    remember_as, remembered, repeat, store_event,
+    Accepted, DedupeKind, IDEMPOTENCY_KEY_KEPT_MS, NewEvent, behind, fan_out_of, find, remember, remember_as,
+    remembered, repeat, store_event,
 };
 use crate::domain::number::OrganizationNo;
 use crate::domain::time::TimeMs;
 use crate::store::Store;
 use crate::store::error::StoreError;
+use crate::store::facts::Behind;
 use crate::store::memory::Remembered;
 use crate::store::writer::{Tx, Wants};
 
@@ -84,7 +85,7 @@ fn wants(batch: &NewBatch) -> Wants {
 
 /// What is to be done about one event.
 enum Plan {
-    Store(IdentityId),
+    Store(Behind),
     /// Accepted before, with so many deliveries.
     Known(EventId, u32),
     /// The same as an earlier one of the batch.
@@ -116,7 +117,7 @@ fn accept(tx: &mut Tx<'_>, batch: &NewBatch) -> Result<AcceptBatch, StoreError> 
     let mut accepted: Vec<Accepted> = Vec::with_capacity(plans.len());
     for (event, plan) in batch.events.iter().zip(plans) {
         accepted.push(match plan {
-            Plan::Store(identity) => store_one(tx, event, identity, now)?,
+            Plan::Store(behind) => store_one(tx, event, behind, now)?,
             Plan::Known(id, deliveries) => Accepted { id, deliveries, duplicate: true, waiting: false },
             Plan::Same(earlier) => Accepted { duplicate: true, waiting: false, ..accepted[earlier].clone() },
         });
@@ -140,17 +141,12 @@ fn plan(tx: &mut Tx<'_>, event: &NewEvent, now: TimeMs) -> Result<Result<Plan, B
     if event.expires_at.is_some_and(|expires_at| expires_at <= now) {
         return Ok(Err(BatchRefusal::Expired));
     }
-    let identity = identity_of(tx, event)?;
-    Ok(identity.map(Plan::Store).ok_or(BatchRefusal::OwnerGone))
+    let behind = behind(tx, event.organization, event.owner, event.event_type)?;
+    Ok(behind.map(Plan::Store).ok_or(BatchRefusal::OwnerGone))
 }
 
-fn store_one(
-    tx: &mut Tx<'_>,
-    event: &NewEvent,
-    identity: IdentityId,
-    now: TimeMs,
-) -> Result<Accepted, StoreError> {
-    let stored = store_event(tx, event, identity, now)?;
+fn store_one(tx: &mut Tx<'_>, event: &NewEvent, behind: Behind, now: TimeMs) -> Result<Accepted, StoreError> {
+    let stored = store_event(tx, event, behind, now)?;
     if event.id_given {
         remember(tx, event, DedupeKind::EventId, event.id.as_uuid().as_bytes(), None)?;
     }

@@ -44,7 +44,8 @@ pub(super) fn with_commit(
         return Ok(false);
     }
     let recipient = Recipient { target: &target, selected: &selected, standing };
-    let want = claim::want(recipient, delivery.class, event.payload.len(), schedule);
+    let bytes = claim::body_bytes(&target, delivery.event_type, &event.payload);
+    let want = claim::want(recipient, delivery.class, bytes, schedule);
     let is_ahead = tx.context.faults.has(Bug::HandedOverAhead);
     if queue::live_waits(tx, delivery.subscription)? && !is_ahead {
         enqueue_held(tx, delivery, now, TimeMs::ZERO)?;
@@ -57,7 +58,7 @@ pub(super) fn with_commit(
             return Ok(!matches!(full, Full::Closed | Full::Rate(_)));
         }
     };
-    let due_at = claim::lease_end(&target, slot.is_ahead(), schedule);
+    let due_at = claim::lease_end(&target, delivery.event_type, slot.is_ahead(), schedule);
     let row = leased_row(tx, delivery, &target, due_at, now);
     insert(tx, &row)?;
     let event = ClaimedEvent {

@@ -7,6 +7,7 @@ use inkhook_wire::event::EventType;
 use inkhook_wire::id::EventId;
 
 use super::{ClaimRequest, Claims, LEASE_SKEW};
+use crate::domain::context::{LEASE_MORE, MAX_CONTEXT_BYTES};
 use crate::domain::delivery::{Claimed, ClaimedEvent, Class, DeliveryTarget, End, Leased};
 use crate::domain::number::Seq;
 use crate::domain::slots::{AHEAD_FOR, Full, Slot, Want};
@@ -126,9 +127,21 @@ pub(in crate::store) fn want(recipient: Recipient<'_>, class: Class, bytes: usiz
 }
 
 /// When a claim of now for this target ends, whose attempt begins at once or `ahead` of its place.
-pub(in crate::store) fn lease_end(target: &DeliveryTarget, ahead: bool, now: TimeMs) -> TimeMs {
+pub(in crate::store) fn lease_end(
+    target: &DeliveryTarget,
+    event_type: EventType,
+    ahead: bool,
+    now: TimeMs,
+) -> TimeMs {
     let begins = if ahead { now.after(AHEAD_FOR) } else { now };
+    let begins = if target.context_with(event_type).is_some() { begins.after(LEASE_MORE) } else { begins };
     begins.after(target.timeout).after(LEASE_SKEW)
+}
+
+/// What an attempt may send, in bytes: until a context is built it counts as long as it can be.
+pub(in crate::store) fn body_bytes(target: &DeliveryTarget, event_type: EventType, payload: &[u8]) -> usize {
+    let more = if target.context_with(event_type).is_some() { MAX_CONTEXT_BYTES } else { 0 };
+    payload.len() + more
 }
 
 /// A place for an attempt of this row, and what it is to send.
@@ -139,7 +152,8 @@ fn take_place(
     recipient: Recipient<'_>,
 ) -> Result<Result<(ClaimedEvent, Slot), Full>, StoreError> {
     let event = load_event(tx, row.event, row.event_type)?;
-    let want = want(recipient, row.class, event.payload.len(), request.now);
+    let bytes = body_bytes(recipient.target, row.event_type, &event.payload);
+    let want = want(recipient, row.class, bytes, request.now);
     Ok(request.slots.try_take(want).map(|slot| (event, slot)))
 }
 
@@ -152,7 +166,7 @@ fn take(
     (recipient, ahead): (Recipient<'_>, bool),
 ) -> Result<Claimed, StoreError> {
     let Recipient { target, standing, .. } = recipient;
-    let lease_until = lease_end(target, ahead, request.now);
+    let lease_until = lease_end(target, row.event_type, ahead, request.now);
     let row = QueueRow {
         claim_no: row.claim_no + 1,
         boot: Some(tx.context.boot),

@@ -91,11 +91,14 @@ pub(super) const TABLES: &[Table] = &[
     updated_ms, deleted_ms, delivery, health, consecutive_failures, first_failure_ms, last_success_ms,
     last_failure_ms, probe_step, probe_next_ms, probe_delivery => Delivery, probe_claim, probe_seen => Seq,
     pace_minute_ms, pace_good, pace_last_good, drain_since_ms, drain_until => Seq, ordering,
-    ordering_since_seq => Seq },
+    ordering_since_seq => Seq, context_since_seq => Seq },
     table! { subscription_types by (subscription, event_type); subscription, event_type, since_seq => Seq },
     table! { events by (seq);
     seq => Seq, id, organization_id, event_type, owner_kind, owner_id, identity_id, accepted_ms, expires_ms,
     fan_out, payload },
+    table! { context_items by (event_seq, key); event_seq => Seq, key },
+    table! { context_histories by (owner_id);
+    owner_id, identity_id, before_seq => Seq, floor_seq => Seq, look_ms },
     table! { dedupe by (organization_id, kind, key);
     organization_id, kind, key, request_hash, event_id, expires_ms },
     // What an earlier process had leased was freed when the file was opened to be copied; `boot` stays, so that the
@@ -116,6 +119,7 @@ pub(super) const TABLES: &[Table] = &[
     table! { deliveries by (no);
     no => Delivery, organization_id, subscription, event_seq => Seq, event_type, class, request_id, state,
     reason, attempts, created_ms, ended_ms, open_claim, open_url, open_started_ms, open_boot },
+    table! { delivery_bodies by (delivery); delivery => Delivery, event_seq => Seq, body },
     table! { attempts by (no);
     no => Attempt, id, organization_id, delivery => Delivery, subscription, event_seq => Seq, event_type,
     attempt_no, claim_no, url, is_replay, outcome, status, error, response_body, response_bytes,

@@ -321,7 +321,7 @@ impl Days {
     }
 
     /// Takes away the table of a day that has been exchanged. An id that a publisher gave is known as long as its
-    /// event is there.
+    /// event is there; so long contexts find it, and its deliveries have their bodies.
     async fn forget(&self, table: &Table) -> Result<usize, sql::Error> {
         let (old, kept) = (table.named(Part::Old), table.named(Part::Kept));
         let count = format!("SELECT (SELECT count(*) FROM {old})");
@@ -337,7 +337,11 @@ impl Days {
                 "WITH next AS (SELECT seq, organization_id, id FROM {old} WHERE seq > $1 ORDER BY seq LIMIT $2),
                 gone AS (DELETE FROM dedupe d USING next n WHERE d.organization_id = n.organization_id
                     AND d.kind = {kind} AND d.key = n.id
-                    AND NOT EXISTS (SELECT 1 FROM events e WHERE e.organization_id = n.organization_id AND e.id = n.id))
+                    AND NOT EXISTS (SELECT 1 FROM events e WHERE e.organization_id = n.organization_id AND e.id = n.id)),
+                items AS (DELETE FROM context_items c USING next n WHERE c.event_seq = n.seq
+                    AND NOT EXISTS (SELECT 1 FROM events e WHERE e.seq = n.seq)),
+                bodies AS (DELETE FROM delivery_bodies b USING next n WHERE b.event_seq = n.seq
+                    AND NOT EXISTS (SELECT 1 FROM events e WHERE e.seq = n.seq))
                 SELECT max(seq) FROM next"
             );
             let mut after = Some(i64::MIN);

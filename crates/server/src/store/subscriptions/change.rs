@@ -9,7 +9,7 @@ use crate::domain::subscription::{EventTypesRefusal, PauseReason, Subscription, 
 use crate::store::error::StoreError;
 use crate::store::sql::params;
 use crate::store::writer::{Hold, Tx};
-use crate::store::{Store, cancel, heads, health, ordering, rows, urls};
+use crate::store::{Store, cancel, context, heads, health, ordering, rows, urls};
 
 /// What became of a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,6 +144,9 @@ fn write(tx: &mut Tx<'_>, before: &Stored, after: &mut Subscription) -> Result<(
     }
     if after.delivery.ordering != before.subscription.delivery.ordering {
         ordering::set_ordering(tx, no, after.delivery.ordering)?;
+    }
+    if after.asks_for_context() != before.subscription.asks_for_context() {
+        context::setting_changed(tx, no, after.identity_id, after.asks_for_context())?;
     }
     if after.delivery.max_per_second != before.subscription.delivery.max_per_second {
         // What waits was put off by the old rate.

@@ -15,7 +15,7 @@ use crate::store::faults::Bug;
 use crate::store::seal::Place;
 use crate::store::sql::params;
 use crate::store::writer::Tx;
-use crate::store::{Store, facts, ordering, rows, signing_keys, urls};
+use crate::store::{Store, context, facts, ordering, rows, signing_keys, urls};
 
 /// What became of a create.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +73,9 @@ fn create(tx: &mut Tx<'_>, scope: Scope, new: &NewSubscription) -> Result<Create
     let signing_key =
         signing_keys::mint_if_none(tx, scope.organization, identity.as_uuid())?.map(|new| new.key);
     let subscription = Box::new(add(tx, scope.organization, identity, new, now)?);
+    if subscription.asks_for_context() {
+        context::setting_changed(tx, subscription.no, identity, true)?;
+    }
     Ok(CreateSubscription::Created { subscription, signing_key })
 }
 

@@ -78,6 +78,8 @@ fn delete(tx: &mut Tx<'_>, no: SubscriptionNo, generation: u64) -> Result<(), St
     }
     recover::cancel_of(tx, no)?;
     health::forget(tx, no);
+    // Perhaps nobody asks for its identity's contexts any more.
+    tx.memory.forget_identities();
     tx.raise_generation(no, generation);
     Ok(())
 }

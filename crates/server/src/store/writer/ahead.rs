@@ -18,6 +18,7 @@ use crate::domain::number::{Seq, SubscriptionNo};
 use crate::domain::owner;
 use crate::domain::time::TimeMs;
 use crate::store::error::StoreError;
+use crate::store::facts::{Behind, keeps_context};
 use crate::store::locks;
 use crate::store::memory::{Match, Matches, Memory, Remembered};
 use crate::store::rows;
@@ -34,7 +35,10 @@ const LOCK: &str = "SELECT count(*) FROM unnest($2::int[], $3::bool[]) AS l (buc
         SELECT pg_advisory_xact_lock($1, bucket) WHERE alone
         UNION ALL SELECT pg_advisory_xact_lock_shared($1, bucket) WHERE NOT alone) taken";
 const DRAW: &str = "SELECT nextval('acceptance_numbers'), CAST(CAST(pg_current_xact_id() AS TEXT) AS BIGINT)";
-const MATCHES: &str = "SELECT w.n, o.identity_id, s.no,
+const MATCHES: &str = concat!(
+    "SELECT w.n, o.identity_id, ",
+    keeps_context!("o.identity_id"),
+    ", s.no,
         CASE s.ordering WHEN 'conversation' THEN s.ordering_since_seq END AS since
     FROM unnest($1::bigint[], $2::smallint[], $3::bytea[], $4::smallint[])
         WITH ORDINALITY AS w (organization, kind, owner, type, n)
@@ -49,7 +53,8 @@ const MATCHES: &str = "SELECT w.n, o.identity_id, s.no,
         WHERE s.identity_id = o.identity_id AND s.status = 'active' AND s.owner_id IN (o.identity_id, w.owner)
             AND EXISTS (SELECT 1 FROM subscription_types t WHERE t.subscription = s.no AND t.event_type = w.type)
         ) s ON true
-    ORDER BY w.n, s.no";
+    ORDER BY w.n, s.no"
+);
 const REPEATS: &str = "SELECT w.n, d.request_hash, d.event_id
     FROM unnest($1::bigint[], $2::smallint[], $3::bytea[]) WITH ORDINALITY AS w (organization, kind, key, n)
     JOIN dedupe d ON d.organization_id = w.organization AND d.kind = w.kind AND d.key = w.key
@@ -125,8 +130,8 @@ pub(super) fn begin(
         missing.dedup();
         if missing.is_empty() {
             let drawn = answers.drawn;
-            for (publish, (identity, matches)) in publishes.iter().zip(answers.matches) {
-                memory.remember_matches(*publish, identity, matches);
+            for (publish, (behind, matches)) in publishes.iter().zip(answers.matches) {
+                memory.remember_matches(*publish, behind, matches);
             }
             return Ok(drawn);
         }
@@ -208,8 +213,9 @@ impl Asked<'_> {
         for row in found {
             let row = Row::Postgres(row);
             let place = usize::try_from(row.get::<_, i64>("n")? - 1).unwrap_or(usize::MAX);
-            let Some((identity, matches)) = matches.get_mut(place) else { continue };
-            *identity = rows::optional_id(&row, "identity_id")?;
+            let Some((behind, matches)) = matches.get_mut(place) else { continue };
+            let keeps_context = row.get("keeps_context")?;
+            *behind = Some(Behind { identity: rows::id(&row, "identity_id")?, keeps_context });
             if let Some(no) = row.get::<_, Option<i64>>("no")? {
                 let since = row.get::<_, Option<i64>>("since")?.map(Seq);
                 matches.push(Match { subscription: SubscriptionNo(no), since });

@@ -15,12 +15,14 @@ const DRAW: &str = "SELECT nextval('acceptance_numbers')";
 
 // The last lines: a number may have been given out and never written, or its rows may be gone. Given out
 // again, it would count as accepted before the type was selected, and its deliveries as cancelled; or before
-// the order was turned on, and its delivery as nothing to wait for.
+// the order was turned on, and its delivery as nothing to wait for; or before contexts were asked for, and it would
+// have none.
 pub(super) const LAST_SEQ: &str = "SELECT coalesce(max(n), 0) FROM (SELECT max(seq) AS n FROM events
     UNION ALL SELECT max(no) / 64 FROM queue
     UNION ALL SELECT max(no) / 64 FROM deliveries
     UNION ALL SELECT max(since_seq) FROM subscription_types
-    UNION ALL SELECT max(ordering_since_seq) FROM subscriptions WHERE ordering_since_seq IS NOT NULL) x";
+    UNION ALL SELECT max(ordering_since_seq) FROM subscriptions WHERE ordering_since_seq IS NOT NULL
+    UNION ALL SELECT max(context_since_seq) FROM subscriptions WHERE context_since_seq IS NOT NULL) x";
 
 /// Where this connection's numbers come from, and the last one that was given out before, if that is known.
 pub(super) fn of(connection: &Connection) -> Result<(Numbers, Seq), StoreError> {

@@ -51,4 +51,6 @@ fn acceptance_numbers_go_on_after_those_that_settings_count_from() {
         VALUES (x'', 1, x'', 1, x'', 1, '', '[]', 'active', 1, 0, 0, 'conversation', 42)";
     connection.execute_batch(ordered).unwrap();
     assert_eq!(last(), 42);
+    connection.execute_batch("UPDATE subscriptions SET context_since_seq = 43").unwrap();
+    assert_eq!(last(), 43);
 }

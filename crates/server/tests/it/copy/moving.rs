@@ -45,7 +45,7 @@ async fn a_moved_store_shows_the_same_and_delivers_what_waited_once() {
     assert!(under_way[0] > 2, "two attempts were under way, and a probe: {under_way:?}");
     let report = block_in_place(|| stdout(&copy(scene.server.data_dir(), &books)));
     assert!(report.contains("read back and found the same"), "{report}");
-    assert_eq!(tables(&report).len(), 39, "{report}");
+    assert_eq!(tables(&report).len(), 42, "{report}");
     check_numbers(&file, &books);
 
     // What was under way is nobody's; everything else is as it was.
@@ -138,6 +138,7 @@ fn check_numbers(file: &Books, books: &Books) {
             "SELECT count(*) FROM attempts a JOIN deliveries d ON d.no = a.delivery
             JOIN events e ON e.seq = a.event_seq AND e.seq = d.event_seq",
         ),
+        ("contexts", "SELECT count(*) FROM context_items i JOIN events e ON e.seq = i.event_seq"),
     ] {
         let (here, there) = (file.column::<i64>(selected), books.column::<i64>(selected));
         assert_eq!(here, there, "{table}: what refers to what");

@@ -152,7 +152,7 @@ async fn the_key_of_the_directory_is_enough() {
 fn half(server: &RunningServer, target: &Books) {
     let failpoints = tempfile::tempdir().expect("a temporary directory");
     // The place is come to once for each table, and twice for events.
-    std::fs::write(failpoints.path().join("copy_after_chunk"), "17").expect("written");
+    std::fs::write(failpoints.path().join("copy_after_chunk"), "19").expect("written");
     let died = command(server.data_dir(), target, &[]).env("FAILPOINTS", failpoints.path()).output();
     assert_eq!(died.expect("the binary runs").status.code(), None, "it died");
 }

@@ -4,6 +4,7 @@ mod accept;
 mod backlog;
 mod cancel;
 mod claim;
+mod context;
 mod delete;
 mod forget;
 mod hand_over;

@@ -19,7 +19,7 @@ const REST: [(&str, &str); 6] = [
 ];
 
 /// Rows that must not exist, each as a query that finds them and a sentence that says what is wrong.
-const BROKEN: [(&str, &str); 18] = [
+const BROKEN: [(&str, &str); 20] = [
     (
         "a queue head is later than a delivery that nothing holds back, or missing",
         "SELECT q.no FROM queue q JOIN subscriptions s ON s.no = q.subscription AND s.status = 'active'
@@ -110,6 +110,17 @@ const BROKEN: [(&str, &str); 18] = [
             UNION ALL SELECT no, event_seq, organization_id FROM deliveries) q
          LEFT JOIN events e ON e.seq = q.event_seq AND e.organization_id = q.organization_id
          WHERE e.seq IS NULL",
+    ),
+    (
+        "contexts find an event that is not there",
+        "SELECT i.event_seq AS no FROM context_items i LEFT JOIN events e ON e.seq = i.event_seq WHERE e.seq IS NULL",
+    ),
+    (
+        "a body of its own without its event, or of a delivery of another one",
+        "SELECT b.delivery AS no FROM delivery_bodies b LEFT JOIN events e ON e.seq = b.event_seq
+         LEFT JOIN (SELECT no, event_seq FROM queue UNION ALL SELECT no, event_seq FROM deliveries) d
+            ON d.no = b.delivery
+         WHERE e.seq IS NULL OR d.event_seq <> b.event_seq",
     ),
     (
         "a delivery is leased and does not say since when and where to",

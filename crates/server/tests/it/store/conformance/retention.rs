@@ -283,6 +283,15 @@ fn fill_the_day(bench: &StoreBench, filling: i64) -> String {
     }
 }
 
+/// As if contexts found all events, and went with them.
+const AS_IF_WITH_CONTEXTS: &str = "INSERT INTO context_items (event_seq, key) SELECT seq, 1 FROM events;
+    INSERT INTO delivery_bodies (delivery, event_seq, body) SELECT seq * 64, seq, payload FROM events";
+
+/// What there is of either.
+fn of_contexts(bench: &StoreBench) -> [i64; 2] {
+    ["context_items", "delivery_bodies"].map(|table| bench.number(&format!("SELECT count(*) FROM {table}")))
+}
+
 /// On a server a day that has become large goes with its tables; what must stay of it stays, and goes by itself later.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_large_day_goes_with_its_tables() {
@@ -311,6 +320,7 @@ async fn a_large_day_goes_with_its_tables() {
     let due = bench.clock.schedule().after(40 * DAY);
     bench.fail(&waiting, Next::Retry { due, maybe_received: false }).await;
     let day = fill_the_day(&bench, FILLING);
+    bench.books.run(AS_IF_WITH_CONTEXTS);
     let there = |parent: &str, part: &str| {
         bench.number(&format!("SELECT count(*) FROM pg_class WHERE relname = '{parent}_{day}{part}'")) == 1
     };
@@ -337,6 +347,7 @@ async fn a_large_day_goes_with_its_tables() {
     assert_eq!(kept(&bench), [2, 1, 0], "the replayed one with its first delivery, and the one that waits");
     assert_eq!((parts(""), parts("_old")), ([false; 3], [false; 3]));
     assert_eq!(bench.number("SELECT count(*) FROM calls"), 0, "a call goes with its lines");
+    assert_eq!(of_contexts(&bench), [2, 3], "with their events; the replay has a body of its own");
     assert_eq!(parts("_kept"), [true, true, false]);
     assert_eq!(bench.store().metrics().swept(Swept::Events), u64::try_from(FILLING).unwrap() + 1);
     let again = async |event: &NewEvent| match bench.store().accept(event.clone()).await.unwrap() {
@@ -355,5 +366,6 @@ async fn a_large_day_goes_with_its_tables() {
     beat().await;
     keep_until(&bench, || parts("_kept") == [false; 3]).await;
     assert_eq!(kept(&bench), [0, 0, 0]);
+    assert_eq!(of_contexts(&bench), [0, 0]);
     invariants::check_at_rest(&bench);
 }
