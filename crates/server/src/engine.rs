@@ -7,6 +7,7 @@
 pub mod alerts;
 pub mod clock;
 mod confirmed;
+mod context;
 mod first_byte;
 pub mod janitor;
 pub mod nodes;
@@ -16,6 +17,7 @@ pub mod recover;
 
 use std::time::Duration;
 
+use crate::domain::context::BUILD_LIMIT;
 use crate::domain::entropy::Entropy;
 use crate::domain::generations::Generations;
 use crate::domain::retry::RetrySchedule;
@@ -56,6 +58,8 @@ pub struct EngineSettings {
     pub manual_timeout: Duration,
     /// The waits between attempts.
     pub retry_schedule: RetrySchedule,
+    /// What a context may take to be read; what has not been read by then is unavailable.
+    pub context_limit: Duration,
     /// Looks at the queue at least this often.
     pub poll: Duration,
     /// Keeps answers from addresses that only the operator opened.
@@ -69,6 +73,7 @@ impl Default for EngineSettings {
             attempt_timeout: Duration::from_secs(30),
             manual_timeout: Duration::from_secs(25),
             retry_schedule: RetrySchedule::default(),
+            context_limit: BUILD_LIMIT,
             poll: Duration::from_secs(1),
             keep_inside_bodies: false,
         }

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use super::Parts;
 use super::confirmed::Confirmed;
+use super::context::with_body;
 use super::first_byte::FirstByte;
 use crate::deliver::classify;
 use crate::deliver::prepare::prepare;
@@ -273,7 +274,10 @@ impl Pump {
         }
         let started_at = self.parts.clock.wall();
         failpoint::reach(Place::BeforeSend);
-        let (claimed, outcome) = self.send_watched(claimed, &mut slot).await;
+        let (claimed, outcome) = match with_body(&self.parts, claimed, &mut slot, &self.cut_off).await {
+            Ok(claimed) => self.send_watched(claimed, &mut slot).await,
+            Err((claimed, outcome)) => (claimed, outcome),
+        };
         failpoint::reach(Place::BeforeSettle);
         slot.learn(&outcome);
         let settlement = self.decide(&claimed, outcome, started_at);
@@ -426,6 +430,6 @@ impl Pump {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a loop's wait, always beside a bell")]
-async fn pause(wait: Duration) {
+pub(super) async fn pause(wait: Duration) {
     tokio::time::sleep(wait).await;
 }

@@ -12,6 +12,10 @@ compile_error!("the feature `failpoints` is for tests; a release must not have i
 pub enum Place {
     /// The claim is committed, and nothing has been sent.
     BeforeSend,
+    /// A body with a context is made, and nothing of it is stored.
+    BodyBuilt,
+    /// It is stored, and nothing has been sent.
+    BodyKept,
     /// The attempt has ended, and nothing of that is written.
     BeforeSettle,
     /// The file says that it is copied, and the database knows nothing of it.
@@ -37,10 +41,12 @@ pub fn reach(place: Place) {
 
     static DIRECTORY: LazyLock<Option<PathBuf>> =
         LazyLock::new(|| std::env::var_os("FAILPOINTS").map(PathBuf::from));
-    static REACHED: [AtomicU64; 6] = [const { AtomicU64::new(0) }; 6];
+    static REACHED: [AtomicU64; 8] = [const { AtomicU64::new(0) }; 8];
     let Some(directory) = DIRECTORY.as_ref() else { return };
     let file = match place {
         Place::BeforeSend => "before_send",
+        Place::BodyBuilt => "body_built",
+        Place::BodyKept => "body_kept",
         Place::BeforeSettle => "before_settle",
         Place::CopyBegun => "copy_begun",
         Place::CopyInChunk => "copy_in_chunk",

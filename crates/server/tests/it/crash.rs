@@ -3,6 +3,7 @@
 mod check;
 mod churn;
 mod commands;
+mod context;
 mod first_start;
 mod full_disk;
 mod journal;

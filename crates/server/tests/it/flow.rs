@@ -1,5 +1,6 @@
 //! An event's way from its publisher to its receivers, with the engine's loop turned by hand.
 
+mod context;
 mod delete;
 mod delivery;
 mod delivery_settings;

@@ -172,7 +172,12 @@ impl TestServer {
 
     /// An engine whose loop is turned by hand.
     pub fn pump(&self) -> Pump {
-        self.pump_with(EngineSettings { keep_inside_bodies: true, ..EngineSettings::default() })
+        self.pump_with(EngineSettings {
+            keep_inside_bodies: true,
+            // A busy machine is no reason to leave something out.
+            context_limit: PATIENCE,
+            ..EngineSettings::default()
+        })
     }
 
     pub fn pump_with(&self, settings: EngineSettings) -> Pump {
@@ -267,6 +272,14 @@ impl TestServer {
     /// Runs a query on the store's tables, past the store: for what no verb tells.
     pub fn query<T: rusqlite::types::FromSql>(&self, sql: &str) -> Vec<T> {
         self.books.column(sql)
+    }
+
+    /// The database that the store is in, where it is one.
+    pub fn database(&self) -> Option<&postgres::Database> {
+        match &self.books {
+            Books::Server(database) => Some(database),
+            Books::File(_) => None,
+        }
     }
 
     /// Does what a statement says, or several, past the store: for what would take long to come about.

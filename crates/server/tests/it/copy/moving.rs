@@ -139,6 +139,11 @@ fn check_numbers(file: &Books, books: &Books) {
             JOIN events e ON e.seq = a.event_seq AND e.seq = d.event_seq",
         ),
         ("contexts", "SELECT count(*) FROM context_items i JOIN events e ON e.seq = i.event_seq"),
+        (
+            "bodies",
+            "SELECT count(*) FROM delivery_bodies b JOIN queue q ON q.no = b.delivery AND q.event_seq = b.event_seq
+            JOIN subscriptions s ON s.no = q.subscription AND q.no / 64 > s.context_since_seq",
+        ),
     ] {
         let (here, there) = (file.column::<i64>(selected), books.column::<i64>(selected));
         assert_eq!(here, there, "{table}: what refers to what");
