@@ -133,12 +133,32 @@ impl Api {
         Ok(())
     }
 
+    /// Subscribes the agent's mailbox to a URL that gets the last fifty mails of a thread with each one.
+    ///
+    /// # Errors
+    /// The server refuses.
+    pub fn ask_for_contexts(&self, agent: &Agent, url: &str) -> anyhow::Result<()> {
+        let body = json!({"mailbox_id": agent.mailbox, "url": url, "event_types": [EVENT_TYPE],
+            "context_config": {"email": {"mode": "count", "count": 50}}});
+        self.call("POST", SUBSCRIPTIONS, Some(&body)).map(drop)
+    }
+
     /// A publish of a mail event with so many bytes of text, for the agent's mailbox.
     ///
     /// # Errors
     /// The key or organisation cannot be a header.
     pub fn event(&self, agent: &Agent, body_bytes: usize) -> anyhow::Result<Template> {
         Template::post(self.address, "/api/v1/events", &self.headers, &event(agent, body_bytes))
+    }
+
+    /// The same where all mails are of one thread.
+    ///
+    /// # Errors
+    /// See there.
+    pub fn mail_of_a_thread(&self, agent: &Agent, body_bytes: usize) -> anyhow::Result<Template> {
+        let thread = format!(r#""thread_id":{},"subject":"#, agent.identity);
+        let event = event(agent, body_bytes).replacen(r#""subject":"#, &thread, 1);
+        Template::post(self.address, "/api/v1/events", &self.headers, &event)
     }
 
     /// The same for the route that takes many.

@@ -46,10 +46,12 @@ struct Neighbourhood {
     sudden: bool,
     /// Deliveries that wait for the first of them.
     queued: u64,
+    /// They are healthy, and ask for the last fifty mails of a thread with each one.
+    contexts: bool,
 }
 
 /// The names by which neighbourhoods are asked for.
-pub const IDS: [&str; 4] = ["hang", "reset", "sudden", "queued"];
+pub const IDS: [&str; 5] = ["hang", "reset", "sudden", "context", "queued"];
 
 /// A queue can be written into a file only.
 fn neighbourhoods(long_queue: u64, is_server: bool) -> Vec<Neighbourhood> {
@@ -61,6 +63,7 @@ fn neighbourhoods(long_queue: u64, is_server: bool) -> Vec<Neighbourhood> {
         mode,
         sudden: false,
         queued: 0,
+        contexts: false,
     };
     let mut all = vec![
         twenty("hang", "20 that hang", Mode::Hang),
@@ -70,6 +73,10 @@ fn neighbourhoods(long_queue: u64, is_server: bool) -> Vec<Neighbourhood> {
             urls_each: 10,
             sudden: true,
             ..twenty("sudden", "500 of 50 organisations that begin to hang at once", Mode::Hang)
+        },
+        Neighbourhood {
+            contexts: true,
+            ..twenty("context", "20 that get fifty earlier mails with each one", Mode::Ok)
         },
         Neighbourhood {
             organizations: 1,
@@ -142,7 +149,7 @@ impl Neighbourhood {
         let home = plan.setting.home()?;
         let options = ReceiverOptions { threads: plan.setting.threads, ..ReceiverOptions::default() };
         let mut scene = Scene::start_with(&plan.setting, &home, 0, Receiver::start(options)?)?;
-        let agents = self.settle(&scene)?;
+        let agents = self.settle(&scene, bad)?;
         let healthy = scene.api.agent("healthy")?;
         scene.api.subscribe(&healthy, &scene.url(), 1)?;
         if bad && !self.sudden {
@@ -158,7 +165,14 @@ impl Neighbourhood {
         }
         let templates = agents
             .iter()
-            .map(|(api, agent)| api.at(scene.first().api).event(agent, BODY_BYTES))
+            .map(|(api, agent)| {
+                let api = api.at(scene.first().api);
+                if self.contexts {
+                    api.mail_of_a_thread(agent, BODY_BYTES)
+                } else {
+                    api.event(agent, BODY_BYTES)
+                }
+            })
             .collect::<anyhow::Result<Vec<Template>>>()?;
         let template = scene.api.event(&healthy, BODY_BYTES)?;
         let found = self.measure(plan, &scene, templates, &template, bad);
@@ -167,7 +181,7 @@ impl Neighbourhood {
     }
 
     /// Makes the neighbours; for each, who publishes for it.
-    fn settle(&self, scene: &Scene) -> anyhow::Result<Vec<(Api, crate::api::Agent)>> {
+    fn settle(&self, scene: &Scene, bad: bool) -> anyhow::Result<Vec<(Api, crate::api::Agent)>> {
         let operator = scene.first().operator()?;
         let mut agents = Vec::new();
         for organization in 0..self.organizations {
@@ -176,7 +190,12 @@ impl Neighbourhood {
             for number in 0..self.urls_each {
                 let agent = api.agent(&format!("near-{organization}-{number}"))?;
                 let path = format!("/{NEAR}/{organization}/{number}");
-                api.subscribe(&agent, &scene.receiver.url(&path), 1)?;
+                let url = scene.receiver.url(&path);
+                if bad && self.contexts {
+                    api.ask_for_contexts(&agent, &url)?;
+                } else {
+                    api.subscribe(&agent, &url, 1)?;
+                }
                 agents.push((api.clone(), agent));
             }
         }
@@ -220,6 +239,6 @@ mod tests {
         let ids =
             |is_server| neighbourhoods(1_000, is_server).into_iter().map(|one| one.id).collect::<Vec<_>>();
         assert_eq!(ids(false), IDS);
-        assert_eq!(ids(true), ["hang", "reset", "sudden"]);
+        assert_eq!(ids(true), ["hang", "reset", "sudden", "context"]);
     }
 }

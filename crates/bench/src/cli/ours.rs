@@ -135,7 +135,7 @@ pub(super) struct MatrixArgs {
     /// (Postgres only), queue (SQLite only), neighbours. May be given several times.
     #[arg(long)]
     only: Vec<String>,
-    /// Only this neighbourhood: hang, reset, sudden, queued (SQLite only). May be given several times.
+    /// Only this neighbourhood: hang, reset, sudden, context, queued (SQLite only). May be given several times.
     #[arg(long, value_parser = PossibleValuesParser::new(neighbours::IDS))]
     neighbourhood: Vec<String>,
     /// Write the table, in Markdown, to this file too.
