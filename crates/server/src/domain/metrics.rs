@@ -196,6 +196,8 @@ pub struct Metrics {
     pub head_repairs: Counter,
     /// Readers that were cut off because they took too long.
     pub readers_cut_off: Counter,
+    /// Contexts that could not be read in time.
+    pub contexts_unread: Counter,
     /// Reads of what may be a little old that a replica answered.
     pub read_from_replica: Counter,
     /// Those that the primary answered although there is a replica.
@@ -206,6 +208,8 @@ pub struct Metrics {
     pub commit_us: Histogram,
     /// A claim's statements, without its commit.
     pub claim_us: Histogram,
+    /// What a delivery's context took, from the claim until it was stored.
+    pub context_us: Histogram,
     /// Publishes that wait for the writer, in bytes.
     pub inbox_bytes: Gauge,
     /// Nodes at work on this database.
@@ -242,11 +246,13 @@ impl Default for Metrics {
             mails: Default::default(),
             head_repairs: Counter::default(),
             readers_cut_off: Counter::default(),
+            contexts_unread: Counter::default(),
             read_from_replica: Counter::default(),
             read_from_primary: Counter::default(),
             group_size: Histogram::new(SIZES),
             commit_us: Histogram::new(TIMES_US),
             claim_us: Histogram::new(TIMES_US),
+            context_us: Histogram::new(TIMES_US),
             inbox_bytes: Gauge::default(),
             nodes: Gauge::default(),
             clock_offset_ms: Gauge::default(),

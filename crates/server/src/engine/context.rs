@@ -35,6 +35,7 @@ pub(super) async fn with_body(
         payload: claimed.event.payload.clone(),
         config: claimed.context_to_build().cloned(),
     };
+    let (metrics, began) = (parts.store.metrics(), parts.clock.monotonic());
     let found = tokio::select! {
         found = found(&parts.store, &asked, parts.settings.context_limit) => found,
         () = cut_off.cancelled() => return Err((claimed, Outcome::CutOff { request_started: false })),
@@ -44,10 +45,15 @@ pub(super) async fn with_body(
         Some(Body::Plain) => Ok(Keep::Nothing),
         Some(Body::New(body)) => {
             failpoint::reach(Place::BodyBuilt);
-            parts.store.keep_body(&claimed, Some(body)).await
+            let kept = parts.store.keep_body(&claimed, Some(body)).await;
+            metrics.context_us.observe_time(parts.clock.monotonic().saturating_sub(began));
+            kept
         }
         // Whatever is kept already, the writer knows it.
-        None => parts.store.keep_body(&claimed, Store::unavailable_context(&asked)).await,
+        None => {
+            metrics.contexts_unread.add(1);
+            parts.store.keep_body(&claimed, Store::unavailable_context(&asked)).await
+        }
     };
     failpoint::reach(Place::BodyKept);
     let mut claimed = claimed;

@@ -39,6 +39,8 @@ pub fn render(metrics: &Metrics, oldest_due_seconds: Option<f64>) -> String {
     );
     let cut = metrics.readers_cut_off.get();
     counter(&mut out, "inkhook_readers_cut_off_total", "Reads that took too long.", cut);
+    let unread = metrics.contexts_unread.get();
+    counter(&mut out, "inkhook_contexts_unread_total", "Contexts that could not be read in time.", unread);
     let read = [("replica", metrics.read_from_replica.get()), ("primary", metrics.read_from_primary.get())];
     counters(
         &mut out,
@@ -60,6 +62,8 @@ pub fn render(metrics: &Metrics, oldest_due_seconds: Option<f64>) -> String {
     histogram(&mut out, "inkhook_commit_group_size", "Operations of one commit.", &metrics.group_size, 1.0);
     histogram(&mut out, "inkhook_commit_seconds", "A commit and its sync.", &metrics.commit_us, MICROSECONDS);
     histogram(&mut out, "inkhook_claim_seconds", "A claim's statements.", &metrics.claim_us, MICROSECONDS);
+    let built = &metrics.context_us;
+    histogram(&mut out, "inkhook_context_seconds", "A context, read and stored.", built, MICROSECONDS);
     out
 }
 

@@ -462,6 +462,12 @@ async fn what_cannot_be_read_is_unavailable_and_what_is_kept_is_sent_all_the_sam
     assert_eq!((subjects(&context), texts(&context)), (Vec::new(), Vec::new()));
     let attempts = talk.arrived(&kept);
     assert_eq!((attempts.len(), &attempts[0].body), (2, &attempts[1].body));
+    let operator = talk.server.operator_key().await;
+    let metrics = talk.server.get("/metrics").key(&operator).send().await.body_text();
+    // The second one's, and that of the first one's retry, for which something is kept.
+    for expected in ["inkhook_contexts_unread_total 2\n", "inkhook_context_seconds_count 1\n"] {
+        assert!(metrics.contains(expected), "{expected} is not in\n{metrics}");
+    }
     assert_eq!(talk.context(&kept).email.expect("mails").skipped, None);
 }
 
