@@ -55,10 +55,6 @@ const BY_PART: &str = contacts!(
         WHERE p.organization_id = $1 AND p.kind = $2 AND p.value LIKE $3 ESCAPE '!')
     ORDER BY c.sort_key, c.no LIMIT $4"
 );
-const POINTS: &str = "SELECT p.value FROM contact_points p WHERE p.contact =
-    (SELECT o.contact FROM contact_points o WHERE o.organization_id = $1 AND o.value = $2)
-    ORDER BY p.kind, p.value";
-
 impl Store {
     /// Contacts of an organisation.
     pub async fn contacts(
@@ -85,19 +81,6 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<Contact>, StoreError> {
         self.read(move |connection| find(connection, organization, &lookup, limit)).await
-    }
-
-    /// All addresses and numbers of the contact that `point` belongs to, that one among them: addresses in lower case
-    /// first, then numbers in E.164. None, when it is no contact's. `point` is in the same form.
-    pub async fn contact_points(
-        &self,
-        organization: OrganizationNo,
-        point: String,
-    ) -> Result<Vec<String>, StoreError> {
-        self.read(move |connection| {
-            rows::all(connection, POINTS, params![organization.0, point], |row| Ok(row.get(0)?))
-        })
-        .await
     }
 }
 
@@ -133,7 +116,6 @@ mod tests {
         }
         plan::assert_bounded(&plan::of(BY_POINT, params![1, "a"]));
         plan::assert_bounded(&plan::of(BY_PART, params![1, 1, "%a%", 1]));
-        plan::assert_bounded(&plan::of(POINTS, params![1, "a"]));
     }
 
     #[test]

@@ -36,7 +36,7 @@ const NEWEST: &str = "SELECT event_seq FROM context_items WHERE key = $1 AND eve
 const EVENTS: &str = "SELECT e.seq, e.event_type, e.accepted_ms, e.payload
     FROM /*lite*/ json_each($1) l CROSS JOIN /*end*/
     /*pg (SELECT CAST(value AS BIGINT) AS value FROM json_array_elements_text(CAST($1 AS JSON))) l JOIN */
-    events e ON e.seq = l.value WHERE e.identity_id = $2";
+    events e ON e.seq = l.value WHERE e.identity_id = $2 AND e.organization_id = $3";
 
 /// What is known of the event that a context goes with.
 struct About {
@@ -254,7 +254,8 @@ impl Reading<'_> {
     fn events(&self, of: &[Seq]) -> Result<Vec<Event>, StoreError> {
         let listed = of.iter().map(|seq| seq.0).collect::<serde_json::Value>().to_string();
         let identity = self.about.identity.as_uuid();
-        let params = params![listed, identity.as_bytes()];
+        // An agent may have come from another organisation, and has left there what was said.
+        let params = params![listed, identity.as_bytes(), self.about.organization.0];
         let mut found = rows::all(self.connection, EVENTS, params, |row| {
             Ok(Event {
                 seq: Seq(row.get("seq")?),

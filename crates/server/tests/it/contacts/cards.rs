@@ -150,20 +150,3 @@ async fn deleting_an_organisation_takes_its_book() {
     let left = |table: &str| book.server.query::<i64>(&format!("SELECT count(*) FROM {table}"));
     assert_eq!([left("contacts"), left("contact_points"), left("contact_facts")].concat(), [1, 1, 0]);
 }
-
-#[tokio::test]
-async fn all_points_of_whoever_has_one_are_told_to_the_same_organisation() {
-    let book = Book::new().await;
-    let body = json!({"emails": [{"value": "Ana@Client.test"}, {"value": "a@home.test"}],
-        "phones": [{"value_e164": PHONE}]});
-    book.made(body).await;
-    let points = async |organization, point: &str| {
-        book.server.app.store.contact_points(organization, point.into()).await.expect("it reads")
-    };
-    let all = ["a@home.test", "ana@client.test", PHONE];
-    for point in all {
-        assert_eq!(points(book.acme.no, point).await, all, "{point}");
-        assert_eq!(points(book.globex.no, point).await, [""; 0], "{point}");
-    }
-    assert_eq!(points(book.acme.no, "nobody@client.test").await, [""; 0]);
-}

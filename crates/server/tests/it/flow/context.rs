@@ -212,6 +212,27 @@ async fn a_mail_brings_its_thread_and_what_its_sender_said_by_other_ways() {
 }
 
 #[tokio::test]
+async fn whoever_is_in_the_address_book_is_one_by_all_addresses_and_numbers() {
+    let (talk, _) = Talk::asking(everything()).await;
+    talk.text(EventType::TextReceived, UNKNOWN, "on my way").await;
+    talk.call(UNKNOWN).await;
+    let card = json!({"preferred_name": "Noor", "emails": [{"value": STRANGER}], "phones": [{"value_e164": UNKNOWN}]});
+    let globex = talk.server.organization("globex").await;
+    talk.server.post("/api/v1/contacts").by(&globex).json(card.clone()).send().await.expect(201);
+    let before = talk.mail(STRANGER, "before").await;
+    talk.turn().await;
+    let skipped = talk.context(&before).texts.expect("texts").skipped;
+    assert_eq!(skipped, Some(ContextSkipped::NoContact), "another organisation's book is closed");
+
+    talk.server.post("/api/v1/contacts").by(&talk.acme).json(card).send().await.expect(201);
+    let trigger = talk.mail(STRANGER, "trigger").await;
+    talk.turn().await;
+    let context = talk.context(&trigger);
+    assert_eq!(texts(&context), ["on my way"]);
+    assert_eq!(context.calls.as_ref().expect("calls").items.len(), 1);
+}
+
+#[tokio::test]
 async fn a_text_brings_its_conversation_and_the_calls_of_its_number() {
     let (talk, _) = Talk::asking(everything()).await;
     talk.mail(&talk.ana.address, "a mail of hers").await;

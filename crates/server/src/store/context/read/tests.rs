@@ -109,7 +109,7 @@ fn the_queries_go_by_their_indexes() {
     let newest = plan::of(NEWEST, params![1, 1, 1]);
     plan::assert_bounded(&newest);
     assert!(newest[0].contains("COVERING INDEX context_items_by_key"), "{newest:?}");
-    plan::assert_bounded(&plan::of(EVENTS, params!["[1]", &[0_u8; 16][..]]));
+    plan::assert_bounded(&plan::of(EVENTS, params!["[1]", &[0_u8; 16][..], 1]));
 }
 
 #[test]
