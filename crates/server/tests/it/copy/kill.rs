@@ -13,7 +13,7 @@ use crate::support::ask::Api;
 use crate::support::books::Books;
 use crate::support::dice::Dice;
 use crate::support::running::{MASTER_KEY, RunningServer, binary};
-use crate::support::time::pass;
+use crate::support::time::{now, pass};
 
 /// Events, each with a delivery and an attempt: some chunks of each table.
 const EVENTS: usize = 11_000;
@@ -125,7 +125,9 @@ async fn a_copy_that_is_killed_at_random_is_gone_on_with() {
     let dice = Dice::new("copy");
     let server = many(EVENTS).await;
     let twin = twin(server.data_dir());
+    let began = now();
     let expected = block_in_place(|| tables(&stdout(&copy(twin.path(), &whole))));
+    let takes = u64::try_from((now() - began).as_millis()).expect("not for ever").max(100);
     let mut killed = 0;
     for _ in 0..KILLS {
         let mut child = command(server.data_dir(), &books, &[])
@@ -133,7 +135,7 @@ async fn a_copy_that_is_killed_at_random_is_gone_on_with() {
             .stderr(Stdio::null())
             .spawn()
             .expect("the binary starts");
-        pass(dice.millis(50..1_500)).await;
+        pass(dice.millis(takes / 20..takes * 2 / 3)).await;
         // It may have come to its end by now, which is as good.
         drop(child.kill());
         let status: ExitStatus = block_in_place(|| child.wait().expect("a process of ours"));
