@@ -2,9 +2,10 @@
 //!
 //! Beside everything else: a registration is answered before its mail is looked at, so that nobody learns from the
 //! time it takes what the relay said, and a relay that hangs or is down holds nobody up. One mail at a time, each
-//! within [`TIMEOUT`]; what waits is rows, as many as the limits of signing up let there be. A mail that the relay
+//! within [`Times`]; what waits is rows, as many as the limits of signing up let there be. A mail that the relay
 //! did not take is tried again by [`WAITS`], then given up, which is logged and counted; one that it refused for
-//! good is given up at once. The human then asks the agent to have the code sent again.
+//! good is given up at once. The human then asks the agent to have the code sent again. Once the relay has said that
+//! it took the mail, nothing that it does or leaves undone makes it go out again.
 //!
 //! With `--dev` and no relay the code is shown in the log instead: there the operator is the human.
 //!
@@ -29,12 +30,17 @@ use crate::store::signups::mails::DueMail;
 use crate::wake::Bell;
 
 pub use self::send::{BuildError, Security, Settings};
-use self::send::{Failure, Relay};
+use self::send::{Relay, Times};
 
-/// Handing one mail over, from the name of the relay's host to its last word.
-pub const TIMEOUT: Duration = Duration::from_secs(20);
-/// For how long a claimed mail is nobody else's: longer than [`TIMEOUT`] and the settling.
-const LEASE: Duration = Duration::from_mins(1);
+/// How long the relay may take for each part of one mail.
+const TIMES: Times = Times {
+    before: Duration::from_secs(20),
+    // RFC 5321, 4.5.3.2.6, has ten minutes; a relay that looks into a mail of one page needs fewer.
+    verdict: Duration::from_mins(5),
+    goodbye: Duration::from_secs(2),
+};
+/// For how long a claimed mail is nobody else's: longer than [`TIMES`] together and the settling.
+pub const LEASE: Duration = Duration::from_mins(6);
 /// From one attempt to the next: about a quarter of an hour in all.
 pub const WAITS: [Duration; 7] = [
     Duration::from_secs(10),
@@ -71,7 +77,7 @@ impl Mailer {
         mail_domain: String,
         relay: Option<Settings>,
     ) -> Result<Self, BuildError> {
-        let relay = relay.map(|settings| Relay::new(settings, &mail_domain)).transpose()?;
+        let relay = relay.map(|settings| Relay::new(settings, &mail_domain, TIMES)).transpose()?;
         Ok(Self { store, clock, entropy, mail_domain, relay })
     }
 
@@ -124,11 +130,8 @@ impl Mailer {
     async fn hand_over(&self, relay: &Relay, mail: &DueMail) -> (MailOutcome, Option<Duration>) {
         let id = self.entropy.uuid();
         let text = message::compose(&mail.content, relay.from(), &self.mail_domain, id, self.clock.wall());
-        let sent = relay.send(&mail.content.human_email, text.as_bytes());
-        let failure = match tokio::time::timeout(TIMEOUT, sent).await {
-            Ok(Ok(())) => return (MailOutcome::Sent, None),
-            Ok(Err(failure)) => failure,
-            Err(_) => Failure::slow(),
+        let Err(failure) = relay.send(&mail.content.human_email, text.as_bytes()).await else {
+            return (MailOutcome::Sent, None);
         };
         let failures = usize::try_from(mail.attempts).unwrap_or(usize::MAX);
         let wait = WAITS.get(failures.saturating_sub(1)).copied().filter(|_| !failure.is_for_good);

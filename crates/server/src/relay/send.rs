@@ -4,12 +4,12 @@ use std::fmt;
 use std::time::Duration;
 
 use lettre::Address;
-use lettre::address::{AddressError, Envelope};
+use lettre::address::AddressError;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, TlsParameters};
+use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::ClientId;
 
-use super::TIMEOUT;
 use crate::domain::secret::Secret;
 
 /// Characters of the relay's words that go into the log.
@@ -54,8 +54,20 @@ pub enum BuildError {
     Tls(#[source] lettre::transport::smtp::Error),
 }
 
+/// How long the relay may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    /// From the name of its host until it wants the mail.
+    pub(super) before: Duration,
+    /// From the mail to the word whether it has it.
+    pub(super) verdict: Duration,
+    /// To say goodbye, which nobody needs.
+    pub(super) goodbye: Duration,
+}
+
 /// A relay, not connected.
 pub(super) struct Relay {
+    times: Times,
     settings: Settings,
     from: Address,
     hello: ClientId,
@@ -78,60 +90,106 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    pub(super) fn slow() -> Self {
-        Self { why: format!("the relay took longer than {} s", TIMEOUT.as_secs()), is_for_good: false }
+    fn slow(what: &str, most: Duration) -> Self {
+        Self {
+            why: format!("the relay took longer than {} s {what}", most.as_secs_f32()),
+            is_for_good: false,
+        }
     }
-}
 
-impl From<lettre::transport::smtp::Error> for Failure {
-    fn from(error: lettre::transport::smtp::Error) -> Self {
+    /// Of what the relay said about a mail to this address: without it.
+    fn about(error: &lettre::transport::smtp::Error, to: &str) -> Self {
         let mut why = error.to_string();
-        let mut source = std::error::Error::source(&error);
+        // It tells its source by itself.
+        let mut source = std::error::Error::source(error).and_then(std::error::Error::source);
         while let Some(cause) = source {
             why = format!("{why}: {cause}");
             source = cause.source();
         }
+        let why = without_addresses(&why, to);
         let why: String = why.chars().take(WHY_CHARS).flat_map(char::escape_debug).collect();
         Self { why, is_for_good: error.is_permanent() }
     }
 }
 
+/// A text without mail addresses, whosever (a relay may name the one that stands behind an alias), and without what
+/// is before the @ of this one.
+fn without_addresses(text: &str, to: &str) -> String {
+    let local_part = to.split('@').next().unwrap_or(to);
+    let is_of_address = |c: char| c.is_alphanumeric() || ".!#$%&'*+-/=?^_`{|}~@".contains(c);
+    let mut clean = String::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let end = rest.find(|c| !is_of_address(c)).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(end);
+        let bare = word.trim_matches(['.', '\'', '=']);
+        if word.contains('@') || bare.eq_ignore_ascii_case(local_part) {
+            clean.push('…');
+        } else {
+            clean.push_str(word);
+        }
+        let end = after.find(is_of_address).unwrap_or(after.len());
+        let (between, after) = after.split_at(end);
+        clean.push_str(between);
+        rest = after;
+    }
+    clean
+}
+
 impl Relay {
-    pub(super) fn new(settings: Settings, mail_domain: &str) -> Result<Self, BuildError> {
+    pub(super) fn new(settings: Settings, mail_domain: &str, times: Times) -> Result<Self, BuildError> {
         let from: Address = settings.from.parse().map_err(BuildError::From)?;
         let tls = match settings.security {
             Security::None => None,
             Security::Tls | Security::StartTls => Some(tls(&settings).map_err(BuildError::Tls)?),
         };
-        Ok(Self { from, hello: ClientId::Domain(mail_domain.to_owned()), tls, settings })
+        Ok(Self { times, from, hello: ClientId::Domain(mail_domain.to_owned()), tls, settings })
     }
 
     pub(super) fn from(&self) -> &str {
         self.from.as_ref()
     }
 
-    /// Hands a mail over. Once the relay has taken it, nothing that goes wrong is an error any more.
+    /// Hands a mail over, which is ASCII. Once the relay has taken it, nothing that goes wrong or is late is an error
+    /// any more.
     pub(super) async fn send(&self, to: &str, mail: &[u8]) -> Result<(), Failure> {
-        let never = |why: String| Failure { why, is_for_good: true };
-        let to: Address = to.parse().map_err(|error: AddressError| never(error.to_string()))?;
-        let envelope = Envelope::new(Some(self.from.clone()), vec![to]);
-        let envelope = envelope.map_err(|error| never(error.to_string()))?;
-        // What the relay says before it knows the mail is not about the mail.
-        let connected = self.connect().await;
-        let mut connection = connected.map_err(|failure| Failure { is_for_good: false, ..failure })?;
-        connection.send(&envelope, mail).await?;
-        if connection.quit().await.is_err() {
-            tracing::debug!("the relay took the mail and hung up");
+        let Times { before, verdict, goodbye } = self.times;
+        let address = to.parse();
+        let address: Address =
+            address.map_err(|error: AddressError| Failure { why: error.to_string(), is_for_good: true })?;
+        let ready = tokio::time::timeout(before, self.announce(to, address)).await;
+        let mut connection = ready.map_err(|_| Failure::slow("until it wanted the mail", before))??;
+        let taken = match tokio::time::timeout(verdict, connection.message(mail)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(Failure::about(&error, to)),
+            Err(_) => return Err(Failure::slow("to say whether it has the mail", verdict)),
+        };
+        let quit = tokio::time::timeout(goodbye, connection.quit()).await;
+        if !matches!(quit, Ok(Ok(_))) {
+            tracing::debug!("the relay said no goodbye");
         }
-        Ok(())
+        taken
     }
 
-    async fn connect(&self) -> Result<AsyncSmtpConnection, Failure> {
+    /// A connection to a relay that wants the mail now.
+    async fn announce(&self, to: &str, address: Address) -> Result<AsyncSmtpConnection, Failure> {
+        // What the relay says before it knows the mail is not about the mail.
+        let connected = self.connect().await;
+        let mut connection =
+            connected.map_err(|error| Failure { is_for_good: false, ..Failure::about(&error, to) })?;
+        let about = |error: lettre::transport::smtp::Error| Failure::about(&error, to);
+        connection.command(Mail::new(Some(self.from.clone()), Vec::new())).await.map_err(about)?;
+        connection.command(Rcpt::new(address, Vec::new())).await.map_err(about)?;
+        connection.command(Data).await.map_err(about)?;
+        Ok(connection)
+    }
+
+    async fn connect(&self) -> Result<AsyncSmtpConnection, lettre::transport::smtp::Error> {
         let Settings { host, port, security, login, .. } = &self.settings;
         let from_the_start = self.tls.clone().filter(|_| *security == Security::Tls);
         let server = (host.as_str(), *port);
         // All of it together is bounded; this is for one step.
-        let step: Option<Duration> = Some(TIMEOUT);
+        let step = Some(self.times.before);
         let mut connection =
             AsyncSmtpConnection::connect_tokio1(server, step, &self.hello, from_the_start, None).await?;
         if let Some(tls) = self.tls.clone().filter(|_| *security == Security::StartTls) {
@@ -154,30 +212,4 @@ fn tls(settings: &Settings) -> Result<TlsParameters, lettre::transport::smtp::Er
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn settings(from: &str) -> Settings {
-        Settings {
-            host: "127.0.0.1".into(),
-            port: 25,
-            security: Security::None,
-            login: Some(("user".into(), Secret::new("hunter2".into()))),
-            ca: None,
-            from: from.into(),
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_used_is_said_at_once_and_no_password_is_printed() {
-        assert!(matches!(Relay::new(settings("nobody"), "mail.test"), Err(BuildError::From(_))));
-        let broken = Settings {
-            security: Security::Tls,
-            ca: Some(b"-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n".to_vec()),
-            ..settings("a@mail.test")
-        };
-        assert!(matches!(Relay::new(broken, "mail.test"), Err(BuildError::Tls(_))));
-        let relay = Relay::new(settings("a@mail.test"), "mail.test").expect("a relay");
-        assert!(!format!("{relay:?}").contains("hunter2"));
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use inkhook_server::domain::metrics::MailOutcome;
 use inkhook_server::domain::secret::Secret;
-use inkhook_server::relay::{Mailer, Security, Settings, WAITS};
+use inkhook_server::relay::{LEASE, Mailer, Security, Settings, WAITS};
 use serde_json::json;
 
 use super::sink::{Answer, Sink, Taken, Tls};
@@ -152,14 +152,18 @@ async fn what_is_refused_for_good_is_given_up_at_once_and_holds_nobody_up() {
 }
 
 #[tokio::test]
-async fn a_relay_that_takes_a_mail_and_hangs_up_has_it() {
+async fn a_relay_that_takes_a_mail_has_it_whatever_becomes_of_the_goodbye() {
     let server = TestServer::new();
     let sink = Sink::start(Tls::Never).await;
     let mailer = mailer(&server, settings(&sink, Tls::Never));
-    sink.answer(&[Answer::TakesAndHangsUp]);
-    sign_up(&server, body(HUMAN)).await;
-    assert!(turn(&mailer).await && !turn(&mailer).await);
-    assert_eq!((counted(&server), sink.take().len()), ([1, 0, 0], 1));
+    for (place, answer) in [Answer::TakesAndHangsUp, Answer::TakesAndSaysNoMore].into_iter().enumerate() {
+        sink.answer(&[answer]);
+        sign_up(&server, body(HUMAN)).await;
+        assert!(turn(&mailer).await && !turn(&mailer).await);
+        assert_eq!((counted(&server), sink.take().len()), ([place as u64 + 1, 0, 0], 1), "{answer:?}");
+        server.advance(LEASE);
+        assert!(!turn(&mailer).await, "nor later");
+    }
 }
 
 #[tokio::test]
@@ -182,7 +186,7 @@ async fn a_relay_that_says_nothing_holds_no_request_up_and_its_mail_is_lost_to_n
     stuck.abort();
     let other = mailer(&server, settings(&sink, Tls::Never));
     assert!(turn(&other).await && !turn(&other).await, "the first is somebody's still");
-    server.advance(Duration::from_mins(1));
+    server.advance(LEASE);
     assert!(turn(&other).await && !turn(&other).await);
     assert_eq!(sink.take().len(), 2);
 }

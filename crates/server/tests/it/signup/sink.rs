@@ -25,6 +25,8 @@ pub(super) enum Answer {
     HangsUp,
     /// It is taken, and then the connection ends without a word to QUIT.
     TakesAndHangsUp,
+    /// It is taken, and then nothing is said any more.
+    TakesAndSaysNoMore,
     /// Nothing is said at all.
     Silent,
 }
@@ -198,6 +200,7 @@ async fn dialogue(
                     return Ok(());
                 }
             }
+            "QUIT" if answer == Some(Answer::TakesAndSaysNoMore) => std::future::pending().await,
             "QUIT" => {
                 say(lines, "221 bye").await?;
                 return Ok(());
