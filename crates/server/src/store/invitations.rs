@@ -4,8 +4,8 @@
 use uuid::Uuid;
 
 use super::error::StoreError;
-use super::seal::SignupMac;
-use super::writer::Tx;
+use super::seal::{Sealer, SignupMac};
+use super::sql::Connection;
 use super::{Store, rows};
 use crate::domain::number::OrganizationNo;
 use crate::domain::secret::Secret;
@@ -38,7 +38,7 @@ impl Store {
             let context = tx.context;
             let token = signup::invitation_token(&context.entropy);
             let new = NewInvitation { id: context.entropy.uuid(), token, created_at: context.clock.wall() };
-            let mac = mac(tx, new.token.expose());
+            let mac = mac(&context.sealer, &new.token);
             tx.run(SET, params![organization.0, new.id.as_bytes(), mac, new.created_at.0])?;
             Ok(new)
         })
@@ -52,12 +52,16 @@ impl Store {
 }
 
 /// The organisation that this token invites to, and the invitation.
-pub(super) fn find(tx: &Tx<'_>, token: &Secret) -> Result<Option<(OrganizationNo, Uuid)>, StoreError> {
-    rows::optional(tx, BY_MAC, params![mac(tx, token.expose())], |row| {
+pub(super) fn find(
+    connection: &Connection,
+    sealer: &Sealer,
+    token: &Secret,
+) -> Result<Option<(OrganizationNo, Uuid)>, StoreError> {
+    rows::optional(connection, BY_MAC, params![mac(sealer, token)], |row| {
         Ok((OrganizationNo(row.get("organization_id")?), rows::id(row, "id")?))
     })
 }
 
-fn mac(tx: &Tx<'_>, token: &str) -> [u8; 32] {
-    tx.context.sealer.signup_mac(SignupMac::Invitation, token.as_bytes())
+fn mac(sealer: &Sealer, token: &Secret) -> [u8; 32] {
+    sealer.signup_mac(SignupMac::Invitation, token.expose().as_bytes())
 }

@@ -96,14 +96,31 @@ const ADD: &str =
 impl Store {
     /// Registers an agent. Its code waits to be mailed from then on.
     pub async fn register(&self, new: NewSignup, now: TimeMs) -> Result<Register, StoreError> {
-        // Anybody may ask, as often as they like: who is over a bound costs a read, and the writer nothing.
-        let (human, block) = (human_mac(self.sealer(), &new.human_email), new.block.clone());
-        let full = self.read(move |connection| full(connection, &human, &block, now)).await?;
-        match full {
-            Some((bound, wait)) => Ok(Register::Full(bound, wait)),
-            None => self.change(move |tx| register(tx, &new)).await,
+        // Anybody may ask, as often as they like, and what is refused is not counted: it costs a read, and the
+        // writer nothing.
+        let (sealer, asked) = (self.sealer().clone(), new.clone());
+        let admitted = self.read(move |connection| admit(connection, &sealer, &asked, now)).await?;
+        match admitted {
+            Err(refused) => Ok(refused),
+            Ok(_) => self.change(move |tx| register(tx, &new)).await,
         }
     }
+}
+
+/// The invitation that it comes with, and the organisation that invites; or why it may not register.
+fn admit(
+    connection: &Connection,
+    sealer: &Sealer,
+    new: &NewSignup,
+    now: TimeMs,
+) -> Result<Result<Option<(OrganizationNo, Uuid)>, Register>, StoreError> {
+    let human = human_mac(sealer, &new.human_email);
+    if let Some((bound, wait)) = full(connection, &human, &new.block, now)? {
+        return Ok(Err(Register::Full(bound, wait)));
+    }
+    let Some(token) = &new.invitation else { return Ok(Ok(None)) };
+    let found = invitations::find(connection, sealer, token)?;
+    Ok(found.map(Some).ok_or(Register::UnknownInvitation))
 }
 
 fn human_mac(sealer: &Sealer, email: &str) -> [u8; 32] {
@@ -131,17 +148,12 @@ fn full(
 fn register(tx: &mut Tx<'_>, new: &NewSignup) -> Result<Register, StoreError> {
     let now = tx.context.clock.wall();
     locks::wait_for_task(tx, Task::SignUp)?;
-    let human = human_mac(&tx.context.sealer, &new.human_email);
-    if let Some((bound, wait)) = full(tx, &human, &new.block, now)? {
-        return Ok(Register::Full(bound, wait));
-    }
-    let invitation = match &new.invitation {
-        Some(token) => match invitations::find(tx, token)? {
-            Some(found) => Some(found),
-            None => return Ok(Register::UnknownInvitation),
-        },
-        None => None,
+    // Again: others may have come first, and an invitation may be gone.
+    let invitation = match admit(tx, &tx.context.sealer, new, now)? {
+        Ok(invitation) => invitation,
+        Err(refused) => return Ok(refused),
     };
+    let human = human_mac(&tx.context.sealer, &new.human_email);
     let (identity, key) = make(tx, new, invitation.map(|(organization, _)| organization), now)?;
     let invitation = invitation.map(|(_, id)| id);
     add(tx, new, identity.id, invitation, now)?;

@@ -1,5 +1,7 @@
 //! What registering takes, and what it answers.
 
+use inkhook_server::domain::metrics::render;
+use inkhook_server::domain::signup::PER_HUMAN;
 use serde_json::{Value, json};
 
 use super::{HUMAN, PENDING, RESEND, SIGNUP, STATUS, TOKEN, VERIFY, ask, body, sign_up, subtype, token};
@@ -188,6 +190,32 @@ async fn with_an_invitation_it_belongs_to_who_invites_from_the_start() {
     let agent = acme.identity("help").await;
     server.post(TOKEN).by_agent(&agent).send().await.refused(403);
     assert!(!server.stores(newer.as_bytes()), "the token is in no row");
+}
+
+/// Anybody may ask, and what is refused is not counted: it must not keep the writer busy.
+#[tokio::test]
+async fn what_is_refused_costs_no_transaction() {
+    let server = TestServer::new();
+    let commits = || {
+        let text = render(server.app.store.metrics(), None);
+        let mut counts = text.lines().filter_map(|line| line.strip_prefix("inkhook_commit_seconds_count "));
+        counts.next().expect("it is shown").parse::<u64>().expect("a number")
+    };
+    let mut unknown = body(HUMAN);
+    unknown["invitation_token"] = json!(format!("a2ai_{}", "x".repeat(43)));
+    let before = commits();
+    for _ in 0..10 {
+        ask(&server, unknown.clone()).await.invalid(&["body", "invitation_token"], "invalid");
+    }
+    assert_eq!(commits(), before);
+    for _ in 0..PER_HUMAN {
+        ask(&server, body(HUMAN)).await.expect(201);
+    }
+    let before = commits();
+    assert!(before > 0, "those who may are written down");
+    ask(&server, body(HUMAN)).await.refused(429);
+    ask(&server, unknown).await.refused(429);
+    assert_eq!(commits(), before);
 }
 
 #[tokio::test]
