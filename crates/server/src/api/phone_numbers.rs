@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 pub(super) use self::call_fields::CallFields;
 use self::request::{CreateBody, PatchBody};
 pub(super) use self::request::{NestedBody, refusal};
-use super::auth::AdminCaller;
+use super::auth::{AdminCaller, WebhookCaller};
 use super::body::Body;
 use super::error::{ApiError, ErrorBody};
 use super::path::PathPart;
@@ -159,7 +159,7 @@ async fn get(
     responses((status = 200, body = NumberBody)))]
 async fn patch(
     State(app): State<App>,
-    caller: Caller,
+    WebhookCaller(caller): WebhookCaller,
     PathPart(id): PathPart<PhoneNumberId>,
     Body(body): Body<PatchBody>,
 ) -> Result<Json<NumberBody>, ApiError> {

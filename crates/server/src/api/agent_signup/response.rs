@@ -49,7 +49,7 @@ impl Registered {
         Self {
             message: format!(
                 "A 6-digit code is on its way to {human_email}. Ask for it and send it to \
-                /api/v1/agent-signup/verify within 48 hours; until then this key may only look at what is its own."
+                /api/v1/agent-signup/verify within 48 hours; until then this key may do little more than look at what is its own."
             ),
             email_address: identity.mailbox.map(|mailbox| mailbox.address),
             organization_id: identity.organization_id,

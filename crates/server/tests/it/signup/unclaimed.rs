@@ -15,6 +15,11 @@ async fn until_somebody_vouches_it_may_look_at_what_is_its_own_and_no_more() {
     let agent = sign_up(&server, body(HUMAN)).await;
     let own = format!("/api/v1/identities/{}", agent.handle);
     let key = &agent.key;
+    let operator = server.operator_key().await;
+    let number = server.post("/api/v1/phone/numbers").key(&operator);
+    let number = number.header("inkhook-organization", &agent.organization);
+    let number = number.json(json!({"agent_handle": agent.handle})).send().await.expect(201).text("id");
+    let number = format!("/api/v1/phone/numbers/{number}");
     let before = server.snapshot();
     for path in ["/api/v1/webhooks/subscriptions", "/api/v1/webhooks/deliveries", "/api/v1/events"] {
         assert!(server.get(path).key(key).send().await.refused(403).contains("not claimed yet"));
@@ -26,6 +31,14 @@ async fn until_somebody_vouches_it_may_look_at_what_is_its_own_and_no_more() {
     server.post("/api/v1/signing-keys").key(key).json(json!({})).send().await.refused(403);
     server.post(&format!("{own}/signing-key")).key(key).json(json!({})).send().await.refused(403);
     server.get("/api/v1/phone/incoming-call-action").key(key).send().await.refused(403);
+    server.get(&number).key(key).send().await.expect(200);
+    for said in [
+        json!({"incoming_call_action": "auto_accept", "client_websocket_url": "wss://calls.example/in"}),
+        json!({"incoming_call_action": "webhook", "incoming_call_webhook_url": "https://calls.example/in"}),
+        json!({"forwarding_target_type": "phone_number", "forwarding_phone_number": "+14155550100"}),
+    ] {
+        server.patch(&number).key(key).json(said).send().await.refused(403);
+    }
     server
         .post("/api/v1/identities")
         .key(key)
@@ -56,6 +69,8 @@ async fn until_somebody_vouches_it_may_look_at_what_is_its_own_and_no_more() {
     assert_eq!(subtype(&server, key).await, "api_key.agent_scoped.claimed");
     server.post("/api/v1/webhooks/subscriptions").key(key).json(hook).send().await.expect(201);
     server.get("/api/v1/webhooks/deliveries").key(key).send().await.expect(200);
+    let said = json!({"incoming_call_action": "auto_reject"});
+    server.patch(&number).key(key).json(said).send().await.expect(200);
     server.patch(&own).key(key).json(json!({"agent_handle": "mine-now"})).send().await.expect(200);
     server
         .patch("/api/v1/identities/mine-now")
