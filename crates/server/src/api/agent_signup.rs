@@ -1,8 +1,8 @@
 //! `/api/v1/agent-signup`: an agent registers by itself, and a human vouches for it.
 //!
 //! Registering needs no key and gives one that can do little until somebody vouches: by the code that is mailed to
-//! the human, or by an admin key of an organisation that may see the sign-up. Off unless the operator turns it on:
-//! then every route here is 404 and says how.
+//! the human, or by an admin key of an organisation that may see the sign-up. Off unless the operator turns it on;
+//! while it is off, every route here is 404 and says how.
 //!
 //! What registering answers does not depend on which humans or names are known, and it is answered before the mail
 //! is looked at.
@@ -46,7 +46,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 
 /// That agents may sign up here. Looked at before anything else.
 #[derive(Debug, Clone, Copy)]
-struct SignupIsOn;
+pub(super) struct SignupIsOn;
 
 impl FromRequestParts<App> for SignupIsOn {
     type Rejection = ApiError;

@@ -9,6 +9,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
+use super::agent_signup::SignupIsOn;
 use super::auth::AdminCaller;
 use super::error::ApiError;
 use crate::app::App;
@@ -34,6 +35,7 @@ struct Made {
 #[utoipa::path(post, path = "/api/v1/organization/invitation-token", tag = "sign-up",
     responses((status = 201, body = Made)))]
 async fn create(
+    _: SignupIsOn,
     State(app): State<App>,
     AdminCaller(caller): AdminCaller,
 ) -> Result<(StatusCode, Json<Made>), ApiError> {
@@ -49,7 +51,11 @@ async fn create(
 /// Takes the invitation back; twice is once. Who has signed up with it stays. Needs an admin or operator key.
 #[utoipa::path(delete, path = "/api/v1/organization/invitation-token", tag = "sign-up",
     responses((status = 204)))]
-async fn delete(State(app): State<App>, AdminCaller(caller): AdminCaller) -> Result<StatusCode, ApiError> {
+async fn delete(
+    _: SignupIsOn,
+    State(app): State<App>,
+    AdminCaller(caller): AdminCaller,
+) -> Result<StatusCode, ApiError> {
     app.store.take_invitation_back(caller.organization).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -232,6 +232,8 @@ async fn where_it_is_off_every_route_says_so_and_how_it_is_turned_on() {
         server.get(PENDING).by(&acme),
         server.post(&format!("{one}/approve")).by(&acme),
         server.post(&format!("{one}/reject")).by(&acme),
+        server.post(TOKEN).by(&acme),
+        server.delete(TOKEN).by(&acme),
     ] {
         let detail = request.send().await.refused(404);
         assert!(detail.contains("signup.enabled") && detail.contains("INKHOOK_SIGNUP__ENABLED"), "{detail}");
