@@ -111,7 +111,9 @@ fn not_found() -> ApiError {
 /// Makes a key for an identity. The key is told in this answer and never again.
 #[utoipa::path(post, path = "/api/v1/api-keys", tag = "keys", request_body = CreateBody,
     responses((status = 201, body = Created),
-        (status = 403, description = "Only an admin key makes keys, and only for an identity.", body = ErrorBody)))]
+        (status = 403, description = "Only an admin key makes keys, and only for an identity.", body = ErrorBody),
+        (status = 409, description = "The agent signed up by itself, and nobody vouches for it yet.",
+            body = ErrorBody)))]
 async fn create(
     State(app): State<App>,
     AdminCaller(caller): AdminCaller,
@@ -142,6 +144,10 @@ async fn create(
             Ok((StatusCode::CREATED, Json(created)))
         }
         MintKey::IdentityNotFound => Err(ApiError::not_found("agent identity")),
+        MintKey::Unclaimed => Err(ApiError::conflict(
+            "nobody has vouched for this agent yet, and until somebody does it is deleted after a while: approve its \
+             sign-up first",
+        )),
         MintKey::Taken => Err(ApiError::conflict("another key has this text")),
     }
 }

@@ -246,6 +246,9 @@ async fn create_key(
     Ok(match store.mint_key(new).await? {
         MintKey::Minted(_, text) => Answer::Key(text.expose().to_owned()),
         MintKey::IdentityNotFound => Answer::Refused("the identity is gone".into()),
+        MintKey::Unclaimed => Answer::Refused(
+            "nobody has vouched for this agent yet: approve its sign-up first, or make the key with --unclaimed".into(),
+        ),
         MintKey::Taken => Answer::Refused("this key exists already".into()),
     })
 }

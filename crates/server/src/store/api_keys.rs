@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::error::StoreError;
 use super::sql::{Connection, Params, Row, params};
 use super::writer::Tx;
-use super::{Store, rows};
+use super::{Store, rows, signups};
 use crate::domain::api_key::{self, KeyScope};
 use crate::domain::caller::Scope;
 use crate::domain::number::OrganizationNo;
@@ -82,6 +82,8 @@ pub enum MintKey {
     Minted(Box<ApiKey>, Secret),
     /// There is no such identity in the organisation.
     IdentityNotFound,
+    /// Nobody has vouched for the identity yet: a claimed key would go with it after a while.
+    Unclaimed,
     /// Another key has the text that was chosen.
     Taken,
 }
@@ -197,6 +199,11 @@ pub(super) fn mint(tx: &mut Tx<'_>, new: &NewApiKey) -> Result<MintKey, StoreErr
     let organization = new.organization.map(|no| no.0);
     if identity.is_some() && rows::scalar::<i64>(tx, IDENTITY, params![identity, organization])?.is_none() {
         return Ok(MintKey::IdentityNotFound);
+    }
+    if let Some(identity) = new.identity.filter(|_| new.claimed)
+        && signups::is_unclaimed(tx, identity)?
+    {
+        return Ok(MintKey::Unclaimed);
     }
     let entropy = &tx.context.entropy;
     let id = ApiKeyId::from(entropy.uuid());

@@ -111,6 +111,22 @@ async fn an_approval_works_when_the_code_is_dead() {
 }
 
 #[tokio::test]
+async fn nobody_makes_a_key_for_an_agent_before_somebody_vouches() {
+    let server = TestServer::new();
+    let (acme, _, agents) = world(&server).await;
+    let id = identity_of(&server, &agents[1]).await;
+    let key = json!({"label": "daily use", "scoped_identity_id": id});
+    let make = async || server.post("/api/v1/api-keys").by(&acme).json(key.clone()).send().await;
+    let before = server.snapshot();
+    assert!(make().await.refused(409).contains("approve"));
+    assert_eq!(server.snapshot(), before, "nothing changed");
+    decide(&server, &acme, &id, "approve").await.expect(200);
+    let made = make().await.expect(201).text("api_key");
+    server.advance(Duration::from_hours(48));
+    server.get("/api/v1/webhooks/subscriptions").key(&made).send().await.expect(200);
+}
+
+#[tokio::test]
 async fn rejecting_deletes_the_agent_and_its_names_are_free() {
     let server = TestServer::new();
     let (acme, globex, agents) = world(&server).await;
