@@ -9,7 +9,7 @@ use super::error::StoreError;
 use super::phone_numbers::{self, ChangeNumber, NumberChange};
 use super::sql::{Connection, Row, params};
 use super::writer::Tx;
-use super::{Store, rows, signing_keys};
+use super::{Store, rows, signing_keys, subscriptions};
 use crate::domain::call::RuleChange;
 use crate::domain::caller::Scope;
 use crate::domain::identity::{CallAction, DefaultAction, IncomingCall, Settings};
@@ -104,6 +104,8 @@ fn set(
     change: &RuleChange,
     settings: &Settings,
 ) -> Result<SetRule, StoreError> {
+    // Held before it is looked for: another node may have it move just now.
+    subscriptions::lock_identity(tx, identity)?;
     if !is_there(tx, scope, identity)? {
         return Ok(SetRule::IdentityNotFound);
     }

@@ -255,6 +255,7 @@ pub(super) fn delete(
 ) -> Result<(), StoreError> {
     let now = tx.context.clock.wall();
     let id = identity.id.as_uuid();
+    subscriptions::lock_identity(tx, identity.id)?;
     subscriptions::delete_of_identity(tx, organization, identity.id)?;
     api_keys::revoke_of_identity(tx, id, now)?;
     let mut given_up = vec![(NameKind::Handle, &identity.handle)];
@@ -275,6 +276,16 @@ pub(super) fn delete(
     Ok(())
 }
 
+/// One identity of a scope, which nobody moves or deletes until the end of the transaction.
+pub(super) fn hold(tx: &Tx<'_>, scope: Scope, handle: &str) -> Result<Option<Identity>, StoreError> {
+    let Some(found) = by_handle(tx, scope, handle)? else { return Ok(None) };
+    if !tx.is_shared() {
+        return Ok(Some(found));
+    }
+    subscriptions::lock_identity(tx, found.id)?;
+    by_handle(tx, scope, handle)
+}
+
 /// Moves an identity with its mailbox and number to another organisation. What the one that it leaves had set up
 /// for it ends: subscriptions, and its signing key. Events that came stay where they came to. Its keys are the caller's to move.
 pub(super) fn hand_over(
@@ -283,6 +294,8 @@ pub(super) fn hand_over(
     from: OrganizationNo,
     to: OrganizationNo,
 ) -> Result<(), StoreError> {
+    // Before anything is read of it: another node may be giving it a subscription.
+    subscriptions::lock_identity(tx, identity)?;
     subscriptions::delete_of_identity(tx, from, identity)?;
     let (id, now) = (identity.as_uuid(), tx.context.clock.wall());
     for sql in HAND_OVER {

@@ -103,7 +103,7 @@ impl Store {
         new: NewPhoneNumber,
     ) -> Result<AddNumber, StoreError> {
         self.change(move |tx| {
-            let Some(identity) = super::identities::by_handle(tx, scope, &handle)? else {
+            let Some(identity) = super::identities::hold(tx, scope, &handle)? else {
                 return Ok(AddNumber::IdentityNotFound);
             };
             let row = identity.id.as_uuid();
@@ -156,7 +156,7 @@ impl Store {
         change: NumberChange,
     ) -> Result<ChangeNumber, StoreError> {
         self.change(move |tx| {
-            let Some(found) = by_id(tx, scope, id)? else { return Ok(ChangeNumber::NotFound) };
+            let Some(found) = hold(tx, scope, id)? else { return Ok(ChangeNumber::NotFound) };
             self::change(tx, scope, found, &change)
         })
         .await
@@ -320,6 +320,16 @@ pub(super) fn of_identity(
     let identity = identity.as_uuid();
     let params = params![own.organization.0, identity.as_bytes()];
     Ok(rows::all(connection, &format!("SELECT {COLUMNS}"), params, read)?.pop())
+}
+
+/// One number of a scope, which does not move with its identity until the end of the transaction.
+fn hold(tx: &Tx<'_>, scope: Scope, id: PhoneNumberId) -> Result<Option<PhoneNumber>, StoreError> {
+    let Some(found) = by_id(tx, scope, id)? else { return Ok(None) };
+    if !tx.is_shared() {
+        return Ok(Some(found));
+    }
+    subscriptions::lock_identity(tx, found.identity_id)?;
+    by_id(tx, scope, id)
 }
 
 fn by_id(

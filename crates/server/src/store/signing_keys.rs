@@ -110,7 +110,7 @@ impl Store {
         activate_after: Duration,
     ) -> Result<Option<NewSigningKey>, StoreError> {
         self.change(move |tx| {
-            let Some(identity) = identities::by_handle(tx, scope, &handle)? else { return Ok(None) };
+            let Some(identity) = identities::hold(tx, scope, &handle)? else { return Ok(None) };
             let whose = Whose::Identity(scope.organization, identity.id.as_uuid());
             whose.rotate(tx, activate_after).map(Some)
         })

@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 pub use change::PatchSubscription;
 pub use create::CreateSubscription;
+pub(super) use create::lock_identity;
 pub(super) use remove::{delete_of_identity, delete_of_owner};
 
 use super::error::StoreError;

@@ -8,6 +8,7 @@ mod limits;
 mod mailing;
 mod nodes;
 mod pending;
+mod races;
 mod registering;
 mod sink;
 mod unclaimed;

@@ -62,6 +62,10 @@ fn create(tx: &mut Tx<'_>, scope: Scope, new: &NewSubscription) -> Result<Create
     };
     let identity = facts.identity_id;
     lock_identity(tx, identity)?;
+    // While the lock was waited for the identity may have gone, or moved to another organisation.
+    if tx.is_shared() && facts::find(tx, scope, new.owner)?.is_none() {
+        return Ok(CreateSubscription::OwnerNotFound);
+    }
     // Before the limit: who repeats a create at the limit is told that it is there already.
     if collides(tx, identity.as_uuid(), &new.url, &new.event_types, SubscriptionNo(0))? {
         return Ok(CreateSubscription::Duplicate);
@@ -79,8 +83,8 @@ fn create(tx: &mut Tx<'_>, scope: Scope, new: &NewSubscription) -> Result<Create
     Ok(CreateSubscription::Created { subscription, signing_key })
 }
 
-/// Two creates or changes of one identity's subscriptions see each other.
-pub(super) fn lock_identity(tx: &Tx<'_>, identity: IdentityId) -> Result<(), StoreError> {
+/// Two creates or changes of one identity's subscriptions see each other, and so does who moves or deletes it.
+pub(in crate::store) fn lock_identity(tx: &Tx<'_>, identity: IdentityId) -> Result<(), StoreError> {
     if tx.is_shared() {
         rows::scalar::<i64>(tx, LOCK_IDENTITY, params![identity.as_uuid().into_bytes()])?;
     }

@@ -51,6 +51,7 @@ const MATCHES: &str = concat!(
     LEFT JOIN LATERAL (
         SELECT s.no, s.ordering, s.ordering_since_seq FROM subscriptions s
         WHERE s.identity_id = o.identity_id AND s.status = 'active' AND s.owner_id IN (o.identity_id, w.owner)
+            AND +s.organization_id = w.organization
             AND EXISTS (SELECT 1 FROM subscription_types t WHERE t.subscription = s.no AND t.event_type = w.type)
         ) s ON true
     ORDER BY w.n, s.no"

@@ -34,7 +34,7 @@ fn new(human: &str) -> NewSignup {
     }
 }
 
-async fn register(node: &StoreBench, human: &str) -> Option<Registered> {
+pub(super) async fn register(node: &StoreBench, human: &str) -> Option<Registered> {
     match node.store().register(new(human), node.clock.wall()).await.expect("stored") {
         Register::Registered(registered) => Some(*registered),
         Register::Full(..) => None,
@@ -42,7 +42,7 @@ async fn register(node: &StoreBench, human: &str) -> Option<Registered> {
     }
 }
 
-async fn take_code(node: &StoreBench) -> Option<String> {
+pub(super) async fn take_code(node: &StoreBench) -> Option<String> {
     let mail =
         node.store().claim_signup_mail(node.clock.wall(), Duration::from_mins(1)).await.expect("it reads")?;
     node.store().settle_signup_mail(&mail, None).await.expect("stored");
@@ -50,7 +50,7 @@ async fn take_code(node: &StoreBench) -> Option<String> {
 }
 
 /// Two nodes; nothing where the tests have no database server.
-fn nodes() -> Option<(StoreBench, StoreBench)> {
+pub(super) fn nodes() -> Option<(StoreBench, StoreBench)> {
     let one = StoreBench::new();
     if one.books.server().is_none() {
         println!("skipped: two nodes need a database server; INKHOOK_TEST_STORE=postgres has one");

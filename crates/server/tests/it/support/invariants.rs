@@ -19,7 +19,12 @@ const REST: [(&str, &str); 6] = [
 ];
 
 /// Rows that must not exist, each as a query that finds them and a sentence that says what is wrong.
-const BROKEN: [(&str, &str); 20] = [
+const BROKEN: [(&str, &str); 21] = [
+    (
+        "a subscription belongs to nobody, or to another organisation than its identity",
+        "SELECT s.no FROM subscriptions s LEFT JOIN identities i ON i.id = s.identity_id
+         WHERE s.status = 'active' AND (i.id IS NULL OR i.organization_id <> s.organization_id)",
+    ),
     (
         "a queue head is later than a delivery that nothing holds back, or missing",
         "SELECT q.no FROM queue q JOIN subscriptions s ON s.no = q.subscription AND s.status = 'active'
