@@ -27,7 +27,7 @@ use crate::domain::secret::Secret;
 use crate::domain::signup::{self, Standing};
 use crate::domain::time::TimeMs;
 
-pub use self::claim::{Approve, Resend, Verify};
+pub use self::claim::{Approve, Reject, Resend, Verify};
 pub use self::register::{Bound, NewSignup, Register, Registered};
 
 /// Bytes of what a code is made of.
@@ -67,13 +67,26 @@ pub struct Signup {
     code_nonce: [u8; NONCE_BYTES],
 }
 
+impl Signup {
+    /// Whether it came with this organisation's invitation.
+    #[must_use]
+    pub fn is_invited_by(&self, organization: OrganizationNo) -> bool {
+        self.invitation.is_some() && self.organization == organization
+    }
+
+    /// Whether this organisation, if it may see it, decides about it: where there is an invitation, nobody else does.
+    fn is_for(&self, organization: OrganizationNo) -> bool {
+        self.invitation.is_none() || self.organization == organization
+    }
+}
+
 const COLUMNS: &str = "s.identity_id, i.organization_id AS organization_no, o.id AS organization_id, i.handle,
     i.display_name, m.address, s.human_email, s.note, s.harness, s.invitation_id, s.is_provisional, s.code_nonce,
     s.guesses, s.guesses_of_code, s.resends, s.code_made_ms, s.mail_attempts, s.created_ms, s.expires_ms, s.claimed_ms
     FROM signups s JOIN identities i ON i.id = s.identity_id JOIN organizations o ON o.no = i.organization_id
     LEFT JOIN mailboxes m ON m.identity_id = i.id";
 const OF_IDENTITY: &str = "WHERE s.identity_id = $1";
-/// What an organisation may see and decide: who came with its invitation, and who names one of its members.
+/// What an organisation may see: who came with its invitation, and who names one of its members.
 const VISIBLE: &str = "WHERE s.claimed_ms IS NULL AND s.expires_ms > $2
     AND ((s.invitation_id IS NOT NULL AND i.organization_id = $1)
         OR EXISTS (SELECT 1 FROM members v WHERE v.organization_id = $1 AND v.email = s.human_email))";

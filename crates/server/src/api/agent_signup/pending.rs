@@ -16,8 +16,9 @@ use crate::api::body::Body;
 use crate::api::error::{ApiError, ErrorBody};
 use crate::api::path::PathPart;
 use crate::app::App;
+use crate::domain::number::OrganizationNo;
 use crate::domain::time::TimeMs;
-use crate::store::signups::{Approve, Signup};
+use crate::store::signups::{Approve, Reject, Signup};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(approve)).routes(routes!(reject))
@@ -51,9 +52,10 @@ struct PendingAgent {
     expires_at: TimeMs,
 }
 
-impl From<Signup> for PendingAgent {
-    fn from(signup: Signup) -> Self {
+impl PendingAgent {
+    fn seen_by(organization: OrganizationNo, signup: Signup) -> Self {
         Self {
+            is_invited: signup.is_invited_by(organization),
             identity_id: signup.identity,
             agent_handle: signup.handle,
             display_name: signup.display_name,
@@ -61,7 +63,6 @@ impl From<Signup> for PendingAgent {
             human_email: signup.human_email,
             note_to_human: signup.note,
             harness: signup.harness,
-            is_invited: signup.invitation.is_some(),
             created_at: signup.created_at,
             expires_at: signup.standing.expires_at,
         }
@@ -77,7 +78,8 @@ async fn list(
     AdminCaller(caller): AdminCaller,
 ) -> Result<Json<Pending>, ApiError> {
     let pending = app.store.pending_signups(caller.organization, app.clock.wall()).await?;
-    Ok(Json(Pending { agents: pending.into_iter().map(PendingAgent::from).collect() }))
+    let agents = pending.into_iter().map(|signup| PendingAgent::seen_by(caller.organization, signup));
+    Ok(Json(Pending { agents: agents.collect() }))
 }
 
 /// An approval.
@@ -89,12 +91,19 @@ struct ApproveBody {
     organization_id: Option<OrganizationId>,
 }
 
+fn invited_elsewhere() -> ApiError {
+    ApiError::conflict(
+        "this agent came with the invitation of another organisation: only that one may approve or reject it",
+    )
+}
+
 /// Vouches for an agent that waits: it belongs to the key's organisation, and its key may do everything that an
 /// agent's key may, at once. Needs an admin key.
 #[utoipa::path(post, path = "/api/v1/agent-signup/{identity_id}/approve", tag = "sign-up",
     params(("identity_id" = uuid::Uuid, Path)), request_body = ApproveBody,
     responses((status = 200, body = Vouched),
-        (status = 403, description = "Not an admin key, or another organisation is named.", body = ErrorBody)))]
+        (status = 403, description = "Not an admin key, or another organisation is named.", body = ErrorBody),
+        (status = 409, description = "Another organisation has invited it, and decides.", body = ErrorBody)))]
 async fn approve(
     _: SignupIsOn,
     State(app): State<App>,
@@ -110,6 +119,7 @@ async fn approve(
             app.bells.tidy.ring();
             Ok(Json(Vouched::claimed(&signup)))
         }
+        Approve::InvitedElsewhere => Err(invited_elsewhere()),
         Approve::NotFound => Err(not_found()),
     }
 }
@@ -125,16 +135,21 @@ struct Rejected {
 
 /// Deletes an agent that waits, with its mailbox, its key and its names. Needs an admin key.
 #[utoipa::path(post, path = "/api/v1/agent-signup/{identity_id}/reject", tag = "sign-up",
-    params(("identity_id" = uuid::Uuid, Path)), responses((status = 200, body = Rejected)))]
+    params(("identity_id" = uuid::Uuid, Path)),
+    responses((status = 200, body = Rejected),
+        (status = 409, description = "Another organisation has invited it, and decides.", body = ErrorBody)))]
 async fn reject(
     _: SignupIsOn,
     State(app): State<App>,
     AdminCaller(caller): AdminCaller,
     PathPart(identity): PathPart<IdentityId>,
 ) -> Result<Json<Rejected>, ApiError> {
-    if !app.store.reject_signup(caller.organization, identity).await? {
-        return Err(not_found());
+    match app.store.reject_signup(caller.organization, identity).await? {
+        Reject::Deleted => {
+            app.bells.tidy.ring();
+            Ok(Json(Rejected { identity_id: identity, message: "Rejected: the agent is deleted." }))
+        }
+        Reject::InvitedElsewhere => Err(invited_elsewhere()),
+        Reject::NotFound => Err(not_found()),
     }
-    app.bells.tidy.ring();
-    Ok(Json(Rejected { identity_id: identity, message: "Rejected: the agent is deleted." }))
 }

@@ -48,6 +48,19 @@ pub enum Resend {
 pub enum Approve {
     /// The organisation vouches for it, and it belongs there.
     Claimed(Box<Signup>),
+    /// It came with the invitation of another organisation, which decides.
+    InvitedElsewhere,
+    /// Not there for this organisation.
+    NotFound,
+}
+
+/// What became of a rejection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reject {
+    /// It is deleted.
+    Deleted,
+    /// It came with the invitation of another organisation, which decides.
+    InvitedElsewhere,
     /// Not there for this organisation.
     NotFound,
 }
@@ -81,22 +94,28 @@ impl Store {
     ) -> Result<Approve, StoreError> {
         self.change(move |tx| {
             let Some(signup) = visible(tx, organization, identity)? else { return Ok(Approve::NotFound) };
+            if !signup.is_for(organization) {
+                return Ok(Approve::InvitedElsewhere);
+            }
             claim(tx, &signup, organization)?;
             Ok(Approve::Claimed(Box::new(find(tx, identity)?)))
         })
         .await
     }
 
-    /// Deletes a sign-up that the organisation may see; false when it is not there for it.
+    /// Deletes a sign-up that the organisation may see.
     pub async fn reject_signup(
         &self,
         organization: OrganizationNo,
         identity: IdentityId,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Reject, StoreError> {
         self.change(move |tx| {
-            let Some(signup) = visible(tx, organization, identity)? else { return Ok(false) };
+            let Some(signup) = visible(tx, organization, identity)? else { return Ok(Reject::NotFound) };
+            if !signup.is_for(organization) {
+                return Ok(Reject::InvitedElsewhere);
+            }
             remove(tx, &signup)?;
-            Ok(true)
+            Ok(Reject::Deleted)
         })
         .await
     }

@@ -110,6 +110,35 @@ async fn an_approval_works_when_the_code_is_dead() {
     decide(&server, &acme, &id, "approve").await.expect(200);
 }
 
+/// Who names a member of acme, and came with the invitation of globex.
+#[tokio::test]
+async fn who_was_invited_is_seen_by_the_humans_organisation_and_decided_about_by_who_invited() {
+    let server = TestServer::new();
+    let (acme, globex) = (server.organization("acme").await, server.organization("globex").await);
+    member(&server, &acme, HUMAN).await;
+    let mut asked = body(HUMAN);
+    asked["invitation_token"] = json!(token(&server, &globex).await);
+    for what in ["approve", "reject"] {
+        let agent = sign_up(&server, asked.clone()).await;
+        let id = identity_of(&server, &agent).await;
+        for (organization, is_invited) in [(&acme, false), (&globex, true)] {
+            let shown = server.get(PENDING).by(organization).send().await.expect(200);
+            assert_eq!(shown.json["agents"][0]["identity_id"], id);
+            assert_eq!(shown.json["agents"][0]["is_invited"], is_invited, "by who asks");
+        }
+        let before = server.snapshot();
+        for what in ["approve", "reject"] {
+            assert!(decide(&server, &acme, &id, what).await.refused(409).contains("another organisation"));
+        }
+        assert_eq!(server.snapshot(), before, "nothing changed");
+        let decided = decide(&server, &globex, &id, what).await.expect(200);
+        if what == "approve" {
+            assert_eq!(decided.text("organization_id"), globex.id.to_string());
+        }
+        decide(&server, &acme, &id, what).await.refused(404);
+    }
+}
+
 #[tokio::test]
 async fn nobody_makes_a_key_for_an_agent_before_somebody_vouches() {
     let server = TestServer::new();
