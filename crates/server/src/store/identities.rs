@@ -149,7 +149,9 @@ impl Store {
     pub async fn delete_identity(&self, scope: Scope, handle: String) -> Result<bool, StoreError> {
         self.change(move |tx| {
             let Some(found) = by_handle(tx, scope, &handle)? else { return Ok(false) };
-            delete(tx, scope.organization, &found)?;
+            if !signups::reject(tx, found.id)? {
+                delete(tx, scope.organization, &found)?;
+            }
             Ok(true)
         })
         .await

@@ -27,6 +27,7 @@ use crate::domain::secret::Secret;
 use crate::domain::signup::{self, Standing};
 use crate::domain::time::TimeMs;
 
+pub(super) use self::claim::reject;
 pub use self::claim::{Approve, Reject, Resend, Verify};
 pub use self::register::{Bound, NewSignup, Register, Registered};
 

@@ -72,7 +72,13 @@ const NEW_CODE: &str = "UPDATE signups SET code_nonce = $2, code_made_ms = $3, g
     resends = resends + 1, mail_due_ms = $3, mail_attempts = 0 WHERE identity_id = $1";
 const CLAIM: &str = "UPDATE signups SET claimed_ms = $2, note = '', mail_due_ms = NULL, is_provisional = 0
     WHERE identity_id = $1";
-const ANY_IDENTITY: &str = "SELECT 1 FROM identities WHERE organization_id = $1 LIMIT 1";
+/// What somebody has put into an organisation; keys that are refused are nothing.
+const ANYTHING: &str = "SELECT 1 FROM identities WHERE organization_id = $1
+    UNION ALL SELECT 1 FROM api_keys WHERE organization_id = $1 AND revoked_ms IS NULL
+    UNION ALL SELECT 1 FROM contacts WHERE organization_id = $1
+    UNION ALL SELECT 1 FROM members WHERE organization_id = $1
+    UNION ALL SELECT 1 FROM invitations WHERE organization_id = $1
+    UNION ALL SELECT 1 FROM allowed_numbers WHERE organization_id = $1 LIMIT 1";
 
 impl Store {
     /// Looks at a code. The right one makes the agent somebody's: of the organisation that invited it, or that its
@@ -185,10 +191,21 @@ pub(super) fn remove(tx: &mut Tx<'_>, signup: &Signup) -> Result<(), StoreError>
     leave_organization(tx, signup)
 }
 
-/// An organisation that was made for one agent goes when it is gone, unless the operator put something else there.
+/// Deletes an agent that waits for somebody to vouch; false: it does not, and is there still.
+pub(in crate::store) fn reject(tx: &mut Tx<'_>, identity: IdentityId) -> Result<bool, StoreError> {
+    match held(tx, identity)?.filter(|signup| signup.claimed_at.is_none()) {
+        Some(signup) => remove(tx, &signup).map(|()| true),
+        None => Ok(false),
+    }
+}
+
+/// An organisation that was made for one agent goes when it is gone, unless somebody put something else there.
 fn leave_organization(tx: &mut Tx<'_>, signup: &Signup) -> Result<(), StoreError> {
-    let is_used = rows::scalar::<i64>(tx, ANY_IDENTITY, params![signup.organization.0])?.is_some();
-    if signup.is_provisional && !is_used {
+    if !signup.is_provisional {
+        return Ok(());
+    }
+    let is_used = rows::scalar::<i64>(tx, ANYTHING, params![signup.organization.0])?.is_some();
+    if !is_used {
         organizations::remove(tx, signup.organization)?;
     }
     Ok(())

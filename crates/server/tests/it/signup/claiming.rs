@@ -1,9 +1,13 @@
 //! Whose an agent is once somebody vouches for it.
 
+use std::time::Duration;
+
+use inkhook_server::domain::api_key::KeyScope;
+use inkhook_server::store::api_keys::NewApiKey;
 use serde_json::json;
 
-use super::{HUMAN, body, identity_of, member, sign_up, subtype, take_code, token, verify};
-use crate::support::{Receiver, TestServer};
+use super::{Agent, HUMAN, body, identity_of, member, sign_up, take_code, token, verify};
+use crate::support::{Receiver, Request, TestServer};
 
 #[tokio::test]
 async fn a_humans_first_agent_stays_and_the_next_ones_join_it() {
@@ -36,7 +40,7 @@ async fn a_members_agent_moves_to_the_organisation_with_all_that_is_its_own() {
     let acme = server.organization("acme").await;
     let globex = server.organization("globex").await;
     member(&server, &acme, HUMAN).await;
-    server.advance(std::time::Duration::from_secs(1));
+    server.advance(Duration::from_secs(1));
     member(&server, &globex, HUMAN).await;
     let agent = sign_up(&server, body(HUMAN)).await;
     let mailbox = server.get("/api/v1/mail/mailboxes").key(&agent.key).send().await.expect(200);
@@ -45,9 +49,8 @@ async fn a_members_agent_moves_to_the_organisation_with_all_that_is_its_own() {
     let receiver = Receiver::start().await;
     let hook = json!({"mailbox_id": mailbox.json[0]["id"], "url": receiver.url("/in"),
         "event_types": ["message.received"]});
-    let as_operator = |request: crate::support::Request| {
-        request.key(&operator).header("inkhook-organization", &agent.organization)
-    };
+    let as_operator =
+        |request: Request| request.key(&operator).header("inkhook-organization", &agent.organization);
     as_operator(server.post("/api/v1/webhooks/subscriptions")).json(hook.clone()).send().await.expect(201);
     let number = json!({"agent_handle": agent.handle});
     let number = as_operator(server.post("/api/v1/phone/numbers")).json(number).send().await.expect(201);
@@ -98,25 +101,58 @@ async fn who_was_invited_stays_with_who_invited() {
     );
 }
 
+/// What somebody may put into the organisation of an agent that waits.
+const MORE: [&str; 6] = ["identity", "key", "contact", "member", "invitation", "number"];
+
+async fn put(server: &TestServer, operator: &str, agent: &Agent, what: &str) {
+    let store = &server.app.store;
+    let id = agent.organization.parse().expect("an id");
+    let no = store.organization(id).await.expect("it reads").expect("it is there").no;
+    let ask = async |path: &str, body: serde_json::Value| {
+        let request = server.post(path).key(operator).header("inkhook-organization", &agent.organization);
+        request.json(body).send().await.expect(201);
+    };
+    match what {
+        "identity" => ask("/api/v1/identities", json!({"agent_handle": "more"})).await,
+        "key" => {
+            let key = TestServer::new_key(KeyScope::Admin);
+            server.mint(NewApiKey { organization: Some(no), ..key }).await;
+        }
+        "contact" => ask("/api/v1/contacts", json!({"given_name": "Lee"})).await,
+        "member" => assert!(store.add_member(no, "lee@client.test".into()).await.expect("stored")),
+        "invitation" => drop(store.invite(no).await.expect("stored")),
+        _ => store.allow_number(no, "+12025550000".into()).await.expect("stored"),
+    }
+}
+
 #[tokio::test]
-async fn an_organisation_in_which_the_operator_put_more_stays() {
-    let server = TestServer::new();
-    let acme = server.organization("acme").await;
-    member(&server, &acme, HUMAN).await;
-    let agent = sign_up(&server, body(HUMAN)).await;
-    let operator = server.operator_key().await;
-    let more = json!({"agent_handle": "more"});
-    let request = server.post("/api/v1/identities").key(&operator);
-    request.header("inkhook-organization", &agent.organization).json(more).send().await.expect(201);
-    let id = identity_of(&server, &agent).await;
-    server
-        .post(&format!("/api/v1/agent-signup/{id}/approve"))
-        .by(&acme)
-        .json(json!({}))
-        .send()
-        .await
-        .expect(200);
-    assert_eq!(subtype(&server, &agent.key).await, "api_key.agent_scoped.claimed");
-    let request = server.get("/api/v1/identities/more").key(&operator);
-    request.header("inkhook-organization", &agent.organization).send().await.expect(200);
+async fn an_organisation_in_which_somebody_put_more_stays_and_any_other_goes() {
+    for what in MORE.into_iter().chain(["nothing"]) {
+        for how in ["approve", "reject", "delete"] {
+            let server = TestServer::new();
+            let acme = server.organization("acme").await;
+            member(&server, &acme, HUMAN).await;
+            let operator = server.operator_key().await;
+            let agent = sign_up(&server, body(HUMAN)).await;
+            if what != "nothing" {
+                put(&server, &operator, &agent, what).await;
+            }
+            let as_operator =
+                |request: Request| request.key(&operator).header("inkhook-organization", &agent.organization);
+            if how == "delete" {
+                let path = format!("/api/v1/identities/{}", agent.handle);
+                as_operator(server.delete(&path)).send().await.expect(204);
+            } else {
+                let id = identity_of(&server, &agent).await;
+                server.post(&format!("/api/v1/agent-signup/{id}/{how}")).by(&acme).send().await.expect(200);
+            }
+            let left = as_operator(server.get("/api/v1/identities")).send().await;
+            assert_eq!(
+                left.status,
+                if what == "nothing" { 404 } else { 200 },
+                "{what}, {how}: {}",
+                left.json
+            );
+        }
+    }
 }
