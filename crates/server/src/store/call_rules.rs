@@ -150,9 +150,15 @@ pub(super) fn take(
 ) -> Result<Option<(IncomingCall, Settings)>, StoreError> {
     let found = find(tx, identity)?;
     if found.is_some() {
-        tx.run(REMOVE, params![identity.as_uuid().as_bytes()])?;
+        forget(tx, identity)?;
     }
     Ok(found)
+}
+
+/// Removes the record of an identity that has no number.
+pub(super) fn forget(tx: &Tx<'_>, identity: IdentityId) -> Result<(), StoreError> {
+    tx.run(REMOVE, params![identity.as_uuid().as_bytes()])?;
+    Ok(())
 }
 
 fn is_there(connection: &Connection, scope: Scope, identity: IdentityId) -> Result<bool, StoreError> {

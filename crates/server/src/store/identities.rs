@@ -9,7 +9,9 @@ use super::names::{self, NameKind};
 use super::phone_numbers::{self, AddNumber, NewPhoneNumber};
 use super::sql::{Connection, Row, params};
 use super::writer::Tx;
-use super::{Store, api_keys, conversations, mailboxes, rows, signing_keys, signups, subscriptions};
+use super::{
+    Store, api_keys, call_rules, conversations, mailboxes, rows, signing_keys, signups, subscriptions,
+};
 use crate::domain::caller::Scope;
 use crate::domain::identity::{FilterMode, Identity, IdentityStatus, Settings};
 use crate::domain::number::OrganizationNo;
@@ -107,12 +109,15 @@ const MAIL_FILTER: &str =
 const PHONE_FILTER: &str =
     "UPDATE phone_numbers SET filter_mode = $2, updated_ms = $3 WHERE identity_id = $1 AND filter_mode <> $2";
 const REMOVE: &str = "DELETE FROM identities WHERE id = $1";
+// The number's calls are as those of a new number.
 const HAND_OVER: [&str; 3] = [
     // Its keys are sealed for the organisation that it leaves.
     "UPDATE identities SET organization_id = $2, signing_key = NULL, signing_key_created_ms = NULL, next_key = NULL,
     next_key_created_ms = NULL, next_key_from_ms = NULL, updated_ms = $3 WHERE id = $1",
     "UPDATE mailboxes SET organization_id = $2, updated_ms = $3 WHERE identity_id = $1",
-    "UPDATE phone_numbers SET organization_id = $2, updated_ms = $3 WHERE identity_id = $1",
+    "UPDATE phone_numbers SET organization_id = $2, incoming_call_action = 'auto_reject', client_websocket_url = NULL,
+    incoming_call_webhook_url = NULL, incoming_call_fallback_url = NULL, incoming_call_default_action = 'reject',
+    incoming_call_timeout_ms = NULL, settings = '{}', updated_ms = $3 WHERE identity_id = $1",
 ];
 
 impl Store {
@@ -289,7 +294,8 @@ pub(super) fn hold(tx: &Tx<'_>, scope: Scope, handle: &str) -> Result<Option<Ide
 }
 
 /// Moves an identity with its mailbox and number to another organisation. What the one that it leaves had set up
-/// for it ends: subscriptions, and its signing key. Events that came stay where they came to. Its keys are the caller's to move.
+/// for it ends: subscriptions, its signing key, and who is asked about its calls. Events that came stay where they
+/// came to. Its keys are the caller's to move.
 pub(super) fn hand_over(
     tx: &mut Tx<'_>,
     identity: IdentityId,
@@ -299,6 +305,7 @@ pub(super) fn hand_over(
     // Before anything is read of it: another node may be giving it a subscription.
     subscriptions::lock_identity(tx, identity)?;
     subscriptions::delete_of_identity(tx, from, identity)?;
+    call_rules::forget(tx, identity)?;
     let (id, now) = (identity.as_uuid(), tx.context.clock.wall());
     for sql in HAND_OVER {
         tx.run(sql, params![id.as_bytes(), to.0, now.0])?;

@@ -156,3 +156,100 @@ async fn an_organisation_in_which_somebody_put_more_stays_and_any_other_goes() {
         }
     }
 }
+
+/// Whoever was asked about its calls before is of the organisation that it has left.
+#[tokio::test]
+async fn who_was_asked_about_its_calls_is_not_asked_once_it_has_moved() {
+    let server = TestServer::new();
+    let acme = server.organization("acme").await;
+    member(&server, &acme, HUMAN).await;
+    let operator = server.operator_key().await;
+    for has_number in [true, false] {
+        let agent = sign_up(&server, body(HUMAN)).await;
+        let as_operator =
+            |request: Request| request.key(&operator).header("inkhook-organization", &agent.organization);
+        if has_number {
+            let wanted = json!({"agent_handle": agent.handle});
+            as_operator(server.post("/api/v1/phone/numbers")).json(wanted).send().await.expect(201);
+        }
+        let id = identity_of(&server, &agent).await;
+        let rule = json!({"agent_identity_id": id, "incoming_call_action": "webhook",
+            "incoming_call_webhook_url": "https://127.0.0.1/old", "incoming_call_fallback_url": "https://127.0.0.1/old",
+            "client_websocket_url": "wss://127.0.0.1/old", "incoming_call_default_action": "answer",
+            "incoming_call_timeout_ms": 2000});
+        as_operator(server.put("/api/v1/phone/incoming-call-action")).json(rule).send().await.expect(200);
+        let code = take_code(&server).await;
+        verify(&server, &agent.key, &code).await.expect(200);
+        let path = format!("/api/v1/identities/{}", agent.handle);
+        let shown = server.get(&path).key(&agent.key).send().await.expect(200);
+        assert_eq!(shown.json["phone_number"].is_object(), has_number);
+        if has_number {
+            let number = &shown.json["phone_number"];
+            let number = format!("/api/v1/phone/numbers/{}", number["id"].as_str().expect("an id"));
+            let number = server.get(&number).key(&agent.key).send().await.expect(200);
+            assert_eq!(number.text("incoming_call_action"), "auto_reject");
+            assert_eq!(number.text("incoming_call_default_action"), "reject");
+        }
+        for table in ["phone_numbers", "call_rules", "signups"] {
+            let rows = server.query::<i64>(&format!("SELECT count(*) FROM {table}"))[0];
+            let expected = match table {
+                "call_rules" => 0,
+                "signups" => {
+                    if has_number {
+                        1
+                    } else {
+                        2
+                    }
+                }
+                _ => 1,
+            };
+            assert_eq!(rows, expected, "{table}");
+        }
+        let rows = server.snapshot();
+        assert!(!rows.iter().any(|row| row.contains("127.0.0.1/old")), "nobody knows the old place any more");
+    }
+}
+
+/// A key that was to follow is sealed for the organisation that it leaves.
+#[tokio::test]
+async fn a_key_that_was_to_follow_does_not_come_along() {
+    let server = TestServer::new();
+    let acme = server.organization("acme").await;
+    member(&server, &acme, HUMAN).await;
+    let new = server.post("/api/v1/signing-keys").by(&acme).json(json!({})).send().await.expect(201);
+    let operator = server.operator_key().await;
+    for first in [false, true] {
+        let agent = sign_up(&server, body(HUMAN)).await;
+        let path = format!("/api/v1/identities/{}/signing-key", agent.handle);
+        let rotate = async |seconds: u32| {
+            let request =
+                server.post(&path).key(&operator).header("inkhook-organization", &agent.organization);
+            request.json(json!({"activate_after_seconds": seconds})).send().await.expect(201);
+        };
+        if first {
+            rotate(0).await;
+        }
+        rotate(60).await;
+        let code = take_code(&server).await;
+        verify(&server, &agent.key, &code).await.expect(200);
+        let mailbox = server.get("/api/v1/mail/mailboxes").key(&agent.key).send().await.expect(200);
+        let mailbox = &mailbox.json[0]["id"];
+        let receiver = Receiver::start().await;
+        let hook =
+            json!({"mailbox_id": mailbox, "url": receiver.url("/in"), "event_types": ["message.received"]});
+        let hook = server.post("/api/v1/webhooks/subscriptions").key(&agent.key).json(hook).send().await;
+        assert_eq!(hook.expect(201).json["signing_key"], serde_json::Value::Null, "the organisation's signs");
+        // Before the time at which the key was to follow, and after it.
+        for sent in 1..=2 {
+            let event = json!({"event_type": "message.received", "mailbox_id": mailbox, "data": {"message": {
+                "from_address": "lee@client.test", "to_addresses": [agent.address], "subject": "hi",
+                "direction": "inbound", "status": "received", "has_attachments": false, "body": "Hello"}}});
+            server.post("/api/v1/events").by(&acme).json(event).send().await.expect(202);
+            server.pump().run_until_idle().await.expect("the store works");
+            let received = receiver.received();
+            assert_eq!(received.len(), sent);
+            assert_eq!(received[sent - 1].verdicts(&new.text("signing_key")), (true, true));
+            server.advance(Duration::from_mins(2));
+        }
+    }
+}
