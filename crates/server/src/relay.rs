@@ -39,8 +39,10 @@ const TIMES: Times = Times {
     verdict: Duration::from_mins(5),
     goodbye: Duration::from_secs(2),
 };
-/// For how long a claimed mail is nobody else's: longer than [`TIMES`] together and the settling.
-pub const LEASE: Duration = Duration::from_mins(6);
+/// For how long a claimed mail is nobody else's: as long as the relay may take in all, and a while for the settling.
+pub const LEASE: Duration =
+    TIMES.before.saturating_add(TIMES.verdict).saturating_add(TIMES.goodbye).saturating_add(SETTLING);
+const SETTLING: Duration = Duration::from_secs(38);
 /// From one attempt to the next: about a quarter of an hour in all.
 pub const WAITS: [Duration; 7] = [
     Duration::from_secs(10),

@@ -154,9 +154,12 @@ impl Store {
     pub async fn delete_identity(&self, scope: Scope, handle: String) -> Result<bool, StoreError> {
         self.change(move |tx| {
             let Some(found) = by_handle(tx, scope, &handle)? else { return Ok(false) };
-            if !signups::reject(tx, found.id)? {
-                delete(tx, scope.organization, &found)?;
+            if signups::reject(tx, found.id)? {
+                return Ok(true);
             }
+            // While that was waited for, it may have moved.
+            let Some(found) = hold(tx, scope, &handle)? else { return Ok(false) };
+            delete(tx, scope.organization, &found)?;
             Ok(true)
         })
         .await

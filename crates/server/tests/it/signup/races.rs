@@ -147,7 +147,7 @@ async fn who_goes_leaves_no_subscription_whichever_comes_first() {
     }
 }
 
-/// What somebody in the organisation that it leaves does to it, too late.
+/// What somebody in the organisation that it leaves does to it, too late. It is not deleted from there, either.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_has_moved_gets_no_key_number_or_rule_from_where_it_was() {
     let Some(race) = Race::new().await else { return };
@@ -175,6 +175,12 @@ async fn who_has_moved_gets_no_key_number_or_rule_from_where_it_was() {
     let change = store.change_phone_number(scope, number.id, change);
     let ((), changed) = race.run(agent.id, race.approve(agent.id), change).await;
     assert_eq!(changed.expect("stored"), ChangeNumber::NotFound);
+
+    let (agent, scope) = race.agent().await;
+    let delete = store.delete_identity(scope, agent.handle.clone());
+    let ((), deleted) = race.run(agent.id, race.approve(agent.id), delete).await;
+    assert!(!deleted.expect("stored"));
+    assert_eq!(race.one.number("SELECT count(*) FROM identities"), 5, "all have moved, and are there");
     assert_eq!(race.one.number("SELECT count(*) FROM identities WHERE signing_key IS NOT NULL"), 0);
     assert_eq!(race.one.number("SELECT count(*) FROM call_rules"), 0);
 }
