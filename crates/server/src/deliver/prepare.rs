@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use inkhook_egress::{Policy, Request, UrlError};
@@ -12,6 +13,7 @@ use uuid::Uuid;
 use crate::domain::alert::ClaimedAlert;
 use crate::domain::call::Question;
 use crate::domain::delivery::Claimed;
+use crate::domain::number::OrganizationNo;
 use crate::domain::signing::Signer;
 use crate::domain::time::TimeMs;
 
@@ -53,14 +55,29 @@ pub fn prepare(
     deadline: Duration,
     trace: Uuid,
 ) -> Result<Request, PrepareError> {
-    let target = policy.check_url(&claimed.target.url)?;
-    Ok(Request {
-        tenant: claimed.target.organization.0.unsigned_abs(),
-        target,
-        headers: headers(claimed, now, trace)?,
-        body: claimed.event.payload.clone(),
-        deadline,
-    })
+    let stamp = Stamp {
+        organization: claimed.target.organization,
+        signer: &claimed.target.signer,
+        body: &claimed.event.payload,
+        request_id: claimed.request_id,
+        message_id: claimed.event.id.to_string(),
+        attempt_no: claimed.attempt_no,
+        maybe_received: claimed.maybe_received,
+    };
+    let mut request = stamp.request(&claimed.target.url, policy, now, deadline, trace)?;
+    let headers = &mut request.headers;
+    if let Some(passed) = claimed.gap {
+        headers.insert(GAP.clone(), text(&passed.to_string())?);
+    }
+    if claimed.is_test() {
+        headers.insert(TEST.clone(), HeaderValue::from_static("true"));
+    }
+    if let Some(token) = &claimed.target.auth_token {
+        let mut value = text(&format!("Bearer {}", token.expose()))?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+    Ok(request)
 }
 
 /// The same for an operational event.
@@ -75,6 +92,7 @@ pub fn prepare_alert(
     trace: Uuid,
 ) -> Result<Request, PrepareError> {
     let stamp = Stamp {
+        organization: alert.organization,
         signer: &alert.signer,
         body: &alert.payload,
         request_id: alert.request_id,
@@ -82,13 +100,7 @@ pub fn prepare_alert(
         attempt_no: alert.attempt_no,
         maybe_received: alert.maybe_received,
     };
-    Ok(Request {
-        tenant: alert.organization.0.unsigned_abs(),
-        target: policy.check_url(&alert.url)?,
-        headers: stamped(&stamp, now, trace)?,
-        body: alert.payload.clone(),
-        deadline,
-    })
+    stamp.request(&alert.url, policy, now, deadline, trace)
 }
 
 /// The same for a question about a call.
@@ -103,6 +115,7 @@ pub fn prepare_question(
     trace: Uuid,
 ) -> Result<Request, PrepareError> {
     let stamp = Stamp {
+        organization: question.organization,
         signer: &question.signer,
         body: &question.body,
         request_id: question.request_id,
@@ -110,48 +123,38 @@ pub fn prepare_question(
         attempt_no: question.attempt_no,
         maybe_received: question.maybe_received,
     };
-    Ok(Request {
-        tenant: question.organization.0.unsigned_abs(),
-        target: policy.check_url(&question.url)?,
-        headers: stamped(&stamp, now, trace)?,
-        body: question.body.clone(),
-        deadline,
-    })
-}
-
-fn headers(claimed: &Claimed, now: TimeMs, trace: Uuid) -> Result<HeaderMap, PrepareError> {
-    let stamp = Stamp {
-        signer: &claimed.target.signer,
-        body: &claimed.event.payload,
-        request_id: claimed.request_id,
-        message_id: claimed.event.id.to_string(),
-        attempt_no: claimed.attempt_no,
-        maybe_received: claimed.maybe_received,
-    };
-    let mut headers = stamped(&stamp, now, trace)?;
-    if let Some(passed) = claimed.gap {
-        headers.insert(GAP.clone(), text(&passed.to_string())?);
-    }
-    if claimed.is_test() {
-        headers.insert(TEST.clone(), HeaderValue::from_static("true"));
-    }
-    if let Some(token) = &claimed.target.auth_token {
-        let mut value = text(&format!("Bearer {}", token.expose()))?;
-        value.set_sensitive(true);
-        headers.insert(AUTHORIZATION, value);
-    }
-    Ok(headers)
+    stamp.request(&question.url, policy, now, deadline, trace)
 }
 
 /// What every POST carries, whatever it is about.
 struct Stamp<'a> {
+    organization: OrganizationNo,
     signer: &'a Signer,
-    body: &'a [u8],
+    body: &'a Bytes,
     request_id: RequestId,
     /// What it is about: the same whenever that is sent.
     message_id: String,
     attempt_no: u32,
     maybe_received: bool,
+}
+
+impl Stamp<'_> {
+    fn request(
+        &self,
+        url: &str,
+        policy: &Policy,
+        now: TimeMs,
+        deadline: Duration,
+        trace: Uuid,
+    ) -> Result<Request, PrepareError> {
+        Ok(Request {
+            tenant: self.organization.0.unsigned_abs(),
+            target: policy.check_url(url)?,
+            headers: stamped(self, now, trace)?,
+            body: self.body.clone(),
+            deadline,
+        })
+    }
 }
 
 fn stamped(stamp: &Stamp<'_>, now: TimeMs, trace: Uuid) -> Result<HeaderMap, PrepareError> {
@@ -206,14 +209,13 @@ fn traceparent(trace: Uuid, request_id: RequestId) -> String {
 mod tests {
     use std::sync::Arc;
 
-    use bytes::Bytes;
     use inkhook_wire::event::EventType;
     use inkhook_wire::sign::SigningKey;
     use inkhook_wire::sign::asymmetric::SecretKey;
 
     use super::*;
     use crate::domain::delivery::{ClaimedEvent, Class, DeliveryTarget};
-    use crate::domain::number::{DeliveryNo, OrganizationNo, Seq, SubscriptionNo, UrlNo};
+    use crate::domain::number::{DeliveryNo, Seq, SubscriptionNo, UrlNo};
     use crate::domain::secret::Secret;
     use crate::domain::signing::KeyPair;
     use crate::domain::subscription::Ordering;

@@ -92,10 +92,14 @@ const RAISE_ALL: &str = "UPDATE subscriptions SET generation = generation + 1
 const HAS_KEY: &str = "SELECT i.signing_key IS NOT NULL OR o.signing_key IS NOT NULL
     FROM identities i JOIN organizations o ON o.no = i.organization_id WHERE i.id = $1";
 const ORGANIZATION_HAS_KEY: &str = "SELECT signing_key IS NOT NULL FROM organizations WHERE no = $1";
-const DATES: &str = "SELECT signing_key_created_ms, next_key_created_ms, next_key_from_ms FROM identities
-    WHERE organization_id = $1 AND (id = $2 OR $2 IS NULL)";
-const ORGANIZATION_DATES: &str =
-    "SELECT signing_key_created_ms, next_key_created_ms, next_key_from_ms FROM organizations WHERE no = $1";
+/// Of all of them: when the newest that signs was made, and when the first that is pending begins.
+const NEWEST: &str = "SELECT
+        max(CASE WHEN next_key_from_ms <= $3 THEN next_key_created_ms ELSE signing_key_created_ms END),
+        min(CASE WHEN next_key_from_ms > $3 THEN next_key_from_ms END)
+    FROM (SELECT signing_key_created_ms, next_key_created_ms, next_key_from_ms FROM identities
+            WHERE organization_id = $1 AND (id = $2 OR $2 IS NULL)
+        UNION ALL SELECT signing_key_created_ms, next_key_created_ms, next_key_from_ms FROM organizations
+            WHERE no = $1 AND $2 IS NULL) keys";
 const BY_ID: &str = "SELECT no FROM organizations WHERE id = $1";
 
 /// The columns of [`read_dates`], as they are called in both tables.
@@ -145,17 +149,13 @@ impl Store {
     pub async fn own_key_status(&self, scope: Scope, now: TimeMs) -> Result<SigningKeyStatus, StoreError> {
         self.read(move |connection| {
             let own = scope.identity.map(IdentityId::as_uuid);
-            let params = params![scope.organization.0, own.as_ref().map(Uuid::as_bytes)];
-            let read = |row: &Row<'_>| read_dates(row, KEY_DATES);
-            let mut dates = rows::all(connection, DATES, params, read)?;
-            if own.is_none() {
-                dates.extend(rows::all(connection, ORGANIZATION_DATES, params![scope.organization.0], read)?);
-            }
-            let all = dates.into_iter().map(|dates| dates.at(now));
-            Ok(all.fold(SigningKeyStatus::default(), |one, other| SigningKeyStatus {
-                created_at: one.created_at.max(other.created_at),
-                pending_from: one.pending_from.into_iter().chain(other.pending_from).min(),
-            }))
+            let params = params![scope.organization.0, own.as_ref().map(Uuid::as_bytes), now.0];
+            let status = rows::optional(connection, NEWEST, params, |row| {
+                let (created, pending): (Option<i64>, Option<i64>) = (row.get(0)?, row.get(1)?);
+                let (created_at, pending_from) = (created.map(TimeMs), pending.map(TimeMs));
+                Ok(SigningKeyStatus { created_at, pending_from })
+            })?;
+            Ok(status.unwrap_or_default())
         })
         .await
     }
