@@ -6,3 +6,4 @@ mod failures;
 mod log;
 mod nodes;
 mod ordering;
+mod plans;

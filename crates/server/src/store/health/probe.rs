@@ -42,7 +42,7 @@ const WAITING: &str = "SELECT * FROM queue WHERE subscription = $1 AND class = $
 /// The same for many at once, on a server: of each the few that come first, in their order.
 const ALL_UNDER_WAY: &str = "SELECT p.subscription, q.due_ms
     FROM unnest(CAST($1 AS BIGINT[]), CAST($2 AS BIGINT[]), CAST($3 AS BIGINT[])) AS p (subscription, no, claim_no)
-    JOIN queue q ON q.no = p.no AND q.claim_no = p.claim_no WHERE q.boot IS NOT NULL AND q.due_ms > $4";
+    JOIN queue q ON q.no = p.no AND q.claim_no = p.claim_no WHERE +q.boot IS NOT NULL AND q.due_ms > $4";
 const ALL_NEWEST: &str = "SELECT s.no, q.no FROM unnest(CAST($1 AS BIGINT[])) AS s (no), LATERAL (
     SELECT no FROM queue WHERE subscription = s.no AND class = 1 AND due_ms = 0 ORDER BY no DESC LIMIT 1) q";
 macro_rules! window {

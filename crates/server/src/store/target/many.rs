@@ -30,8 +30,9 @@ const TYPES: &str = "SELECT subscription, event_type, since_seq FROM subscriptio
     WHERE subscription = ANY(CAST($1 AS BIGINT[]))";
 const HEADS: &str =
     "SELECT subscription, class, due_ms FROM queue_heads WHERE subscription = ANY(CAST($1 AS BIGINT[]))";
-const LIVE_WAITS: &str = "SELECT no FROM unnest(CAST($1 AS BIGINT[])) AS s (no) WHERE EXISTS (
-    SELECT 1 FROM queue q WHERE q.subscription = s.no AND q.class = 1 AND q.due_ms = 0)";
+// The limit keeps each subscription's look apart, so that none begins at the front of the whole queue's index.
+const LIVE_WAITS: &str = "SELECT s.no FROM unnest(CAST($1 AS BIGINT[])) AS s (no), LATERAL (
+    SELECT 1 FROM queue q WHERE q.subscription = s.no AND q.class = 1 AND q.due_ms = 0 LIMIT 1) w";
 const TRANSACTION: &str = "SELECT CAST(CAST(pg_current_xact_id() AS TEXT) AS BIGINT)";
 
 /// Subscriptions that are asked for.

@@ -34,6 +34,9 @@ const REPLICA_READ_LIMIT_MS: u32 = 800;
 const REPLICA_ANSWER_LIMIT: Duration = Duration::from_secs(1);
 /// Notifications that may wait to be heard.
 const NOTIFICATIONS: usize = 16;
+/// Every statement is written for an index. A plan that was made while a table was empty would look through all of it
+/// later, and at what is dead in it.
+const BY_INDEX: &str = "-c enable_seqscan=off -c jit=off";
 /// Once a session has been found on a server that takes writes.
 const ONLY_READ: &str = "SET default_transaction_read_only = on";
 /// A node that stops in the middle of a transaction, frozen or cut off, holds its locks no longer than this.
@@ -103,17 +106,17 @@ impl Role {
                 // A plan may not depend on the values: planning anew each time costs as much as the statement.
                 format!(
                     "-c lock_timeout={LOCK_LIMIT_MS} -c idle_in_transaction_session_timeout={IDLE_LIMIT_MS} \
-                     -c plan_cache_mode=force_generic_plan"
+                     -c plan_cache_mode=force_generic_plan -c enable_hashjoin=off -c enable_mergejoin=off {BY_INDEX}"
                 )
             }
             Self::Reader => format!(
-                "-c statement_timeout={READ_LIMIT_MS} -c idle_in_transaction_session_timeout={IDLE_LIMIT_MS}"
+                "-c statement_timeout={READ_LIMIT_MS} -c idle_in_transaction_session_timeout={IDLE_LIMIT_MS} {BY_INDEX}"
             ),
             Self::Keeper => format!("-c lock_timeout={KEEPER_LOCK_LIMIT_MS}"),
             // What is open on a replica may keep it from going on.
             Self::Replica => format!(
                 "-c statement_timeout={REPLICA_READ_LIMIT_MS} \
-                 -c idle_in_transaction_session_timeout={REPLICA_READ_LIMIT_MS}"
+                 -c idle_in_transaction_session_timeout={REPLICA_READ_LIMIT_MS} {BY_INDEX}"
             ),
             Self::Listener | Self::Migrator => String::new(),
         }
