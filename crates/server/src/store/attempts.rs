@@ -5,7 +5,7 @@ use inkhook_wire::id::{AttemptId, EventId, PhoneNumberId, SubscriptionId};
 use uuid::Uuid;
 
 use super::error::StoreError;
-use super::{Store, rows};
+use super::{Store, context, rows};
 use crate::domain::attempt::Recorded;
 use crate::domain::caller::Scope;
 use crate::domain::number::{DeliveryNo, Seq};
@@ -263,7 +263,7 @@ fn read(row: &Row<'_>) -> Result<AttemptView, StoreError> {
         about: about(row)?,
         event_type: rows::event_type(row, "event_type")?,
         url: row.get("url")?,
-        request_payload: row.get("payload")?,
+        request_payload: row.get::<_, Option<Vec<u8>>>("payload")?.map(context::unpack).transpose()?,
         recorded,
         status: row.get("status")?,
         response_body: row.get("response_body")?,

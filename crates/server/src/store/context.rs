@@ -10,12 +10,13 @@
 //! *A body of its own.* A delivery with a context keeps the whole body that it sends, from before its first byte is
 //! written: every later attempt, a replay and the log have those very bytes. It is stored under the fence of its claim,
 //! once; a process that dies before that leaves nothing, and one that dies after it leaves what the next claim finds.
-//! Bodies go with their event.
+//! Bodies go with their event, and are stored compressed ([`packed`]).
 //!
 //! [`keys`]: crate::domain::context::keys
 
 mod contact;
 mod history;
+mod packed;
 mod read;
 
 use bytes::Bytes;
@@ -34,6 +35,7 @@ use crate::domain::subscription::ContextConfig;
 use crate::store::sql::{Connection, Row, params};
 
 pub(super) use self::history::setting_changed;
+pub(super) use self::packed::unpack;
 pub use self::read::{MAX_LOOKED_AT, MAX_READ_BYTES};
 
 static ADD: Many = Many {
@@ -117,29 +119,47 @@ impl Store {
         let mut wants = Wants::default();
         wants.hold(claimed.target.subscription, Hold::Shared);
         let (delivery, claim_no) = (claimed.delivery, claimed.claim_no);
-        let keep = move |tx: &mut Tx<'_>| keep(tx, delivery, claim_no, body.as_ref());
-        self.writer.change_wanting(wants, keep).await
+        // Here, so that the writer does not wait for it.
+        let packed = body.as_ref().map(|body| packed::pack(body).into_owned());
+        let keep = move |tx: &mut Tx<'_>| keep(tx, delivery, claim_no, packed.as_deref());
+        let kept = self.writer.change_wanting(wants, keep).await?;
+        Ok(match (kept, body) {
+            (Kept::This, Some(body)) => Keep::Body(body),
+            (Kept::Other(stored), _) => Keep::Body(unpack(stored)?.into()),
+            (Kept::This | Kept::Nothing, _) => Keep::Nothing,
+            (Kept::Lost, _) => Keep::Lost,
+        })
     }
+}
+
+/// What the writer found.
+enum Kept {
+    /// What it was given, now.
+    This,
+    /// This, from before.
+    Other(Vec<u8>),
+    Nothing,
+    Lost,
 }
 
 fn keep(
     tx: &mut Tx<'_>,
     delivery: DeliveryNo,
     claim_no: u32,
-    body: Option<&Bytes>,
-) -> Result<Keep, StoreError> {
-    if let Some(body) = body
-        && tx.run(KEEP, params![delivery.0, claim_no, tx.context.boot, &body[..]])? > 0
+    packed: Option<&[u8]>,
+) -> Result<Kept, StoreError> {
+    if let Some(packed) = packed
+        && tx.run(KEEP, params![delivery.0, claim_no, tx.context.boot, packed])? > 0
     {
-        return Ok(Keep::Body(body.clone()));
+        return Ok(Kept::This);
     }
     let held = rows::optional(tx, HELD, params![delivery.0, claim_no, tx.context.boot], |row| {
         Ok(row.get::<_, Option<Vec<u8>>>(0)?)
     })?;
     Ok(match held {
-        None => Keep::Lost,
-        Some(None) => Keep::Nothing,
-        Some(Some(body)) => Keep::Body(body.into()),
+        None => Kept::Lost,
+        Some(None) => Kept::Nothing,
+        Some(Some(stored)) => Kept::Other(stored),
     })
 }
 

@@ -11,6 +11,7 @@ use inkhook_wire::id::IdentityId;
 use inkhook_wire::payload::context::{ContextScope, ContextSkipped};
 
 use super::contact::names_of;
+use super::packed::unpack;
 use super::{Asked, Body, Bytes, Connection, Row, Seq, StoreError, params, rows};
 use crate::domain::context::{
     Block, Class, Item, MAX_CONTEXT_BYTES, MAX_ITEMS, Party, Said, Trigger, assemble, keys, splice,
@@ -76,7 +77,7 @@ pub(super) fn body(connection: &Connection, asked: &Asked, is_disk_low: bool) ->
     let found = rows::optional(connection, ABOUT, params![asked.event.0, asked.delivery.0], About::read)?;
     let Some(mut about) = found else { return Err(StoreError::Corrupt("a delivery without its event")) };
     if let Some(kept) = about.kept.take() {
-        return Ok(Body::Kept(kept.into()));
+        return Ok(Body::Kept(unpack(kept)?.into()));
     }
     let Some(config) = &asked.config else { return Ok(Body::Plain) };
     let Some(trigger) = Trigger::read(asked.event_type, &asked.payload).filter(|_| !is_disk_low) else {
