@@ -68,6 +68,7 @@ pub mod signing_keys;
 pub mod signups;
 pub mod space;
 mod sql;
+mod statistics;
 pub mod stats;
 pub mod subscriptions;
 pub mod sweep;

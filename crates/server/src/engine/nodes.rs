@@ -19,6 +19,8 @@ const NOTICED_AFTER: Duration = Duration::from_millis(600);
 const RING_EVERY: Duration = Duration::from_millis(20);
 /// After so many beats it looks for lost attempts, and counts what waits.
 const LOOK_EVERY: u32 = 60;
+/// After so many it has the server look again at what it believes to be empty.
+const REFRESH_EVERY: u32 = 6;
 
 /// This node.
 #[derive(Debug, Clone)]
@@ -55,6 +57,14 @@ impl Node {
                 && let Err(error) = store.recount_backlog().await
             {
                 tracing::warn!(error = &error as &dyn std::error::Error, "what waits could not be counted");
+            }
+            if beats.is_multiple_of(REFRESH_EVERY)
+                && let Err(error) = store.refresh_statistics().await
+            {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the statistics could not be refreshed"
+                );
             }
             beats = beats.wrapping_add(1);
             if beats.is_multiple_of(LOOK_EVERY)

@@ -203,6 +203,8 @@ const ASSUMED_BYTES: i64 = 1_024;
 const COUNT_ALL: &str = "SELECT organization_id, count(*) FROM
     (SELECT organization_id FROM queue UNION ALL SELECT organization_id FROM parked) waiting
     GROUP BY organization_id";
+/// Here no index helps, as it does everywhere else.
+const READ_IT_ALL: &str = "SET LOCAL enable_seqscan = on";
 const CHUNK: &str = "SELECT q.no, q.organization_id,
     coalesce(length(e.payload) / CASE WHEN e.fan_out > 1 THEN e.fan_out ELSE 1 END, 0) AS share_bytes
     FROM queue q LEFT JOIN events e ON e.seq = q.event_seq
@@ -224,6 +226,9 @@ impl Store {
     /// The database could not be asked, or takes too long to count: then what is known stays.
     pub async fn recount_backlog(&self) -> Result<(), StoreError> {
         let counted = self.read(|connection| {
+            if connection.file().is_none() {
+                connection.run(READ_IT_ALL, &[])?;
+            }
             rows::all(connection, COUNT_ALL, &[], |row| Ok((OrganizationNo(row.get(0)?), row.get(1)?)))
         });
         let total = self.writer.backlog().set(&counted.await?);

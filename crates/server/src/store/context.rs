@@ -46,9 +46,9 @@ static ADD: Many = Many {
 };
 const KEEP: &str = "INSERT INTO delivery_bodies (delivery, event_seq, body)
     SELECT no, event_seq, /*lite*/ $4 /*end*/ /*pg CAST($4 AS BYTEA) */ FROM queue
-    WHERE no = $1 AND claim_no = $2 AND +boot = $3 ON CONFLICT (delivery) DO NOTHING";
+    WHERE no = $1 AND claim_no = $2 AND coalesce(boot, 0) = $3 ON CONFLICT (delivery) DO NOTHING";
 const HELD: &str = "SELECT b.body FROM queue q LEFT JOIN delivery_bodies b ON b.delivery = q.no
-    WHERE q.no = $1 AND q.claim_no = $2 AND +q.boot = $3";
+    WHERE q.no = $1 AND q.claim_no = $2 AND coalesce(q.boot, 0) = $3";
 const COPY: &str = "INSERT INTO delivery_bodies (delivery, event_seq, body)
     SELECT /*lite*/ $1 /*end*/ /*pg CAST($1 AS BIGINT) */, event_seq, body FROM delivery_bodies WHERE delivery = $2";
 const ANY_OF: &str = "SELECT EXISTS (SELECT 1 FROM context_items WHERE event_seq BETWEEN $1 AND $2)

@@ -34,7 +34,7 @@ const EPOCHS: &str = "SELECT name, value FROM epochs";
 pub(super) const RAISE_EPOCH: &str = "INSERT INTO epochs (name, value) VALUES ($1, 1)
     ON CONFLICT (name) DO UPDATE SET value = epochs.value + 1";
 const STANDS: &str = "SELECT s.id FROM queue q JOIN subscriptions s ON s.no = q.subscription
-    WHERE q.no = $1 AND q.claim_no = $2 AND +q.boot = $3 AND s.status = 'active' AND s.generation = $4";
+    WHERE q.no = $1 AND q.claim_no = $2 AND coalesce(q.boot, 0) = $3 AND s.status = 'active' AND s.generation = $4";
 
 /// What a node learns when it says that it is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

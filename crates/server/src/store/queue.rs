@@ -65,10 +65,10 @@ const STANDING: &str = "SELECT s.status, t.since_seq FROM subscriptions s
     LEFT JOIN subscription_types t ON t.subscription = s.no AND t.event_type = $2 WHERE s.no = $1";
 const REMOVE: &str = "DELETE FROM queue WHERE no = $1";
 static REMOVE_CLAIMED: Many = Many {
-    one: "DELETE FROM queue WHERE no = $1 AND claim_no = $2 AND +boot = $3",
+    one: "DELETE FROM queue WHERE no = $1 AND claim_no = $2 AND coalesce(boot, 0) = $3",
     all: exact!(
         "DELETE FROM queue q USING unnest(CAST($1 AS BIGINT[]), CAST($2 AS BIGINT[]), CAST($3 AS BIGINT[]))
-    AS d (no, claim_no, boot) WHERE q.no = d.no AND q.claim_no = d.claim_no AND +q.boot = d.boot"
+    AS d (no, claim_no, boot) WHERE q.no = d.no AND q.claim_no = d.claim_no AND coalesce(q.boot, 0) = d.boot"
     ),
     columns: &[Holds::Int8, Holds::Int8, Holds::Int8],
 };

@@ -168,12 +168,12 @@ const COMPLETE_LOST: &str = "UPDATE attempts SET outcome = $3, status = $4, erro
 /// Back into the queue, if the claim stands.
 static RETRY: Many = Many {
     one: "UPDATE queue SET class = $4, due_ms = $5, failures = $6, attempts = $7, maybe_received = $8, boot = NULL
-    WHERE no = $1 AND claim_no = $2 AND +boot = $3",
+    WHERE no = $1 AND claim_no = $2 AND coalesce(boot, 0) = $3",
     all: exact!("UPDATE queue q SET class = r.class, due_ms = r.due_ms, failures = r.failures, attempts = r.attempts,
     maybe_received = r.maybe_received, boot = NULL
     FROM unnest(CAST($1 AS BIGINT[]), CAST($2 AS BIGINT[]), CAST($3 AS BIGINT[]), CAST($4 AS SMALLINT[]), CAST($5 AS BIGINT[]), CAST($6 AS BIGINT[]), CAST($7 AS BIGINT[]), CAST($8 AS SMALLINT[]))
     AS r (no, claim_no, boot, class, due_ms, failures, attempts, maybe_received)
-    WHERE q.no = r.no AND q.claim_no = r.claim_no AND +q.boot = r.boot"),
+    WHERE q.no = r.no AND q.claim_no = r.claim_no AND coalesce(q.boot, 0) = r.boot"),
     columns: &[Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int2, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int2],
 };
 // What is answered at a URL that was replaced meanwhile is not said of the one that is there now.

@@ -34,8 +34,9 @@ static LEASE: Many = Many {
     columns: &[Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int8, Holds::Int8],
 };
 /// The events of many rows at once, on a server.
-const EVENTS: &str = "SELECT seq, id, payload FROM events WHERE seq IN
-    (SELECT CAST(value AS BIGINT) FROM json_array_elements_text(CAST($1 AS JSON)))";
+const EVENTS: &str =
+    "SELECT e.seq, e.id, e.payload FROM json_array_elements_text(CAST($1 AS JSON)) AS l (seq),
+    LATERAL (SELECT seq, id, payload FROM events WHERE seq = CAST(l.seq AS BIGINT) LIMIT 1) e";
 /// Events that are read ahead at a time.
 const EVENTS_AHEAD: usize = 64;
 const EVENT: &str = "SELECT id, payload FROM events WHERE seq = $1";

@@ -26,7 +26,8 @@ pub(in crate::store) fn unpack(stored: Vec<u8>) -> Result<Vec<u8>, StoreError> {
     if length > MAX_BYTES {
         return Err(StoreError::Corrupt("a delivery's own body"));
     }
-    lz4_flex::decompress(block, length).map_err(broken)
+    let body = lz4_flex::decompress(block, length).map_err(broken)?;
+    if body.len() == length { Ok(body) } else { Err(StoreError::Corrupt("a delivery's own body")) }
 }
 
 #[cfg(test)]
@@ -48,7 +49,13 @@ mod tests {
 
     #[test]
     fn what_is_broken_is_refused_and_allocates_nothing() {
-        for broken in [&[TAG][..], &[TAG, 0, 0, 0], &[TAG, 255, 255, 255, 255, 0], &[TAG, 9, 0, 0, 0, 0xf0]] {
+        for broken in [
+            &[TAG][..],
+            &[TAG, 0, 0, 0],
+            &[TAG, 255, 255, 255, 255, 0],
+            &[TAG, 9, 0, 0, 0, 0xf0],
+            &[TAG, 9, 0, 0, 0, 0x10, b'{'],
+        ] {
             assert!(matches!(unpack(broken.to_vec()), Err(StoreError::Corrupt(_))), "{broken:?}");
         }
     }

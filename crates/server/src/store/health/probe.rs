@@ -33,7 +33,7 @@ const WINDOW: usize = 64;
 const AUTOMATIC: [Class; 3] = [Class::Live, Class::Retry, Class::Recover];
 
 const UNDER_WAY: &str = "SELECT due_ms FROM queue WHERE no = $1 AND claim_no = $2
-    AND boot /*lite*/ = $3 /*end*/ /*pg IS NOT NULL AND CAST($3 AS BIGINT) IS NOT NULL */ AND due_ms > $4";
+    AND /*lite*/ boot = $3 /*end*/ /*pg +boot IS NOT NULL AND CAST($3 AS BIGINT) IS NOT NULL */ AND due_ms > $4";
 const NEWEST: &str = "SELECT no FROM queue WHERE subscription = $1 AND class = 1 AND due_ms = 0
     ORDER BY no DESC LIMIT 1";
 const WAITING: &str = "SELECT * FROM queue WHERE subscription = $1 AND class = $2
@@ -41,8 +41,9 @@ const WAITING: &str = "SELECT * FROM queue WHERE subscription = $1 AND class = $
 
 /// The same for many at once, on a server: of each the few that come first, in their order.
 const ALL_UNDER_WAY: &str = "SELECT p.subscription, q.due_ms
-    FROM unnest(CAST($1 AS BIGINT[]), CAST($2 AS BIGINT[]), CAST($3 AS BIGINT[])) AS p (subscription, no, claim_no)
-    JOIN queue q ON q.no = p.no AND q.claim_no = p.claim_no WHERE +q.boot IS NOT NULL AND q.due_ms > $4";
+    FROM unnest(CAST($1 AS BIGINT[]), CAST($2 AS BIGINT[]), CAST($3 AS BIGINT[])) AS p (subscription, no, claim_no),
+    LATERAL (SELECT due_ms FROM queue WHERE no = p.no AND claim_no = p.claim_no AND +boot IS NOT NULL AND due_ms > $4
+        LIMIT 1) q";
 const ALL_NEWEST: &str = "SELECT s.no, q.no FROM unnest(CAST($1 AS BIGINT[])) AS s (no), LATERAL (
     SELECT no FROM queue WHERE subscription = s.no AND class = 1 AND due_ms = 0 ORDER BY no DESC LIMIT 1) q";
 macro_rules! window {
@@ -65,7 +66,7 @@ const ALL_WAITING: &str = concat!(
     window!("2"),
     window!("3"),
     ") all_classes ORDER BY place LIMIT $4) w
-    LEFT JOIN events e ON e.seq = w.event_seq AND w.place = 1 ORDER BY s.no, w.place"
+    LEFT JOIN LATERAL (SELECT id, payload FROM events WHERE seq = w.event_seq AND w.place = 1 LIMIT 1) e ON true ORDER BY s.no, w.place"
 );
 /// Candidates of each that are read ahead.
 const CANDIDATES_AHEAD: i64 = 4;

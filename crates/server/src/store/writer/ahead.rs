@@ -58,8 +58,8 @@ const MATCHES: &str = concat!(
 );
 const REPEATS: &str = "SELECT w.n, d.request_hash, d.event_id
     FROM unnest($1::bigint[], $2::smallint[], $3::bytea[]) WITH ORDINALITY AS w (organization, kind, key, n)
-    JOIN dedupe d ON d.organization_id = w.organization AND d.kind = w.kind AND d.key = w.key
-    WHERE d.expires_ms IS NULL OR d.expires_ms > $4";
+    CROSS JOIN LATERAL (SELECT request_hash, event_id FROM dedupe WHERE organization_id = w.organization
+        AND kind = w.kind AND key = w.key AND (expires_ms IS NULL OR expires_ms > $4) LIMIT 1) d";
 
 /// The subscriptions that a kind of event concerned when it came last.
 #[derive(Debug, Default)]

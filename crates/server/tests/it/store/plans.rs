@@ -6,6 +6,7 @@ use inkhook_server::store::settle::Next;
 use inkhook_wire::event::EventType::MessageReceived as RECEIVED;
 
 use super::nodes::nodes;
+use crate::support::books::Books;
 use crate::support::store::{Agent, StoreBench};
 use crate::support::time::until;
 use crate::support::{PATIENCE, invariants};
@@ -15,6 +16,9 @@ const LOOKED_AT: &str = "SELECT seq_tup_read
         + (SELECT CAST(sum(idx_tup_read) AS BIGINT) FROM pg_stat_user_indexes WHERE relname = 'queue')
     FROM pg_stat_user_tables WHERE relname = 'queue'";
 const TAKEN_OUT: &str = "SELECT n_tup_del FROM pg_stat_user_tables WHERE relname = 'queue'";
+
+/// Rows that the server believes the queue to have.
+const BELIEVED: &str = "SELECT CAST(reltuples AS BIGINT) FROM pg_class WHERE relname = 'queue'";
 
 /// Others' deliveries that are under way, and as many that wait.
 const OTHERS: usize = 1_000;
@@ -49,8 +53,20 @@ async fn looked_at(one: &StoreBench, nobody: Agent, taken_out: i64) -> i64 {
     one.number(LOOKED_AT)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_delivery_looks_at_no_more_of_the_queue_when_it_is_long() {
+/// Has the server look at the queue again, if it believes it to be empty.
+async fn refreshed(one: &StoreBench) {
+    until("statistics to be refreshed", PATIENCE, async || {
+        // A session tells what it counted with one of its next transactions.
+        one.claim().await;
+        one.store().refresh_statistics().await.expect("asked");
+        (!(0..=10).contains(&one.number(BELIEVED))).then_some(())
+    })
+    .await;
+}
+
+/// A delivery beside many others, whose plans were made before there were any. A server that believes by then that there
+/// are none is told better in time.
+async fn looks_at_few(before_the_others: impl AsyncFnOnce(&StoreBench)) {
     let Some((one, _, help)) = nodes().await else { return };
     let (busy, idle) = (one.agent("busy").await, one.agent("idle").await);
     let nobody = one.agent("nobody").await;
@@ -58,6 +74,7 @@ async fn a_delivery_looks_at_no_more_of_the_queue_when_it_is_long() {
     let before = one.number(TAKEN_OUT);
     let delivered = i64::try_from(DELIVERED).expect("a few");
     deliver(&one, help).await;
+    before_the_others(&one).await;
 
     one.subscribe(busy.admin(), busy.by_mail(), &[RECEIVED]).await;
     let paused = one.subscribe(idle.admin(), idle.by_mail(), &[RECEIVED]).await;
@@ -68,10 +85,28 @@ async fn a_delivery_looks_at_no_more_of_the_queue_when_it_is_long() {
     while under_way < OTHERS {
         under_way += one.claim().await.len();
     }
+    refreshed(&one).await;
 
     let looked_at_before = looked_at(&one, nobody, before + delivered).await;
     deliver(&one, help).await;
     let looked_at = looked_at(&one, nobody, before + 2 * delivered).await - looked_at_before;
     assert!(looked_at <= AT_MOST_EACH * delivered, "{looked_at} rows for {delivered} deliveries");
     invariants::check(&one);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delivery_looks_at_no_more_of_the_queue_when_it_is_long() {
+    looks_at_few(async |_| {}).await;
+}
+
+/// A vacuum of a queue that had drained leaves it as empty to whoever makes plans, until it is looked at again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_that_had_drained_is_not_believed_to_be_empty_for_long() {
+    looks_at_few(async |one| {
+        let Books::Server(database) = &*one.books else { unreachable!("it has a server") };
+        let vacuum = database.connect().await;
+        vacuum.batch_execute("VACUUM (ANALYZE, TRUNCATE off) queue").await.expect("vacuumed");
+        assert_eq!(one.number(BELIEVED), 0);
+    })
+    .await;
 }

@@ -1,0 +1,1 @@
+-- A server's planner is told which index finds a row (see there). A file's finds it by itself.
