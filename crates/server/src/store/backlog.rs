@@ -203,7 +203,7 @@ const ASSUMED_BYTES: i64 = 1_024;
 const COUNT_ALL: &str = "SELECT organization_id, count(*) FROM
     (SELECT organization_id FROM queue UNION ALL SELECT organization_id FROM parked) waiting
     GROUP BY organization_id";
-/// Here no index helps, as it does everywhere else.
+/// [`COUNT_ALL`] reads whole tables, which sessions avoid otherwise.
 const READ_IT_ALL: &str = "SET LOCAL enable_seqscan = on";
 const CHUNK: &str = "SELECT q.no, q.organization_id,
     coalesce(length(e.payload) / CASE WHEN e.fan_out > 1 THEN e.fan_out ELSE 1 END, 0) AS share_bytes

@@ -23,7 +23,7 @@ const BELIEVED: &str = "SELECT CAST(reltuples AS BIGINT) FROM pg_class WHERE rel
 /// Others' deliveries that are under way, and as many that wait.
 const OTHERS: usize = 1_000;
 const DELIVERED: usize = 64;
-/// Rows that a delivery may cost to look at, from its acceptance to its end; there are about ten.
+/// Rows that a delivery may cost to look at, from its acceptance to its end; there are about 16.
 const AT_MOST_EACH: i64 = 25;
 
 /// Sends so many mails, every other one of which fails once.
