@@ -106,7 +106,8 @@ impl Role {
                 // A plan may not depend on the values: planning anew each time costs as much as the statement.
                 format!(
                     "-c lock_timeout={LOCK_LIMIT_MS} -c idle_in_transaction_session_timeout={IDLE_LIMIT_MS} \
-                     -c plan_cache_mode=force_generic_plan -c enable_hashjoin=off -c enable_mergejoin=off {BY_INDEX}"
+                     -c plan_cache_mode=force_generic_plan -c enable_hashjoin=off -c enable_mergejoin=off \
+                     -c enable_bitmapscan=off {BY_INDEX}"
                 )
             }
             Self::Reader => format!(
