@@ -90,15 +90,18 @@ impl Worker {
     fn one_by_one(&mut self, ops: Vec<Box<dyn Op>>) {
         let mut ops = ops.into_iter();
         while let Some(op) = ops.next() {
-            match self.until_undisturbed(op) {
-                Group::Done(done) => self.conclude(Group::Done(done)),
-                Group::Failed(mut failed, error) => {
-                    if error.is_for_all() {
-                        failed.extend(ops);
-                        return self.one_by_one_or_all(failed, &error);
-                    }
-                    self.culprit(failed, error);
+            let for_all = match self.until_undisturbed(op) {
+                Group::Failed(failed, error) if error.is_for_all() => Some((failed, error)),
+                Group::Failed(failed, error) => self.culprit(failed, error),
+                done @ Group::Done(_) => {
+                    self.conclude(done);
+                    None
                 }
+            };
+            if let Some((mut failed, error)) = for_all {
+                // Those that had no turn yet must not wait for it: nobody knows how long this lasts.
+                failed.extend(ops);
+                return self.one_by_one_or_all(failed, &error);
             }
         }
     }
@@ -115,22 +118,29 @@ impl Worker {
         group
     }
 
-    /// The one operation that fails by itself: a settle gets a second try with less to write.
-    fn culprit(&mut self, mut failed: Vec<Box<dyn Op>>, error: StoreError) {
+    /// The one operation that fails by itself: a settle gets a second try with less to write. What fails then for
+    /// a reason that concerns everybody comes back with it.
+    fn culprit(
+        &mut self,
+        mut failed: Vec<Box<dyn Op>>,
+        error: StoreError,
+    ) -> Option<(Vec<Box<dyn Op>>, StoreError)> {
         let degraded =
             failed.iter_mut().map(|op| op.degrade()).reduce(|any, this| any || this).unwrap_or(false);
         if !degraded {
-            return refuse(failed, error);
+            refuse(failed, error);
+            return None;
         }
         tracing::error!(
             error = &error as &dyn std::error::Error,
             "an attempt could not be stored: it is written without its text"
         );
         match self.again(failed) {
-            Group::Failed(failed, error) if error.is_for_all() => self.one_by_one_or_all(failed, &error),
+            Group::Failed(failed, error) if error.is_for_all() => return Some((failed, error)),
             Group::Failed(failed, error) => refuse(failed, error),
             done @ Group::Done(_) => self.conclude(done),
         }
+        None
     }
 
     fn repeat_settles(&mut self, ops: Vec<Box<dyn Op>>) {
@@ -156,8 +166,11 @@ impl Worker {
             match self.again(kept) {
                 Group::Failed(ops, error) => {
                     let Some(still) = self.lack(&error) else {
+                        // What comes of it may be to wait again, and then those who arrived are answered at once.
+                        self.waiting.extend(arrived.into_iter().map(|op| (0, op)));
                         self.conclude(Group::Failed(ops, error));
-                        return self.one_by_one(arrived);
+                        let left = self.waiting.drain(..).map(|(_, op)| op).collect();
+                        return self.one_by_one(left);
                     };
                     if still != lack {
                         still.tell();
@@ -186,7 +199,8 @@ impl Worker {
         tracing::error!(error = error as &dyn std::error::Error, "the disk refuses to write: giving up");
         self.inbox.close();
         let kept = std::mem::take(&mut self.kept);
-        for op in ops.into_iter().chain(kept) {
+        let waiting = self.waiting.drain(..).map(|(_, op)| op);
+        for op in ops.into_iter().chain(kept).chain(waiting) {
             op.finish(Err(StoreError::Closed));
         }
         while let Some((_, op)) = self.inbox.pop() {

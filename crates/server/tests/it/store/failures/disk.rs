@@ -73,6 +73,52 @@ async fn a_full_disk_refuses_publishes_and_claims_keeps_settles_and_goes_on_by_i
     invariants::check(&bench);
 }
 
+/// What was kept is tried again, does not learn what came of it, and then there is no room once more: whoever came
+/// meanwhile is told, and does not wait for as long as that lasts.
+#[tokio::test]
+async fn who_publishes_while_a_full_disk_is_tried_again_is_refused_at_once() {
+    let (bench, help) = subscribed(StoreBench::new()).await;
+    bench.accept_mails(help, 1).await;
+    let claimed = bench.claim_one().await;
+    for fault in [Fault::Full, Fault::Unknown, Fault::Full, Fault::Full] {
+        bench.faults.push(Point::Commit, fault);
+    }
+    let blocked = block_writer(&bench.faults);
+    let mut settled = Box::pin(bench.succeed(&claimed));
+    assert!(poll!(&mut settled).is_pending());
+    let mut refused = Box::pin(bench.store().accept(bench.mail(help)));
+    assert!(poll!(&mut refused).is_pending());
+    drop(blocked);
+    let refused = refused.await;
+    assert!(matches!(refused, Err(StoreError::Full)), "{refused:?}");
+    let refused = bench.store().accept(bench.mail(help)).await;
+    assert!(matches!(refused, Err(StoreError::Full)), "{refused:?}");
+    assert_eq!(settled.await, Settled::Done);
+    assert!(bench.faults.is_spent());
+    invariants::check(&bench);
+}
+
+/// The same when an end is written once more, without its text, and there is no room for that either.
+#[tokio::test]
+async fn who_comes_after_an_end_that_finds_no_room_is_refused_at_once() {
+    let (bench, help) = subscribed(StoreBench::new()).await;
+    bench.accept_mails(help, 1).await;
+    let claimed = bench.claim_one().await;
+    (0..2).for_each(|_| bench.faults.push(Point::Settle, Fault::Statement));
+    (0..2).for_each(|_| bench.faults.push(Point::Commit, Fault::Full));
+    let blocked = block_writer(&bench.faults);
+    let mut both = Box::pin(async {
+        join!(bench.settle(large_end(&bench, &claimed)), bench.store().accept(bench.mail(help)))
+    });
+    assert!(poll!(&mut both).is_pending());
+    drop(blocked);
+    let (settled, refused) = both.await;
+    assert_eq!(settled, Settled::Done);
+    assert!(matches!(refused, Err(StoreError::Full)), "{refused:?}");
+    assert!(bench.faults.is_spent());
+    invariants::check(&bench);
+}
+
 #[tokio::test]
 async fn nothing_hangs_when_the_store_is_closed_while_its_disk_is_full() {
     let (bench, help) = subscribed(StoreBench::new()).await;
