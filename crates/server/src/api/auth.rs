@@ -15,12 +15,14 @@ use axum::http::{HeaderMap, Method, header};
 use inkhook_wire::id::{ApiKeyId, OrganizationId};
 
 use self::keys::{Keys, Known};
+use super::client_address::ClientAddress;
 use super::error::{ApiError, quote};
 use super::limit::{Limiter, Rates, TooMany};
 use crate::app::App;
 use crate::domain::api_key::{self, KeyScope};
 use crate::domain::caller::{Caller, Role};
 use crate::domain::number::OrganizationNo;
+use crate::domain::signup;
 use crate::domain::time::Clock;
 use crate::store::api_keys::ApiKey;
 
@@ -36,6 +38,8 @@ const NUMBERS: &str = "/api/v1/phone/numbers/";
 const CALL: &str = "/incoming-calls";
 /// Replays and tests that one organisation may ask for in a second.
 const REPLAYS_PER_SECOND: u32 = 10;
+/// What may be asked for in a second without a key, from one network.
+const STRANGERS_PER_SECOND: u32 = 20;
 
 const NO_KEY: &str = "no API key: send one in the header X-API-Key";
 const ONE_KEY: &str = "send exactly one X-API-Key header";
@@ -51,6 +55,7 @@ struct Inner {
     keys: Keys,
     limiter: Limiter<ApiKeyId>,
     replays: Limiter<OrganizationNo>,
+    strangers: Limiter<String>,
     publishing: Rates<OrganizationNo>,
 }
 
@@ -61,7 +66,20 @@ impl Auth {
     pub fn new(clock: Clock, requests_per_second: u32) -> Self {
         let limiter = Limiter::new(clock.clone(), requests_per_second);
         let replays = Limiter::new(clock.clone(), REPLAYS_PER_SECOND);
-        Self(Arc::new(Inner { keys: Keys::default(), limiter, replays, publishing: Rates::new(clock) }))
+        let strangers = Limiter::new(clock.clone(), STRANGERS_PER_SECOND);
+        let publishing = Rates::new(clock);
+        Self(Arc::new(Inner { keys: Keys::default(), limiter, replays, strangers, publishing }))
+    }
+
+    /// Counts a request that needs no key towards what its network may ask for.
+    ///
+    /// # Errors
+    /// 429 when they are too many now.
+    pub(super) fn admit_stranger(&self, ClientAddress(client): ClientAddress) -> Result<(), ApiError> {
+        let Some(client) = client else { return Ok(()) };
+        self.0.strangers.check(&signup::block(client)).map_err(|seconds| {
+            ApiError::too_many("too many requests without a key from this network; wait and try again", seconds)
+        })
     }
 
     /// Counts one delivery by hand towards what the caller's organisation may ask for.

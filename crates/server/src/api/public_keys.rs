@@ -20,7 +20,8 @@ use utoipa_axum::routes;
 
 use super::auth::AdminCaller;
 use super::body::Body;
-use super::error::ApiError;
+use super::client_address::ClientAddress;
+use super::error::{ApiError, ErrorBody};
 use super::path::PathPart;
 use super::signing_keys::RotateBody;
 use crate::app::App;
@@ -149,15 +150,17 @@ struct Jwks {
 
 /// An organisation's public keys, for its receivers: the one whose signatures are sent now, the one that is to take its
 /// place, and for five minutes the one whose place it has taken at its time; one that was replaced at once is not kept.
-/// Needs no API key. Without a key pair, and for an
-/// organisation that is not there, the list is empty.
+/// Needs no API key. Without a key pair, and for an organisation that is not there, the list is empty.
 #[utoipa::path(get, path = "/api/v1/organizations/{organization_id}/jwks.json", tag = "signing keys",
     params(("organization_id" = String, Path)), security(()),
-    responses((status = 200, body = Jwks)))]
+    responses((status = 200, body = Jwks),
+        (status = 429, body = ErrorBody, description = "Too many requests without a key from this network.")))]
 async fn jwks(
     State(app): State<App>,
+    client: ClientAddress,
     PathPart(organization): PathPart<OrganizationId>,
 ) -> Result<([(HeaderName, &'static str); 1], Json<Jwks>), ApiError> {
+    app.auth.admit_stranger(client)?;
     let PublishedKeys { current, pending, former } =
         app.store.public_keys_of(organization, app.clock.wall()).await?;
     let keys = [current, pending, former].into_iter().flatten().map(|published| Jwk::from(published.key));

@@ -173,6 +173,24 @@ async fn a_key_pair_is_published_for_receivers_and_its_secret_half_for_nobody() 
     assert!(!server.stores(b"whsk_"), "the secret half is sealed");
 }
 
+/// It needs no key, so it is the network that counts.
+#[tokio::test]
+async fn the_public_keys_are_not_read_without_bound() {
+    let server = TestServer::new();
+    let acme = server.organization("acme").await;
+    let path = format!("/api/v1/organizations/{}/jwks.json", acme.id);
+    let read_from = async |client: &str| server.get(&path).from(client).send().await;
+    for n in 0..40 {
+        read_from(&format!("192.0.2.{n}")).await.expect(200);
+    }
+    let refused = read_from("192.0.2.99").await.expect(429);
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    read_from("192.0.3.1").await.expect(200);
+    server.advance(Duration::from_millis(50));
+    read_from("192.0.2.99").await.expect(200);
+    read_from("192.0.2.99").await.refused(429);
+}
+
 #[tokio::test]
 async fn a_key_pair_is_for_those_who_manage_the_organisation() {
     let server = TestServer::new();
