@@ -78,7 +78,10 @@ impl Auth {
     pub(super) fn admit_stranger(&self, ClientAddress(client): ClientAddress) -> Result<(), ApiError> {
         let Some(client) = client else { return Ok(()) };
         self.0.strangers.check(&signup::block(client)).map_err(|seconds| {
-            ApiError::too_many("too many requests without a key from this network; wait and try again", seconds)
+            ApiError::too_many(
+                "too many requests without a key from this network; wait and try again",
+                seconds,
+            )
         })
     }
 
