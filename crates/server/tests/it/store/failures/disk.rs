@@ -80,7 +80,8 @@ async fn who_publishes_while_a_full_disk_is_tried_again_is_refused_at_once() {
     let (bench, help) = subscribed(StoreBench::new()).await;
     bench.accept_mails(help, 1).await;
     let claimed = bench.claim_one().await;
-    for fault in [Fault::Full, Fault::Unknown, Fault::Full, Fault::Full] {
+    // The last three give the second publish as many seconds to come.
+    for fault in [Fault::Full, Fault::Unknown, Fault::Full, Fault::Full, Fault::Full] {
         bench.faults.push(Point::Commit, fault);
     }
     let blocked = block_writer(&bench.faults);
