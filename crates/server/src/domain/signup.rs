@@ -111,7 +111,7 @@ pub fn counted_as(email: &str) -> String {
     }
 }
 
-/// The network of a client that sign-ups are counted by: /24, or /48 of IPv6.
+/// The network of a client that sign-ups, and requests without a key, are counted by: /24, or /48 of IPv6.
 #[must_use]
 pub fn block(address: IpAddr) -> String {
     let address = address.to_canonical();
