@@ -1,14 +1,18 @@
 //! A session that is asked now and then, from any thread, and left alone in between.
 
+use std::collections::HashMap;
 use std::future::Future;
+use std::sync::Mutex;
 
 use tokio::runtime::Runtime;
-use tokio_postgres::{Client, Config, NoTls, Row};
+use tokio_postgres::{Client, Config, NoTls, Row, Statement};
 
 /// See the module. It ends when it is dropped.
 #[derive(Debug)]
 pub struct Session {
     client: Client,
+    /// What is asked again and again, by its text.
+    prepared: Mutex<HashMap<String, Statement>>,
     /// There until it is dropped.
     runtime: Option<Runtime>,
 }
@@ -18,7 +22,7 @@ impl Session {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.expect("a runtime");
         let client = beside(|| runtime.block_on(connect(config)));
-        Self { client, runtime: Some(runtime) }
+        Self { client, prepared: Mutex::default(), runtime: Some(runtime) }
     }
 
     /// Whether it was ended from outside.
@@ -30,6 +34,22 @@ impl Session {
     pub fn rows(&self, sql: &str) -> Vec<Row> {
         let rows = self.wait(self.client.query(sql, &[]));
         rows.unwrap_or_else(|error| panic!("{sql}: {error:?}"))
+    }
+
+    /// The same for a query that is planned once, and then always goes by that plan.
+    pub fn rows_again(&self, sql: &str) -> Vec<Row> {
+        let prepared = self.prepared.lock().expect("nobody panicked").get(sql).cloned();
+        let rows = self.wait(async {
+            let statement = match prepared {
+                Some(statement) => statement,
+                None => self.client.prepare(sql).await?,
+            };
+            Ok((self.client.query(&statement, &[]).await?, statement))
+        });
+        let (rows, statement) =
+            rows.unwrap_or_else(|error: tokio_postgres::Error| panic!("{sql}: {error:?}"));
+        self.prepared.lock().expect("nobody panicked").entry(sql.to_owned()).or_insert(statement);
+        rows
     }
 
     /// Does what statements say.
