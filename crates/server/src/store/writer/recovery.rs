@@ -160,6 +160,7 @@ impl Worker {
         self.kept.extend(answer_all_but_settles(ops, || lack.refusal()));
         loop {
             self.inbox.wait_at_most(RETRY);
+            self.faults.wait_until_resumed();
             let arrived: Vec<_> = std::iter::from_fn(|| self.inbox.pop().map(|(_, op)| op)).collect();
             let mut kept = std::mem::take(&mut self.kept);
             kept.push(Box::new(Touch));
