@@ -115,7 +115,13 @@ impl Store {
                 due_at: lease_until,
                 ..row
             });
-            Ok(Some(Claimed { lease_until, target, claimed_at: now, ..claimed.clone() }))
+            // Where all that waited was made due, a probe is an attempt like any other.
+            let is_failing = standing == Standing::Failing;
+            let (is_probe, early_for) =
+                (claimed.is_probe && is_failing, claimed.early_for.filter(|_| is_failing));
+            let again =
+                Claimed { lease_until, target, claimed_at: now, is_probe, early_for, ..claimed.clone() };
+            Ok(Some(again))
         })
         .await
     }

@@ -6,6 +6,7 @@ use inkhook_server::domain::attempt::Recorded;
 use inkhook_server::domain::delivery::Class;
 use inkhook_server::domain::health::LONGEST_PROBE_WAIT;
 use inkhook_server::domain::number::DeliveryNo;
+use inkhook_server::domain::subscription::SubscriptionChange;
 use inkhook_server::store::settle::Next;
 
 use super::{HOUR, RECEIVED, SENT, Ward};
@@ -154,6 +155,25 @@ async fn a_hold_that_ends_is_followed_by_a_probe_also_when_nothing_is_due_by_its
     ward.none().await;
     ward.pass(1);
     ward.probe().await;
+}
+
+#[tokio::test]
+async fn a_probe_ahead_of_its_time_that_goes_to_a_new_url_is_an_attempt_like_any_other() {
+    let ward = Ward::failing(0).await;
+    ward.pass(5);
+    let probe = ward.probe().await;
+    let change = SubscriptionChange { url: Some(ward.bench.url()), ..Default::default() };
+    ward.bench.patch(ward.help.admin(), &ward.subscription, change).await;
+    let again = ward.bench.store().retarget(probe.clone()).await.expect("read").expect("it may be sent");
+    assert_eq!((probe.is_probe, probe.early_for.is_some()), (true, true));
+    assert_eq!((again.is_probe, again.early_for), (false, None), "all that waited is due");
+
+    // What changes nothing about the receiver leaves it what it was.
+    let ward = Ward::failing(0).await;
+    ward.pass(5);
+    let probe = ward.probe().await;
+    let again = ward.bench.store().retarget(probe.clone()).await.expect("read").expect("it may be sent");
+    assert_eq!((again.is_probe, again.early_for), (true, probe.early_for));
 }
 
 #[tokio::test]
