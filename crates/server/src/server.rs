@@ -279,7 +279,7 @@ impl Running {
         let store = parts.store.clone();
         let pump = Pump::new(parts.clone(), hard.clone());
         let delivers = self.app.settings.delivers;
-        let mut noticed_after = Duration::ZERO;
+        let mut newcomer = None;
         if store.is_shared() {
             let node = Node {
                 store: store.clone(),
@@ -288,7 +288,8 @@ impl Running {
                 name: system::host_name(),
                 delivers,
             };
-            noticed_after = node.join().await;
+            node.join().await;
+            newcomer = Some(node.clone());
             self.lifecycle.spawn("nodes", node.run(soft.clone()));
             let bells = nodes::pass_on_bells(store.clone(), self.app.bells.clone(), soft.clone());
             self.lifecycle.spawn("bells", bells);
@@ -297,7 +298,7 @@ impl Running {
             self.lifecycle.spawn("clock", engine::clock::follow_wall(clock, soft.clone()));
         }
         if delivers {
-            self.spawn_engine(parts, (pump, noticed_after), rules);
+            self.spawn_engine(parts, (pump, newcomer), rules);
         }
         if let Some(smtp) = smtp {
             let (soft, hard) = (soft.clone(), hard.clone());
@@ -320,8 +321,8 @@ impl Running {
     }
 
     /// What delivers, and keeps house.
-    /// The pump begins after a while, where others have to notice first that there is one more.
-    fn spawn_engine(&self, parts: Parts, (pump, after): (Pump, Duration), rules: Rules) {
+    /// The pump begins when the others have noticed that there is one more.
+    fn spawn_engine(&self, parts: Parts, (pump, newcomer): (Pump, Option<Node>), rules: Rules) {
         let Lifecycle { soft, hard, .. } = self.lifecycle.clone();
         let (store, bells) = (parts.store.clone(), parts.bells.clone());
         let janitor = janitor::run(store.clone(), parts.clock.clone(), rules, bells.clone(), soft.clone());
@@ -329,7 +330,12 @@ impl Running {
         self.lifecycle.spawn("alerts", Alerts::new(parts, hard).run(soft.clone()));
         self.lifecycle.spawn("order", order::run(store.clone(), bells.clone(), soft.clone()));
         self.lifecycle.spawn("recover", recover::run(store, bells, soft.clone()));
-        self.lifecycle.spawn("pump", pump.run_after(after, soft));
+        let noticed = async {
+            if let Some(node) = newcomer {
+                node.noticed().await;
+            }
+        };
+        self.lifecycle.spawn("pump", pump.run_after(noticed, soft));
     }
 
     /// Stops: nothing new is taken, what is under way ends, the rest is cut off after the deadline or when

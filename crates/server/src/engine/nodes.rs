@@ -13,8 +13,10 @@ use crate::wake::Bells;
 
 /// How often it says so. Cached API keys that were revoked elsewhere are refused after so long at the latest.
 const EVERY: Duration = Duration::from_millis(500);
-/// Others have noticed a node after so long: their next beat, and the time that it takes.
-const NOTICED_AFTER: Duration = Duration::from_millis(600);
+/// How often a node that is new looks whether the others have noticed.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// What others had under way beyond their part when they noticed is given so long to end.
+const GIVEN_UP_IN: Duration = Duration::from_millis(100);
 /// Other nodes hear a bell this often at most.
 const RING_EVERY: Duration = Duration::from_millis(20);
 /// After so many beats it looks for lost attempts, and counts what waits.
@@ -40,11 +42,27 @@ pub struct Node {
 impl Node {
     /// Says for the first time that it is there. Until that has worked nothing is claimed: a node that does not know
     /// whether its clock is right must not take other nodes' leases for over.
-    /// Tells how long the others may take to notice: until then what they have under way is more than their part.
-    pub async fn join(&self) -> Duration {
+    pub async fn join(&self) {
         self.store.claim_nothing();
         self.beat().await;
-        if self.slots.shared_among() > 1 { NOTICED_AFTER } else { Duration::ZERO }
+    }
+
+    /// Resolves when all the others have counted this node: until then what they have under way may be more than
+    /// their part. A busy node may take its time for that; one that is gone soon does not count any more.
+    pub async fn noticed(self) {
+        let joined_at = loop {
+            // Whoever cannot ask says so with its beats.
+            if let Ok(Some(joined_at)) = self.store.joined_at().await {
+                break joined_at;
+            }
+            pause(LOOK_AGAIN).await;
+        };
+        let mut given_up_in = Duration::ZERO;
+        while !self.store.is_noticed(joined_at).await.unwrap_or(false) {
+            given_up_in = GIVEN_UP_IN;
+            pause(LOOK_AGAIN).await;
+        }
+        pause(given_up_in).await;
     }
 
     /// Says that it is there until the soft stop, and then that it has gone.

@@ -77,11 +77,11 @@ impl Pump {
         }
     }
 
-    /// [`Pump::run`], after this time.
-    pub async fn run_after(self, time: Duration, soft: CancellationToken) {
+    /// [`Pump::run`], after this.
+    pub async fn run_after(self, before: impl Future<Output = ()>, soft: CancellationToken) {
         tokio::select! {
             () = soft.cancelled() => {}
-            () = pause(time) => {}
+            () = before => {}
         }
         self.run(soft).await;
     }

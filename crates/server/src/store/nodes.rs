@@ -29,6 +29,11 @@ const SEEN: &str = "INSERT INTO nodes (boot, name, version, started_ms, seen_ms)
     ON CONFLICT (boot) DO UPDATE SET seen_ms = $4";
 const FORGET: &str = "DELETE FROM nodes WHERE seen_ms < $1";
 const LIVE: &str = "SELECT count(*) FROM nodes WHERE seen_ms >= $1";
+// Who has committed its row is there for every count that begins later.
+const JOINED: &str =
+    "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT) FROM nodes WHERE boot = $1";
+const UNAWARE: &str = "SELECT count(*) FROM nodes WHERE boot <> $1 AND seen_ms <= $2
+    AND seen_ms >= CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT) - $3";
 const GONE: &str = "DELETE FROM nodes WHERE boot = $1";
 const EPOCHS: &str = "SELECT name, value FROM epochs";
 pub(super) const RAISE_EPOCH: &str = "INSERT INTO epochs (name, value) VALUES ($1, 1)
@@ -109,6 +114,30 @@ impl Store {
             self.writer.seats().withhold(is_off);
         }
         Ok(Some(beat))
+    }
+
+    /// A time of the server's at which this node's first [`Store::beat`] had been stored; `None` before that.
+    ///
+    /// # Errors
+    /// The database could not be asked.
+    pub async fn joined_at(&self) -> Result<Option<TimeMs>, StoreError> {
+        let Some(shared) = &self.shared else { return Ok(None) };
+        let boot = shared.boot;
+        self.read(move |connection| Ok(rows::scalar(connection, JOINED, params![boot])?.map(TimeMs))).await
+    }
+
+    /// Whether every other node that is at work has counted the nodes after this time of the server's.
+    ///
+    /// # Errors
+    /// The database could not be asked.
+    pub async fn is_noticed(&self, joined_at: TimeMs) -> Result<bool, StoreError> {
+        let Some(shared) = &self.shared else { return Ok(true) };
+        let boot = shared.boot;
+        let gone_after = i64::try_from(GONE_AFTER.as_millis()).unwrap_or(i64::MAX);
+        let unaware = self.read(move |connection| {
+            rows::scalar::<i64>(connection, UNAWARE, params![boot, joined_at.0, gone_after])
+        });
+        Ok(unaware.await? == Some(0))
     }
 
     /// Nothing is claimed until the next [`Store::beat`] has found this node's clock right.

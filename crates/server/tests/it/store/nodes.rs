@@ -317,9 +317,21 @@ async fn nodes_know_of_each_other_and_of_what_the_other_changed() {
     let beat = async |bench: &StoreBench, name: &str| {
         bench.store().beat(name.into(), true).await.unwrap().expect("a shared database")
     };
+    assert_eq!(one.store().joined_at().await.unwrap(), None);
     assert_eq!(beat(&one, "one").await.live, 1);
+    let joined_at = one.store().joined_at().await.unwrap().expect("it is there");
+    assert!(one.store().is_noticed(joined_at).await.unwrap(), "there is nobody to notice");
     assert_eq!(beat(&other, "other").await.live, 2);
-    assert_eq!(beat(&one, "one").await.live, 2);
+    let joined_at = other.store().joined_at().await.unwrap().expect("it is there");
+    assert!(!other.store().is_noticed(joined_at).await.unwrap(), "the other has not counted again");
+    until("the server's clock to go on", PATIENCE, async || {
+        assert_eq!(beat(&one, "one").await.live, 2);
+        other.store().is_noticed(joined_at).await.unwrap().then_some(())
+    })
+    .await;
+    let later = other.store().joined_at().await.unwrap().expect("it is there");
+    one.books.run("UPDATE nodes SET seen_ms = seen_ms - 6000 WHERE name = 'one'");
+    assert!(other.store().is_noticed(later).await.unwrap(), "who is gone notices nothing");
     let key = one.store().bootstrap("acme".into(), None).await.unwrap();
     drop(key);
     let epoch = one.store().keys_epoch();
