@@ -24,16 +24,25 @@ const LONGEST_ATTEMPT: Duration = Duration::from_mins(3);
 /// A node whose clock differs by more from the database's neither claims nor is ready.
 pub const CLOCK_BOUND: Duration = Duration::from_secs(2);
 
-const SERVER_TIME: &str = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)";
+/// The server's time, as an expression.
+macro_rules! server_time {
+    () => {
+        "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"
+    };
+}
+
+const SERVER_TIME: &str = concat!("SELECT ", server_time!());
 const SEEN: &str = "INSERT INTO nodes (boot, name, version, started_ms, seen_ms) VALUES ($1, $2, $3, $4, $4)
     ON CONFLICT (boot) DO UPDATE SET seen_ms = $4";
 const FORGET: &str = "DELETE FROM nodes WHERE seen_ms < $1";
 const LIVE: &str = "SELECT count(*) FROM nodes WHERE seen_ms >= $1";
 // Who has committed its row is there for every count that begins later.
-const JOINED: &str =
-    "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT) FROM nodes WHERE boot = $1";
-const UNAWARE: &str = "SELECT count(*) FROM nodes WHERE boot <> $1 AND seen_ms <= $2
-    AND seen_ms >= CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT) - $3";
+const JOINED: &str = concat!("SELECT ", server_time!(), " FROM nodes WHERE boot = $1");
+const UNAWARE: &str = concat!(
+    "SELECT count(*) FROM nodes WHERE boot <> $1 AND seen_ms <= $2 AND seen_ms >= ",
+    server_time!(),
+    " - $3"
+);
 const GONE: &str = "DELETE FROM nodes WHERE boot = $1";
 const EPOCHS: &str = "SELECT name, value FROM epochs";
 pub(super) const RAISE_EPOCH: &str = "INSERT INTO epochs (name, value) VALUES ($1, 1)

@@ -152,15 +152,15 @@ static ALL: LazyLock<String> = LazyLock::new(|| {
 
 /// What does not hold although it always does, if anything.
 pub fn breach(books: &Books) -> Option<String> {
-    first(&books.rows(&ALL))
+    first_breach(&books.rows(&ALL))
 }
 
 /// The same between the steps of a test whose tables stay small.
 pub fn breach_so_far(books: &Books) -> Option<String> {
-    first(&books.rows_again(&ALL))
+    first_breach(&books.rows_again(&ALL))
 }
 
-fn first(found: &[Vec<Value>]) -> Option<String> {
+fn first_breach(found: &[Vec<Value>]) -> Option<String> {
     let [Value::Integer(index), no] = found.first()?.as_slice() else { panic!("{found:?}") };
     let (what, _) = BROKEN[usize::try_from(*index).expect("a place")];
     Some(format!("{what}: {no:?}"))

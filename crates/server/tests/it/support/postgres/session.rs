@@ -36,7 +36,7 @@ impl Session {
         rows.unwrap_or_else(|error| panic!("{sql}: {error:?}"))
     }
 
-    /// The same for a query that is planned once, and then always goes by that plan.
+    /// The same for a query that is planned once, and again when a table has been changed or analysed.
     pub fn rows_again(&self, sql: &str) -> Vec<Row> {
         let prepared = self.prepared.lock().expect("nobody panicked").get(sql).cloned();
         let rows = self.wait(async {
