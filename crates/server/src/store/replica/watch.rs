@@ -102,9 +102,11 @@ impl Worker {
         let now = self.known.clock.monotonic();
         *self.known.good_at() = is_good.then_some(now);
         let lag = self.lag(now);
+        // Rounded up: what is beyond the bound is never shown as the bound itself.
+        let lag_ms = i64::try_from(lag.as_micros().div_ceil(1_000)).unwrap_or(i64::MAX);
+        self.metrics.replica_lag_ms.set(lag_ms);
         self.metrics.replica_used.set(is_good.into());
-        self.metrics.replica_lag_ms.set(i64::try_from(lag.as_millis()).unwrap_or(i64::MAX));
-        self.say(&verdict, lag);
+        self.say(&verdict, lag_ms);
     }
 
     fn is_hopeless(&self) -> bool {
@@ -131,7 +133,7 @@ impl Worker {
     }
 
     /// Once for each change.
-    fn say(&mut self, verdict: &Result<Verdict, StoreError>, lag: Duration) {
+    fn say(&mut self, verdict: &Result<Verdict, StoreError>, lag_ms: i64) {
         let say = match verdict {
             Ok(Verdict::Good(_)) => Said::Used,
             Ok(Verdict::Behind(_)) => Said::Behind,
@@ -142,7 +144,6 @@ impl Worker {
         if std::mem::replace(&mut self.said, say) == say {
             return;
         }
-        let lag_ms = lag.as_millis();
         match verdict {
             Ok(Verdict::Good(_)) => tracing::info!(lag_ms, "lists are read from the replica"),
             Ok(Verdict::Behind(_)) => {
