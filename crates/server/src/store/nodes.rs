@@ -43,7 +43,7 @@ const UNAWARE: &str = concat!(
     server_time!(),
     " - $3"
 );
-const GONE: &str = "DELETE FROM nodes WHERE boot = $1";
+pub(super) const GONE: &str = "DELETE FROM nodes WHERE boot = $1";
 const EPOCHS: &str = "SELECT name, value FROM epochs";
 pub(super) const RAISE_EPOCH: &str = "INSERT INTO epochs (name, value) VALUES ($1, 1)
     ON CONFLICT (name) DO UPDATE SET value = epochs.value + 1";

@@ -6,7 +6,7 @@ use crate::domain::time::TimeMs;
 use crate::store::error::StoreError;
 use crate::store::faults::Bug;
 use crate::store::sql::params;
-use crate::store::{cancel, rows, settle};
+use crate::store::{cancel, nodes, rows, settle};
 
 /// Leases of earlier processes are free: the lock on the directory proves that their owner is gone.
 /// `boot` stays, so that the next claim writes the attempt that was lost.
@@ -50,7 +50,9 @@ impl Op for FreeLeases {
     fn finish(self: Box<Self>, _: Result<(), StoreError>) {}
 }
 
+/// Nor need anybody wait for that process to notice anything.
 fn free_leases_of(tx: &mut Tx<'_>, boot: i64) -> Result<(), StoreError> {
+    tx.run(nodes::GONE, params![boot])?;
     let subscriptions = rows::all(tx, LEASES_OF, params![boot], |row| Ok(SubscriptionNo(row.get(0)?)))?;
     subscriptions.iter().try_for_each(|subscription| tx.hold(*subscription, Hold::Alone))?;
     tx.run(FREE_HEADS_OF, params![boot])?;

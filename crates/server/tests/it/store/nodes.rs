@@ -312,6 +312,22 @@ async fn what_is_told_goes_where_any_node_says_that_it_goes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_starts_again_where_it_was_killed_waits_for_nobody() {
+    let Some((mut one, other, _)) = nodes().await else { return };
+    let beat = async |bench: &StoreBench, name: &str| {
+        bench.store().beat(name.into(), true).await.unwrap().expect("a shared database").live
+    };
+    assert_eq!(beat(&one, "one").await, 1);
+    one.restart().await;
+    assert_eq!(beat(&one, "one").await, 1, "it was that one itself");
+    let joined_at = one.store().joined_at().await.unwrap().expect("it is there");
+    assert!(one.store().is_noticed(joined_at).await.unwrap(), "there is nobody else");
+    assert_eq!(beat(&other, "other").await, 2);
+    one.restart().await;
+    assert_eq!(beat(&one, "one").await, 2, "the other is where it was");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_know_of_each_other_and_of_what_the_other_changed() {
     let Some((one, other, help)) = nodes().await else { return };
     let beat = async |bench: &StoreBench, name: &str| {
