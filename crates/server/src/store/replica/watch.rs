@@ -103,7 +103,7 @@ impl Worker {
         *self.known.good_at() = is_good.then_some(now);
         let lag = self.lag(now);
         // Rounded up: what is beyond the bound is never shown as the bound itself.
-        let lag_ms = i64::try_from(lag.as_micros().div_ceil(1_000)).unwrap_or(i64::MAX);
+        let lag_ms = i64::try_from(lag.as_nanos().div_ceil(1_000_000)).unwrap_or(i64::MAX);
         self.metrics.replica_lag_ms.set(lag_ms);
         self.metrics.replica_used.set(is_good.into());
         self.say(&verdict, lag_ms);
