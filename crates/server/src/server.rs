@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use inkhook_egress::{BuildError, Client, Limits, Policy, ResolverConfig, Roots};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use crate::api;
 use crate::app::{ApiSettings, App};
@@ -279,7 +280,7 @@ impl Running {
         let store = parts.store.clone();
         let pump = Pump::new(parts.clone(), hard.clone());
         let delivers = self.app.settings.delivers;
-        let mut newcomer = None;
+        let (mut newcomer, drained) = (None, CancellationToken::new());
         if store.is_shared() {
             let node = Node {
                 store: store.clone(),
@@ -290,7 +291,10 @@ impl Running {
             };
             node.join().await;
             newcomer = Some(node.clone());
-            self.lifecycle.spawn("nodes", node.run(soft.clone()));
+            // Whoever delivers is there until its last attempt has ended.
+            let over = if delivers { drained.clone() } else { soft.clone() };
+            self.lifecycle.spawn("nodes", node.run(over));
+            self.lifecycle.spawn("housekeeping", nodes::keep_house(store.clone(), soft.clone()));
             let bells = nodes::pass_on_bells(store.clone(), self.app.bells.clone(), soft.clone());
             self.lifecycle.spawn("bells", bells);
         } else {
@@ -298,7 +302,7 @@ impl Running {
             self.lifecycle.spawn("clock", engine::clock::follow_wall(clock, soft.clone()));
         }
         if delivers {
-            self.spawn_engine(parts, (pump, newcomer), rules);
+            self.spawn_engine(parts, (pump, newcomer, drained), rules);
         }
         if let Some(smtp) = smtp {
             let (soft, hard) = (soft.clone(), hard.clone());
@@ -321,8 +325,13 @@ impl Running {
     }
 
     /// What delivers, and keeps house.
-    /// The pump begins when the others have noticed that there is one more.
-    fn spawn_engine(&self, parts: Parts, (pump, newcomer): (Pump, Option<Node>), rules: Rules) {
+    /// The pump begins when the others have noticed that there is one more, and says when it has ended.
+    fn spawn_engine(
+        &self,
+        parts: Parts,
+        (pump, newcomer, drained): (Pump, Option<Node>, CancellationToken),
+        rules: Rules,
+    ) {
         let Lifecycle { soft, hard, .. } = self.lifecycle.clone();
         let (store, bells) = (parts.store.clone(), parts.bells.clone());
         let janitor = janitor::run(store.clone(), parts.clock.clone(), rules, bells.clone(), soft.clone());
@@ -335,7 +344,11 @@ impl Running {
                 node.noticed().await;
             }
         };
-        self.lifecycle.spawn("pump", pump.run_after(noticed, soft));
+        let drained = drained.drop_guard();
+        self.lifecycle.spawn("pump", async move {
+            pump.run_after(noticed, soft).await;
+            drop(drained);
+        });
     }
 
     /// Stops: nothing new is taken, what is under way ends, the rest is cut off after the deadline or when
@@ -370,8 +383,8 @@ impl Running {
 async fn serve_api(
     listener: TcpListener,
     router: axum::Router,
-    soft: tokio_util::sync::CancellationToken,
-    hard: tokio_util::sync::CancellationToken,
+    soft: CancellationToken,
+    hard: CancellationToken,
 ) {
     use axum::serve::ListenerExt;
     let listener = listener.tap_io(|stream| {

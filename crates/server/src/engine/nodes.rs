@@ -7,22 +7,26 @@ use tokio_util::sync::CancellationToken;
 
 use super::clock;
 use crate::domain::slots::Slots;
-use crate::domain::time::Clock;
+use crate::domain::time::{Clock, TimeMs};
+use crate::store::error::StoreError;
+use crate::store::nodes::GONE_AFTER;
 use crate::store::{RemoteBell, Store};
 use crate::wake::Bells;
 
 /// How often it says so. Cached API keys that were revoked elsewhere are refused after so long at the latest.
 const EVERY: Duration = Duration::from_millis(500);
-/// How often a node that is new looks whether the others have noticed.
+/// How often a node that is new looks whether the others have counted it.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
-/// What others had under way beyond their part when they noticed is given so long to end.
+/// It looks no longer than this: who is gone does not count after half of it, unless the server's clock went back.
+const LOOK_FOR: Duration = GONE_AFTER.saturating_mul(2);
+/// Of what others had under way beyond their part when they counted it, all but what is slow has ended after this.
 const GIVEN_UP_IN: Duration = Duration::from_millis(100);
 /// Other nodes hear a bell this often at most.
 const RING_EVERY: Duration = Duration::from_millis(20);
-/// After so many beats it looks for lost attempts, and counts what waits.
-const LOOK_EVERY: u32 = 60;
-/// After so many it has the server look again at what it believes to be empty.
-const REFRESH_EVERY: u32 = 6;
+/// How often it has the server look again at what that believes to be empty.
+const REFRESH_EVERY: Duration = Duration::from_secs(3);
+/// After so many times it looks for lost attempts, and counts what waits.
+const LOOK_EVERY: u32 = 10;
 
 /// This node.
 #[derive(Debug, Clone)]
@@ -47,58 +51,59 @@ impl Node {
         self.beat().await;
     }
 
-    /// Resolves when all the others have counted this node: until then what they have under way may be more than
-    /// their part. A busy node may take its time for that; one that is gone soon does not count any more.
+    /// Resolves when all the others share the bounds with this node: until then they may claim more than their
+    /// part. A busy node may take its time for that; one that is gone soon does not count any more.
     pub async fn noticed(self) {
-        let joined_at = loop {
-            // Whoever cannot ask says so with its beats.
-            if let Ok(Some(joined_at)) = self.store.joined_at().await {
-                break joined_at;
-            }
-            pause(LOOK_AGAIN).await;
+        let joined_at = self.joined_at().await;
+        let noticed = async {
+            self.counted_after(joined_at).await;
+            // A node counts, goes by what it has counted, and only then counts again.
+            self.counted_after(self.joined_at().await).await;
         };
-        let mut given_up_in = Duration::ZERO;
-        while !self.store.is_noticed(joined_at).await.unwrap_or(false) {
-            given_up_in = GIVEN_UP_IN;
-            pause(LOOK_AGAIN).await;
+        if tokio::time::timeout(LOOK_FOR, noticed).await.is_err() {
+            tracing::warn!(
+                "not every other node says that it has counted this one, which begins nevertheless"
+            );
         }
-        pause(given_up_in).await;
+        if self.slots.shared_among() > 1 {
+            pause(GIVEN_UP_IN).await;
+        }
     }
 
-    /// Says that it is there until the soft stop, and then that it has gone.
-    pub async fn run(self, soft: CancellationToken) {
-        let store = &self.store;
-        let mut beats = 0_u32;
-        while !soft.is_cancelled() {
+    /// A time of the server's at which it is known to be there.
+    async fn joined_at(&self) -> TimeMs {
+        loop {
+            match self.store.joined_at().await {
+                Ok(Some(joined_at)) => return joined_at,
+                Ok(None) => pause(LOOK_AGAIN).await,
+                // Its beats say so.
+                Err(_) => pause(EVERY).await,
+            }
+        }
+    }
+
+    /// Resolves when all the others have counted the nodes after this time of the server's.
+    async fn counted_after(&self, time: TimeMs) {
+        loop {
+            match self.store.is_noticed(time).await {
+                Ok(true) => return,
+                Ok(false) => pause(LOOK_AGAIN).await,
+                Err(_) => pause(EVERY).await,
+            }
+        }
+    }
+
+    /// Says that it is there until nothing is under way here any more, and then that it has gone: others do not take
+    /// over its part of the bounds before.
+    pub async fn run(self, over: CancellationToken) {
+        while !over.is_cancelled() {
             self.beat().await;
-            if beats.is_multiple_of(LOOK_EVERY)
-                && let Err(error) = store.recount_backlog().await
-            {
-                tracing::warn!(error = &error as &dyn std::error::Error, "what waits could not be counted");
-            }
-            if beats.is_multiple_of(REFRESH_EVERY)
-                && let Err(error) = store.refresh_statistics().await
-            {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "the statistics could not be refreshed"
-                );
-            }
-            beats = beats.wrapping_add(1);
-            if beats.is_multiple_of(LOOK_EVERY)
-                && let Err(error) = store.close_left_open().await
-            {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "lost attempts could not be looked for"
-                );
-            }
             tokio::select! {
-                () = soft.cancelled() => {}
+                () = over.cancelled() => {}
                 () = pause(EVERY) => {}
             }
         }
-        if let Err(error) = store.leave().await {
+        if let Err(error) = self.store.leave().await {
             tracing::debug!(
                 error = &error as &dyn std::error::Error,
                 "the other nodes find out by themselves"
@@ -134,6 +139,35 @@ impl Node {
                     "this node could not say that it is there"
                 );
             }
+        }
+    }
+}
+
+/// Does until the soft stop what some node must do now and then. However long it takes, the others hear of this
+/// one meanwhile.
+pub async fn keep_house(store: Store, soft: CancellationToken) {
+    let failed = |error: StoreError, what| {
+        tracing::warn!(error = &error as &dyn std::error::Error, what, "something was left for later");
+    };
+    let mut turns = 0_u32;
+    while !soft.is_cancelled() {
+        if turns.is_multiple_of(LOOK_EVERY)
+            && let Err(error) = store.recount_backlog().await
+        {
+            failed(error, "counting what waits");
+        }
+        if let Err(error) = store.refresh_statistics().await {
+            failed(error, "refreshing statistics");
+        }
+        turns = turns.wrapping_add(1);
+        if turns.is_multiple_of(LOOK_EVERY)
+            && let Err(error) = store.close_left_open().await
+        {
+            failed(error, "looking for lost attempts");
+        }
+        tokio::select! {
+            () = soft.cancelled() => {}
+            () = pause(REFRESH_EVERY) => {}
         }
     }
 }

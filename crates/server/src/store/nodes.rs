@@ -1,8 +1,8 @@
 //! Nodes that share a database server: who is at work, what time it is there, and what memories must be dropped.
 //!
 //! A node that could not say for [`GONE_AFTER`] that it is there does not count any more: the others share the
-//! bounds among themselves. Its leases are not touched; they end by themselves. Nothing here is needed for a
-//! promise to hold: locks, leases and fences do that.
+//! bounds among themselves. Its leases are not touched; they end by themselves. Nothing here but the bounds is
+//! needed for a promise to hold: locks, leases and fences do that.
 
 use std::time::Duration;
 

@@ -6,6 +6,7 @@
 mod clocks;
 mod disk;
 mod first_bytes;
+mod joining;
 mod link;
 mod outage;
 mod publishers;
