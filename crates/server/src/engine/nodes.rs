@@ -147,7 +147,11 @@ impl Node {
 /// one meanwhile.
 pub async fn keep_house(store: Store, soft: CancellationToken) {
     let failed = |error: StoreError, what| {
-        tracing::warn!(error = &error as &dyn std::error::Error, what, "something was left for later");
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            what,
+            "a node's chore failed and is tried again later"
+        );
     };
     let mut turns = 0_u32;
     while !soft.is_cancelled() {
